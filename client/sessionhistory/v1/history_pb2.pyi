@@ -1,0 +1,47 @@
+from sessionhistory.v1 import message_pb2 as _message_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class HistoryCut(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    HISTORY_CUT_UNSPECIFIED: _ClassVar[HistoryCut]
+    HISTORY_CUT_NONE: _ClassVar[HistoryCut]
+    HISTORY_CUT_MAX_MESSAGES: _ClassVar[HistoryCut]
+    HISTORY_CUT_TOKEN_BUDGET: _ClassVar[HistoryCut]
+    HISTORY_CUT_RESPONSE_SIZE: _ClassVar[HistoryCut]
+HISTORY_CUT_UNSPECIFIED: HistoryCut
+HISTORY_CUT_NONE: HistoryCut
+HISTORY_CUT_MAX_MESSAGES: HistoryCut
+HISTORY_CUT_TOKEN_BUDGET: HistoryCut
+HISTORY_CUT_RESPONSE_SIZE: HistoryCut
+
+class HistoryOptions(_message.Message):
+    __slots__ = ("max_messages", "token_budget", "include_pinned")
+    MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_PINNED_FIELD_NUMBER: _ClassVar[int]
+    max_messages: int
+    token_budget: int
+    include_pinned: bool
+    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ...) -> None: ...
+
+class History(_message.Message):
+    __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence")
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
+    total_tokens: int
+    omitted_message_count: int
+    cut: HistoryCut
+    next_before_sequence: int
+    last_sequence: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., omitted_message_count: _Optional[int] = ..., cut: _Optional[_Union[HistoryCut, str]] = ..., next_before_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
