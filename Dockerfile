@@ -1,0 +1,30 @@
+FROM python:3.13-slim AS build
+
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY client client
+COPY server server
+COPY migrations migrations
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+    && python -m venv /opt/session-history \
+    && wheel="$(echo /dist/*.whl)" \
+    && /opt/session-history/bin/pip install --no-cache-dir "${wheel}[server]"
+
+
+FROM python:3.13-slim
+
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin session-history
+COPY --from=build /opt/session-history /opt/session-history
+
+ENV PATH=/opt/session-history/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    SESSION_HISTORY_LISTEN=0.0.0.0:50051 \
+    SESSION_HISTORY_METRICS_LISTEN=0.0.0.0:9464
+
+# A number, so that an orchestrator can see that it is not root.
+USER 10001:10001
+EXPOSE 50051 9464
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["session-history", "health"]
+ENTRYPOINT ["session-history"]
+CMD ["serve"]
