@@ -5,10 +5,12 @@ COPY pyproject.toml README.md LICENSE ./
 COPY client client
 COPY server server
 COPY migrations migrations
+# What pip installs without a version is the wheel just built.
+# hadolint ignore=DL3013
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
-    && python -m venv /opt/session-history \
+    && python -m venv --without-pip /opt/session-history \
     && wheel="$(echo /dist/*.whl)" \
-    && /opt/session-history/bin/pip install --no-cache-dir "${wheel}[server]"
+    && pip --python /opt/session-history install --no-cache-dir "${wheel}[server]"
 
 
 FROM python:3.13-slim
