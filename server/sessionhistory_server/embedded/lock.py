@@ -1,0 +1,67 @@
+"""The lock that keeps a data directory to one server."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sessionhistory_server.embedded.errors import EmbeddedPostgresError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A held lock. Its file says who holds it and where the socket is, a line each."""
+
+    fd: int
+    former_sockets: Path | None
+
+    def record(self, sockets: Path | None) -> None:
+        """Writes our process id and the folder of the socket into the file."""
+        text = os.fsencode(f"{os.getpid()}\n{sockets or ''}\n")
+        os.pwrite(self.fd, text, 0)
+        os.ftruncate(self.fd, len(text))
+
+
+@contextmanager
+def held(path: Path) -> Iterator[Lock]:
+    """Holds the lock file `path` for the length of the block; it stays when we die or leave.
+
+    Raises:
+        EmbeddedPostgresError: Another process holds it.
+        OSError: The file cannot be opened.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(fd, path)
+        lock = Lock(fd, _sockets(fd))
+        lock.record(lock.former_sockets)
+        yield lock
+    finally:
+        os.close(fd)
+
+
+def _acquire(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = _lines(fd)[0] or "unknown"
+        raise EmbeddedPostgresError(
+            f"process {owner} already serves {path.parent}:"
+            " connect to that server, or give this one another --data-dir"
+        ) from None
+
+
+def _sockets(fd: int) -> Path | None:
+    folder = _lines(fd)[1]
+    return Path(folder) if folder else None
+
+
+def _lines(fd: int) -> list[str]:
+    return [*os.fsdecode(os.pread(fd, 4096, 0)).split("\n"), "", ""]

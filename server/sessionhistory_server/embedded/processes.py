@@ -1,0 +1,107 @@
+"""The processes of a cluster, also those that a dead server left behind.
+
+They are known by the cluster's name, which stands in the arguments of the postmaster and in the
+titles of its children. So a process id that was used again is never taken for one of them, and
+nothing more than /proc as everyone may read it is needed. Without /proc nothing is found, and
+what is left is to Postgres, which refuses to serve a cluster twice.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sessionhistory_server.embedded.errors import EmbeddedPostgresError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+POLL_SECONDS = 0.01
+FAST_SECONDS = 20.0
+QUIT_SECONDS = 5.0
+_PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of one cluster."""
+
+    cluster: Path
+    uid: int
+
+    @property
+    def name(self) -> str:
+        """The cluster's name: the same for a folder under all of its paths, unlike any other's."""
+        status = self.cluster.stat()
+        return f"session_history.{status.st_dev:x}.{status.st_ino:x}"
+
+    def alive(self) -> list[int]:
+        """Returns the process ids, in no order."""
+        name = os.fsencode(self.name)
+        return [pid for pid in _pids() if _owner(pid) == self.uid and _belongs(pid, name)]
+
+    def end(self) -> None:
+        """Stops them all: the postmaster in its own fast way, and by force what then remains.
+
+        Raises:
+            EmbeddedPostgresError: Some of them cannot be stopped.
+        """
+        postmaster = self._postmaster()
+        # Only to the postmaster: to its children SIGINT means other things.
+        self._stop(lambda pid: pid == postmaster, signal.SIGINT, FAST_SECONDS)
+        self._stop(lambda _: True, signal.SIGQUIT, QUIT_SECONDS)
+        self._stop(lambda _: True, signal.SIGKILL, QUIT_SECONDS)
+        if left := self.alive():
+            raise EmbeddedPostgresError(
+                f"process {left[0]} of an earlier run still uses {self.cluster}: end it"
+            )
+        self._forget()
+
+    def _stop(self, chosen: Callable[[int], bool], signum: signal.Signals, seconds: float) -> None:
+        pids = [pid for pid in self.alive() if chosen(pid)]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+        deadline = time.monotonic() + seconds
+        while pids and self.alive() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+
+    def _forget(self) -> None:
+        """Removes a stale postmaster.pid whose number another process has got in the meantime.
+
+        Postgres would take that process for a postmaster and refuse to start.
+        """
+        pid = self._postmaster()
+        if pid and (_PROC / str(pid)).exists():
+            (self.cluster / "postmaster.pid").unlink()
+
+    def _postmaster(self) -> int:
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.cluster / "postmaster.pid").read_bytes().split()[0])
+        return 0
+
+
+def _pids() -> list[int]:
+    entries = _PROC.iterdir() if (_PROC / "self").exists() else ()
+    return [int(entry.name) for entry in entries if entry.name.isdecimal()]
+
+
+def _owner(pid: int) -> int | None:
+    try:
+        return (_PROC / str(pid)).stat().st_uid
+    except OSError:
+        return None
+
+
+def _belongs(pid: int, name: bytes) -> bool:
+    try:
+        line = (_PROC / str(pid) / "cmdline").read_bytes()
+    except OSError:
+        return False
+    child = line.startswith(b"postgres: " + name + b": ")
+    return child or b"cluster_name=" + name in line.split(b"\0")
