@@ -94,11 +94,13 @@ def test_a_process_id_used_again(data_dir: Path) -> None:
     _, rest = text.split("\n", 1)
     uid = (data_dir / "postgres").stat().st_uid
     with subprocess.Popen(["sleep", "999"], user=uid, cwd="/") as stranger:
-        (data_dir / "postgres" / "postmaster.pid").write_text(f"{stranger.pid}\n{rest}")
-        with embedded.running(data_dir) as url:
-            remember(url, "kept")
-        assert stranger.poll() is None
-        stranger.kill()
+        try:
+            (data_dir / "postgres" / "postmaster.pid").write_text(f"{stranger.pid}\n{rest}")
+            with embedded.running(data_dir) as url:
+                remember(url, "kept")
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()
 
 
 def test_postgres_dies_while_we_serve(data_dir: Path) -> None:

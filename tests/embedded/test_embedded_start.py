@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import psycopg
 import pytest
-from embedded_support import processes, remember, remembered, socket_folder
+from embedded_support import postmaster, processes, remember, remembered, socket_folder
 
 from sessionhistory_server import embedded
 
@@ -92,6 +93,24 @@ def test_the_socket_is_private(data_dir: Path) -> None:
         folder = socket_folder(url)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert folder.stat().st_uid == (data_dir / "postgres").stat().st_uid
+
+
+@pytest.mark.parametrize("name", ["with space \" '%2F", "with,comma", "x" * 100, "履歴"])
+def test_any_temporary_folder_works(
+    data_dir: Path, public_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The socket goes where the machine's temporary files go, or else where it can."""
+    (public_dir / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(public_dir / name))
+    with embedded.running(data_dir) as url:
+        remember(url, "kept")
+        assert remembered(url) == ["kept"]
+
+
+def test_ctrl_c_is_for_us_alone(data_dir: Path) -> None:
+    """Postgres is in another session than the terminal's, whose Ctrl-C it does not get."""
+    with embedded.running(data_dir):
+        assert os.getsid(postmaster(data_dir)) != os.getsid(0)
 
 
 def test_stop_leaves_nothing(data_dir: Path) -> None:

@@ -67,4 +67,6 @@ def settings(folder: Path) -> list[str]:
 
 
 def _fits(folder: Path) -> bool:
-    return len(os.fsencode(folder / f".s.PGSQL.{_PORT}")) <= _MAX_BYTES
+    # libpq takes a host with a comma for two hosts.
+    short = len(os.fsencode(folder / f".s.PGSQL.{_PORT}")) <= _MAX_BYTES
+    return short and "," not in str(folder)
