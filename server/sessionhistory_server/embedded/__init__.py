@@ -81,9 +81,7 @@ def _start(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> s
     return stack.enter_context(server.running())
 
 
-def _tidy(
-    data_dir: Path, lock: locks.Lock, account: accounts.Account, report: Callable[[str], None]
-) -> None:
+def _tidy(data_dir: Path, lock: locks.Lock, account: accounts.Account, report: Callable[[str], None]) -> None:
     """Clears away what a run that was killed has left."""
     clusters.discard_unfinished(data_dir)
     cluster = data_dir / "postgres"

@@ -39,9 +39,7 @@ def started(
     """
     folder = os.open(cluster, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        process = _start(
-            [*command, "-D", _location(folder, cluster)], account, death, folder, output
-        )
+        process = _start([*command, "-D", _location(folder, cluster)], account, death, folder, output)
     finally:
         os.close(folder)
     with process:

@@ -1,0 +1,97 @@
+"""Runs Alembic from within a program: no ini file, no logging of its own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+# Held while migrating, so that two at once run one after the other. Any constant would do.
+_LOCK_KEY: Final = 0x53485F4D49475241
+
+# How long a step waits for a table that is in use, before it gives up and lets the others through.
+LOCK_TIMEOUT_SECONDS: Final = 10
+
+
+class LockTimeoutError(Exception):
+    """A table stayed in use for too long; nothing of the step was done, and it can be run again."""
+
+
+def head() -> str:
+    """Return the newest revision of this release."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None, "a release has migrations"  # noqa: S101 - for the type checker
+    return revision
+
+
+def current(url: str) -> str | None:
+    """Return the revision of a database; ``None`` if it was never migrated.
+
+    Raises:
+        psycopg.Error: the database cannot be reached.
+    """
+    with _connected(url) as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Migrate a database; do nothing if it is there already, or further.
+
+    Raises:
+        LockTimeoutError: a table was in use for longer than ``LOCK_TIMEOUT_SECONDS``.
+        psycopg.Error: the database cannot be reached.
+    """
+    with _connected(url) as connection:
+        connection.exec_driver_sql(f"select pg_advisory_lock({_LOCK_KEY})")
+        connection.exec_driver_sql(f"set lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+        config = _config()
+        if _is_newer(connection, config):
+            return
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, revision)
+        except OperationalError as error:
+            if isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise LockTimeoutError from error
+            raise
+
+
+def _is_newer(connection: Connection, config: Config) -> bool:
+    """Whether the database has a revision that only a later release knows. Migrations only expand."""
+    revision = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    return revision is not None and revision not in known
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Connection]:
+    """Connect as libpq does, so that every URL that serves also migrates."""
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(url),
+        poolclass=NullPool,
+        isolation_level="AUTOCOMMIT",
+    )
+    with engine.connect() as connection:
+        yield connection

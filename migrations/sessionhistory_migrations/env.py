@@ -1,0 +1,7 @@
+"""Alembic's entry: runs each revision in a transaction of its own, on the runner's connection."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,115 @@
+"""The composition root: everything is built here, started in order, and stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sessionhistory_server import retention
+from sessionhistory_server.history import SessionHistory
+from sessionhistory_server.metrics import Metrics
+from sessionhistory_server.rpc.health import Health
+from sessionhistory_server.rpc.server import build_server
+from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+from sessionhistory_server.store.database import Database
+from sessionhistory_server.store.readiness import Monitor, State
+from sessionhistory_server.store.window import Defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from sessionhistory_server.config import Address, Settings
+
+_log = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """An address cannot be bound; the message says which."""
+
+
+class App:
+    """A service on a database: ``start`` it, ``stop`` it once."""
+
+    def __init__(self, settings: Settings, database_url: str) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._health = Health()
+        self._database = Database(
+            database_url,
+            pool_size=settings.pool_size,
+            pool_timeout_seconds=settings.pool_timeout_seconds,
+        )
+        self._monitor = Monitor(database_url, self._database, self._on_state)
+        self._metrics = Metrics(lambda: self._database.pool_stats)
+        self._server = build_server(settings, self._servicer(), self._metrics, self._health)
+        self.port = 0
+        """The port of gRPC, once started."""
+
+    async def start(self) -> None:
+        """Listen, and serve as soon as the database is ready.
+
+        Raises:
+            ListenError: an address is in use or not ours.
+        """
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._database.close)
+            await self._health.set_serving(serving=False)
+            self._serve_metrics(stack)
+            self.port = _bind(self._server.add_insecure_port, self._settings.listen)
+            await self._server.start()
+            stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
+            self._run(stack, self._monitor.run())
+            self._run(stack, retention.run(self._database))
+            stack.push_async_callback(self._health.shut_down)
+            self._stack = stack.pop_all()
+
+    async def stop(self, *, drain_seconds: float = 0) -> None:
+        """Report NOT_SERVING, wait for balancers to notice, let calls finish, close the database."""
+        await self._health.shut_down()
+        await asyncio.sleep(drain_seconds)
+        await self._stack.aclose()
+
+    def _servicer(self) -> SessionHistoryServicer:
+        settings = self._settings
+        defaults = Defaults(
+            max_messages=settings.history_max_messages,
+            token_budget=settings.history_token_budget,
+            model_token_budgets=settings.model_token_budgets_json,
+        )
+        days = timedelta(days=settings.delete_retention_days)
+        history = SessionHistory(self._database, defaults, delete_retention=days)
+        return SessionHistoryServicer(history, self._metrics, require_user_id=settings.require_user_id)
+
+    def _serve_metrics(self, stack: AsyncExitStack) -> None:
+        address = self._settings.metrics_listen
+        if address is None:
+            return
+        try:
+            stop = self._metrics.serve(address.host.strip("[]"), address.port)
+        except OSError as error:
+            raise ListenError(f"cannot serve metrics on {address}: {error.strerror}") from error
+        stack.push_async_callback(asyncio.to_thread, stop)
+
+    def _run(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+        """Run work in the background until the stack is closed."""
+        task = asyncio.create_task(work)
+
+        async def cancel() -> None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+        stack.push_async_callback(cancel)
+
+    async def _on_state(self, state: State) -> None:
+        await self._health.set_serving(serving=state is State.READY)
+
+
+def _bind(add_port: Callable[[str], int], address: Address) -> int:
+    try:
+        return add_port(str(address))
+    except RuntimeError as error:
+        raise ListenError(f"cannot serve gRPC on {address}: is another server there?") from error

@@ -1,0 +1,194 @@
+"""The settings: each is a flag and an environment variable of the same name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import click
+
+from sessionhistory_server import logs
+from sessionhistory_server.limits import MAX_INT32
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PREFIX: Final = "SESSION_HISTORY_"
+
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
+
+
+class Address(NamedTuple):
+    """A host and a port to listen on."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return HOST:PORT."""
+        return f"{self.host}:{self.port}"
+
+
+class _AddressType(click.ParamType[Any]):
+    name = "HOST:PORT"
+
+    def __init__(self, *, off: bool = False) -> None:
+        self._off = off
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,  # noqa: ANN401 - click's signature
+    ) -> Address | None:
+        if isinstance(value, Address):
+            return value
+        if self._off and value == "off":
+            return None
+        match = _ADDRESS.fullmatch(value)
+        if match is None or int(match[2]) > 65_535:
+            self.fail("must be HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051", param, ctx)
+        return Address(match[1], int(match[2]))
+
+
+class _BudgetsType(click.ParamType[Any]):
+    name = "MODEL=TOKENS,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:  # noqa: ANN401 - click's signature
+        if isinstance(value, dict):
+            return value
+        budgets = {}
+        for item in filter(None, value.split(",")):
+            model, _, tokens = item.rpartition("=")
+            if not model or not tokens.isdecimal() or int(tokens) > MAX_INT32:
+                self.fail(
+                    "must be MODEL=TOKENS, separated by commas, for example gpt-4o=100000",
+                    param,
+                    ctx,
+                )
+            budgets[model] = int(tokens)
+        return budgets
+
+
+def _default_data_dir() -> Path:
+    """Return where the embedded database lives: with the system's data for root, else with the user's."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/session-history")
+    home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "session-history"
+
+
+def _setting(default: Any, kind: Any, text: str) -> Any:  # noqa: ANN401 - of the field's own type
+    return dataclasses.field(default=default, metadata={"kind": kind, "help": text})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the service runs."""
+
+    database_url: str | None = _setting(
+        None,
+        str,
+        "Postgres 15 to 18, as a libpq URL. Absent: an embedded Postgres 18 in the data directory.",
+    )
+    data_dir: Path | None = _setting(
+        None,
+        click.Path(file_okay=False, path_type=Path),
+        "Where the embedded Postgres keeps its data. Default: ~/.local/share/session-history,"
+        " for root /var/lib/session-history.",
+    )
+    listen: Address = _setting(Address("127.0.0.1", 50051), _AddressType(), "Where to serve gRPC.")
+    metrics_listen: Address | None = _setting(
+        Address("127.0.0.1", 9464),
+        _AddressType(off=True),
+        "Where to serve Prometheus metrics, at /metrics. off: nowhere.",
+    )
+    pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections to Postgres.")
+    pool_timeout_seconds: float = _setting(
+        5.0, click.FloatRange(0.01, 600), "How long a call waits for a connection."
+    )
+    default_deadline_seconds: float = _setting(
+        30.0, click.FloatRange(0.1, 3_600), "The deadline of calls that come without one."
+    )
+    history_max_messages: int = _setting(
+        20,
+        click.IntRange(0, MAX_INT32),
+        "Messages of a window, where neither call nor session says.",
+    )
+    history_token_budget: int | None = _setting(
+        None,
+        click.IntRange(0, MAX_INT32),
+        "Tokens of a window, where nothing else says. Absent: no limit.",
+    )
+    model_token_budgets: dict[str, int] | None = _setting(
+        None,
+        _BudgetsType(),
+        "Tokens of a window by the session's model, before the general budget.",
+    )
+    require_user_id: bool = _setting(False, bool, "Refuse calls that do not say which user they act for.")
+    delete_retention_days: int = _setting(
+        30, click.IntRange(0, 36_500), "How long a deleted or expired session can be restored."
+    )
+    drain_seconds: float = _setting(
+        0.0,
+        click.FloatRange(0, 600),
+        "How long to report NOT_SERVING before calls are refused, on SIGTERM.",
+    )
+    grace_seconds: float = _setting(
+        10.0,
+        click.FloatRange(0, 600),
+        "How long calls under way may take to finish, on SIGTERM or SIGINT.",
+    )
+    slow_call_millis: int = _setting(
+        1_000, click.IntRange(1, 3_600_000), "Calls that take longer are logged as slow."
+    )
+    log_level: str = _setting("info", click.Choice(logs.LEVELS), "The least level that is logged.")
+    log_format: str = _setting(
+        "auto", click.Choice(logs.FORMATS), "auto: readable on a terminal, else JSON lines."
+    )
+
+    @property
+    def embedded_data_dir(self) -> Path:
+        """Where the embedded Postgres keeps its data."""
+        return self.data_dir or _default_data_dir()
+
+    @property
+    def model_token_budgets_json(self) -> str | None:
+        """The budgets by model as a JSON object."""
+        return json.dumps(self.model_token_budgets) if self.model_token_budgets else None
+
+
+def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add settings to a command as options, all of them if none is named."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for field in reversed(dataclasses.fields(Settings)):
+            if not names or field.name in names:
+                command = _option(field)(command)
+        return command
+
+    return decorate
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    flag = "--" + field.name.replace("_", "-")
+    is_flag = field.metadata["kind"] is bool
+    return click.option(
+        f"{flag}/--no-{flag[2:]}" if is_flag else flag,
+        field.name,
+        type=field.metadata["kind"],
+        default=field.default,
+        envvar=variable(field.name),
+        show_envvar=True,
+        show_default=field.default is not None,
+        help=field.metadata["help"],
+    )

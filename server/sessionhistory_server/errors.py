@@ -1,0 +1,123 @@
+"""The errors of the service. Each kind becomes one gRPC code in ``rpc.status``.
+
+Messages and metadata name fields, limits and ids; they never hold conversation text.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+RETRY_DELAY_SECONDS: Final = 1.0
+
+
+class FieldViolation(NamedTuple):
+    """A field, by its path in the request, and the rule it breaks."""
+
+    field: str
+    description: str
+
+
+class SessionHistoryError(Exception):
+    """Base of all errors that a caller is told.
+
+    ``reason`` is stable and machine-readable; ``metadata`` holds what a program may want to know.
+    """
+
+    def __init__(self, message: str, *, reason: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.metadata = metadata
+
+
+class InvalidArgumentError(SessionHistoryError):
+    """The request breaks a rule of the contract; ``violations`` says which."""
+
+    def __init__(self, *violations: FieldViolation, reason: str = "INVALID_FIELD") -> None:
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations), reason=reason)
+        self.violations = violations
+
+
+class MalformedRequestError(SessionHistoryError):
+    """The request is no valid message, or larger than the limit."""
+
+
+class NotFoundError(SessionHistoryError):
+    """There is no such session or message for this caller."""
+
+
+class AlreadyExistsError(SessionHistoryError):
+    """The id is taken."""
+
+
+class AbortedError(SessionHistoryError):
+    """What the caller expected is no longer so; the actual value is in the metadata."""
+
+
+class FailedPreconditionError(SessionHistoryError):
+    """The session is not in a state for this."""
+
+
+class RetryableError(SessionHistoryError):
+    """Waiting ``retry_delay_seconds`` may help."""
+
+    retry_delay_seconds = RETRY_DELAY_SECONDS
+
+
+class ResourceExhaustedError(RetryableError):
+    """The server is at its capacity."""
+
+
+class UnavailableError(RetryableError):
+    """The server cannot answer now."""
+
+
+class DeadlineExceededError(SessionHistoryError):
+    """The deadline passed. The outcome of a write is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the deadline passed; a write may or may not have happened: retry it with the same ids",
+            reason="DEADLINE_EXCEEDED",
+        )
+
+
+def invalid(field: str, description: str) -> InvalidArgumentError:
+    """Return the error for one bad field."""
+    return InvalidArgumentError(FieldViolation(field, description))
+
+
+def session_not_found(session_id: str) -> NotFoundError:
+    """Return the error for a session that is missing, deleted, expired or another's."""
+    return NotFoundError(f"no session {session_id!r}", reason="SESSION_NOT_FOUND", session_id=session_id)
+
+
+def session_exists(session_id: str) -> AlreadyExistsError:
+    """Return the error for a session id that is taken."""
+    return AlreadyExistsError(
+        f"the session id {session_id!r} is taken", reason="SESSION_EXISTS", session_id=session_id
+    )
+
+
+def message_not_found(session_id: str) -> NotFoundError:
+    """Return the error for a message that is not in the session."""
+    return NotFoundError(
+        f"no such message in session {session_id!r}",
+        reason="MESSAGE_NOT_FOUND",
+        session_id=session_id,
+    )
+
+
+def message_id_reused(message_id: str, index: int) -> AlreadyExistsError:
+    """Return the error for a message id that is stored with other content, or without its batch."""
+    return AlreadyExistsError(
+        f"message {index} of the request: the id {message_id!r} is stored already, with other fields"
+        " or apart from this batch",
+        reason="MESSAGE_ID_REUSED",
+        message_id=message_id,
+        index=str(index),
+    )
+
+
+def database_unavailable() -> UnavailableError:
+    """Return the error while Postgres cannot be reached."""
+    return UnavailableError("the database is not available", reason="DATABASE_UNAVAILABLE")

@@ -1,0 +1,218 @@
+"""The use cases: what each RPC does, free of transport. One method each; the statements are the store's."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory_server import paging
+from sessionhistory_server.limits import MAX_RESPONSE_BYTES
+from sessionhistory_server.model import TOOL, Appended, Message, Window
+from sessionhistory_server.store import append, messages, session_list, sessions, window
+from sessionhistory_server.store.schema import session_key
+from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
+from sessionhistory_server.store.sessions import SessionRef
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import timedelta
+
+    from sessionhistory_server.model import NewMessage, Session, SessionContent, WindowLimits
+    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.store.messages import MessageFilter
+    from sessionhistory_server.store.window import Defaults, WindowRows
+
+TENANT: Final = "default"
+
+# What a response holds beside its messages or sessions.
+_RESPONSE_OVERHEAD_BYTES: Final = 2_048
+
+_SESSION_POSITION: Final = "!q16s"
+_MESSAGE_POSITION: Final = "!q"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendRequest:
+    """Messages for a session: named, or to be made if it is missing."""
+
+    session_id: str
+    user_id: str | None
+    messages: Sequence[NewMessage]
+    create_session: SessionContent | None = None
+    expected_last_sequence: int | None = None
+    history: WindowLimits | None = None
+
+
+class SessionHistory:
+    """The service's operations on a database."""
+
+    def __init__(self, database: Database, defaults: Defaults, *, delete_retention: timedelta) -> None:
+        self._database = database
+        self._defaults = defaults
+        self._retention = delete_retention
+
+    async def create_session(
+        self, session_id: str, content: SessionContent, *, allow_existing: bool
+    ) -> tuple[Session, bool]:
+        """Create a session, or find it; return it and whether it was created."""
+        ref = _ref(session_id or new_id(), content.user_id)
+        return await self._database.write(
+            lambda connection: sessions.create(
+                connection,
+                TENANT,
+                ref,
+                content,
+                retention=self._retention,
+                allow_existing=allow_existing,
+            )
+        )
+
+    async def get_session(self, session_id: str, user_id: str | None) -> Session:
+        """Return a live session."""
+        return await self._database.read(lambda c: sessions.get(c, _ref(session_id, user_id)))
+
+    async def update_session(
+        self, session_id: str, user_id: str | None, changes: Mapping[str, Any], *, etag: str | None
+    ) -> Session:
+        """Set fields of a live session."""
+        ref = _ref(session_id, user_id)
+        return await self._database.write(
+            lambda c: sessions.change(c, ref, changes, etag=etag, retention=self._retention)
+        )
+
+    async def list_sessions(
+        self, wanted: SessionFilter, *, page_size: int, page_token: str
+    ) -> tuple[list[Session], str]:
+        """Return a page of sessions, newest first, and the token of the next page."""
+        position = paging.decode(wanted, _SESSION_POSITION, page_token)
+        after = SessionPosition(position[0], position[1].hex()) if position else None
+        found, last = await self._database.read(
+            lambda connection: session_list.find(
+                connection, TENANT, wanted, after, page_size=page_size, max_bytes=_room(0)
+            )
+        )
+        if last is None:
+            return found, ""
+        end = (last.time, uuid.UUID(last.session_key).bytes)
+        return found, paging.encode(wanted, _SESSION_POSITION, end)
+
+    async def delete_session(self, session_id: str, user_id: str | None, *, purge: bool) -> Session:
+        """Delete a session, restorably, or purge it."""
+        ref = _ref(session_id, user_id)
+        if purge:
+            return await self._database.write(lambda c: sessions.purge(c, ref))
+        return await self._database.write(lambda c: sessions.delete(c, ref, retention=self._retention))
+
+    async def undelete_session(self, session_id: str, user_id: str | None) -> Session:
+        """Restore a deleted or expired session."""
+        ref = _ref(session_id, user_id)
+        return await self._database.write(lambda c: sessions.undelete(c, ref, retention=self._retention))
+
+    async def append(self, request: AppendRequest) -> tuple[str, Appended, Window | None]:
+        """Append messages; return the session's id, the outcome, and the new window if asked for."""
+        session_id = request.session_id or new_id()
+        batch = append.Batch(
+            tenant_id=TENANT,
+            ref=_ref(session_id, request.user_id),
+            messages=[_identified(message) for message in request.messages],
+            create=request.create_session,
+            expected_last_sequence=request.expected_last_sequence,
+            retention=self._retention,
+        )
+
+        async def work(connection: Connection) -> tuple[Appended, Window | None]:
+            appended = await append.append(connection, batch)
+            if request.history is None:
+                return appended, None
+            used = sum(message.size_bytes for message in appended.messages)
+            return appended, await self._window(connection, batch.ref, request.history, used)
+
+        return session_id, *await self._database.write(work)
+
+    async def get_message(
+        self, session_id: str, user_id: str | None, *, message_id: str | None, sequence: int | None
+    ) -> Message:
+        """Return one message, by id or else by sequence."""
+        ref = _ref(session_id, user_id)
+        return await self._database.read(
+            lambda c: messages.get(c, ref, message_id=message_id, sequence=sequence)
+        )
+
+    async def get_history(self, session_id: str, user_id: str | None, limits: WindowLimits) -> Window:
+        """Return the context window."""
+        ref = _ref(session_id, user_id)
+        return await self._database.read(lambda c: self._window(c, ref, limits, 0))
+
+    async def list_messages(
+        self,
+        session_id: str,
+        user_id: str | None,
+        wanted: MessageFilter,
+        *,
+        page_size: int,
+        page_token: str,
+    ) -> tuple[list[Message], str]:
+        """Return a page of a session's messages, and the token of the next page."""
+        ref = _ref(session_id, user_id)
+        arguments = (ref, wanted)
+        position = paging.decode(arguments, _MESSAGE_POSITION, page_token)
+        after = position[0] if position else None
+        found, last = await self._database.read(
+            lambda connection: messages.find(
+                connection, ref, wanted, after, page_size=page_size, max_bytes=_room(0)
+            )
+        )
+        return found, "" if last is None else paging.encode(arguments, _MESSAGE_POSITION, (last,))
+
+    async def _window(
+        self, connection: Connection, ref: SessionRef, limits: WindowLimits, used_bytes: int
+    ) -> Window:
+        found = await window.read(connection, ref, limits, self._defaults, max_bytes=_room(used_bytes))
+        return assemble(found)
+
+
+def assemble(found: WindowRows) -> Window:
+    """Make a window of the rows that fit: without the tool results whose call is not in the run."""
+    run = [message for message in found.messages if not message.content.pinned]
+    orphans = {message.sequence for message in _orphans(run)}
+    kept = [message for message in found.messages if message.sequence not in orphans]
+    older = found.cut is not None and bool(run)
+    return Window(
+        messages=kept,
+        total_tokens=sum(message.token_count for message in kept),
+        omitted_message_count=found.message_count - len(kept),
+        cut=found.cut or "NONE",
+        next_before_sequence=run[0].sequence if older else None,
+        last_sequence=found.last_sequence,
+    )
+
+
+def new_id() -> str:
+    """Return an id that nobody else has: 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def _orphans(run: list[Message]) -> Iterator[Message]:
+    """Yield the TOOL messages whose nearest earlier message that is none does not carry tool calls."""
+    called = False
+    for message in run:
+        if message.content.role != TOOL:
+            called = bool(message.content.tool_calls)
+        elif not called:
+            yield message
+
+
+def _ref(session_id: str, user_id: str | None) -> SessionRef:
+    return SessionRef(session_key(TENANT, session_id), session_id, user_id)
+
+
+def _identified(message: NewMessage) -> NewMessage:
+    if message.content.message_id:
+        return message
+    return message._replace(content=message.content._replace(message_id=new_id()))
+
+
+def _room(used_bytes: int) -> int:
+    return MAX_RESPONSE_BYTES - _RESPONSE_OVERHEAD_BYTES - used_bytes

@@ -1,0 +1,56 @@
+"""Page tokens: where a page ended, tied to the arguments it was asked for with."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory_server.errors import FieldViolation, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_DIGEST_BYTES: Final = 12
+
+
+def encode(arguments: object, layout: str, position: Sequence[Any]) -> str:
+    """Return a token for a position.
+
+    Args:
+        arguments: all that the next request must repeat; compared by its repr.
+        layout: the position's struct layout.
+        position: where the page ended.
+    """
+    data = _digest(arguments) + struct.pack(layout, *position)
+    return base64.urlsafe_b64encode(data).decode()
+
+
+def decode(arguments: object, layout: str, token: str) -> tuple[Any, ...] | None:
+    """Return the position of a token, ``None`` for an empty one.
+
+    Raises:
+        InvalidArgumentError: it is no token, or one for other arguments.
+    """
+    if not token:
+        return None
+    try:
+        data = base64.urlsafe_b64decode(token.encode("ascii"))
+        if data[:_DIGEST_BYTES] == _digest(arguments):
+            return struct.unpack(layout, data[_DIGEST_BYTES:])
+    except (UnicodeEncodeError, binascii.Error, struct.error):
+        pass
+    raise InvalidArgumentError(
+        FieldViolation(
+            "page_token",
+            "must be the next_page_token of the page before, with all other fields but page_size as"
+            " they were then",
+        ),
+        reason="INVALID_PAGE_TOKEN",
+    )
+
+
+def _digest(arguments: object) -> bytes:
+    return hashlib.sha256(repr(arguments).encode()).digest()[:_DIGEST_BYTES]

@@ -1,0 +1,34 @@
+"""Removes for good what was deleted or expired, once its purge time has come."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.store import sessions
+
+if TYPE_CHECKING:
+    from sessionhistory_server.store.database import Database
+
+INTERVAL_SECONDS: Final = 60.0
+BATCH_SESSIONS: Final = 20
+
+_log = logging.getLogger(__name__)
+
+
+async def run(database: Database) -> None:
+    """Purge until cancelled. Any number of servers may do so on one database."""
+    while True:
+        try:
+            while await purge_batch(database) == BATCH_SESSIONS:
+                pass
+        except SessionHistoryError as error:
+            _log.info("purge put off", extra={"reason": error.reason})
+        await asyncio.sleep(INTERVAL_SECONDS)
+
+
+async def purge_batch(database: Database) -> int:
+    """Purge some sessions that are due; return how many were."""
+    return await database.write(lambda c: sessions.purge_due(c, limit=BATCH_SESSIONS))

@@ -1,0 +1,129 @@
+"""Rules for single values, and the list of those that a request breaks.
+
+Descriptions name the rule and its limit, never the value: values are conversations.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from sessionhistory_server.errors import FieldViolation, InvalidArgumentError
+from sessionhistory_server.limits import ID_CHARACTERS, MAX_ID_CHARACTERS, MAX_USER_ID_CHARACTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sized
+
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+# More would not fit the 8 KiB that gRPC allows for the metadata of an answer.
+MAX_VIOLATIONS: Final = 10
+
+MIN_SECONDS: Final = -62_135_596_800
+"""The start of the year 1, in seconds since the Unix epoch."""
+MAX_SECONDS: Final = 253_402_300_799
+"""The end of the year 9999."""
+
+_ID: Final = re.compile(f"[{ID_CHARACTERS}]+")
+
+
+class Checks:
+    """Collects violations; ``finish`` raises them together."""
+
+    def __init__(self) -> None:
+        self._violations: list[FieldViolation] = []
+
+    def finish(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            InvalidArgumentError: there were violations; it names the first ten.
+        """
+        if self._violations:
+            raise InvalidArgumentError(*self._violations[:MAX_VIOLATIONS])
+
+    def require(self, holds: object, field: str, description: str) -> None:
+        """Note a violation unless the rule holds."""
+        if not holds:
+            self._violations.append(FieldViolation(field, description))
+
+    def text(self, field: str, value: str, max_characters: int | None = None) -> None:
+        """Text that Postgres can keep, of a limited length."""
+        self.require("\0" not in value, field, "must not contain a NUL character (U+0000)")
+        if max_characters is not None:
+            fits = len(value) <= max_characters
+            self.require(fits, field, f"must have at most {max_characters} characters")
+
+    def identifier(self, field: str, value: str, *, required: bool = False) -> None:
+        """An id: 1 to 128 of a few characters; empty only if it is not required."""
+        if not value:
+            self.require(not required, field, "is required")
+            return
+        self.require(
+            len(value) <= MAX_ID_CHARACTERS and _ID.fullmatch(value),
+            field,
+            f"must be 1 to {MAX_ID_CHARACTERS} characters of {ID_CHARACTERS}",
+        )
+
+    def user_id(self, field: str, value: str, *, required: bool) -> None:
+        """The user a call acts for."""
+        self.require(value or not required, field, "is required by this server")
+        self.text(field, value, MAX_USER_ID_CHARACTERS)
+
+    def length(self, field: str, value: Sized, maximum: int, *, minimum: int = 0) -> None:
+        """A number of elements within bounds."""
+        bounds = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
+        self.require(minimum <= len(value) <= maximum, field, f"must have {bounds} elements")
+
+    def not_negative(self, field: str, value: int) -> None:
+        """A count or a limit."""
+        self.require(value >= 0, field, "must not be negative")
+
+    def known(self, field: str, value: int, kind: EnumTypeWrapper, *, required: bool = False) -> None:
+        """A value that the enum has; zero only if it is not required."""
+        self.require(value in kind.values(), field, "must be a known value")
+        self.require(value or not required, field, "is required")
+
+    def all_known(self, field: str, values: Iterable[int], kind: EnumTypeWrapper) -> None:
+        """Values that the enum has, none of them zero."""
+        for index, value in enumerate(values):
+            self.known(f"{field}[{index}]", value, kind, required=True)
+
+    def json_object(self, field: str, value: str, max_bytes: int) -> None:
+        """A JSON object as text, or nothing."""
+        if value:
+            size = len(value.encode())
+            self.require(size <= max_bytes, field, f"must have at most {max_bytes} bytes")
+            if size <= max_bytes:
+                self._json(field, value, "a JSON object", dict)
+
+    def json_value(self, field: str, value: str) -> None:
+        """Any JSON value as text."""
+        self._json(field, value, "a JSON value", object)
+
+    def timestamp(self, field: str, value: Timestamp) -> None:
+        """A time that google.protobuf.Timestamp allows."""
+        self.require(
+            MIN_SECONDS <= value.seconds <= MAX_SECONDS and 0 <= value.nanos <= 999_999_999,
+            field,
+            "must be a time from the year 1 to 9999, with 0 to 999,999,999 nanos",
+        )
+
+    def _json(self, field: str, value: str, what: str, kind: type) -> None:
+        self.text(field, value)
+        try:
+            # Numbers stay text: they are not looked at, and may have any length.
+            parsed = json.loads(value, parse_int=str, parse_float=str, parse_constant=_refuse)
+        except RecursionError:
+            self.require(False, field, "must not be nested so deeply")  # noqa: FBT003 - the rule failed
+        except ValueError:
+            self.require(False, field, f"must be {what}")  # noqa: FBT003 - the rule failed
+        else:
+            self.require(isinstance(parsed, kind), field, f"must be {what}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Refuse NaN and Infinity, which are no JSON."""
+    raise ValueError(constant)

@@ -1,0 +1,75 @@
+"""How bytes reach a servicer: parsed here, so that bad ones get our answer, and under a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.errors import DeadlineExceededError, MalformedRequestError
+from sessionhistory_server.limits import MAX_REQUEST_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+
+    Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
+
+SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
+
+
+def generic_handler(
+    servicer: SessionHistoryServicer, *, default_deadline_seconds: float
+) -> grpc.GenericRpcHandler:
+    """Return the handlers of all methods of the service."""
+    handlers = {}
+    for method in SERVICE.methods:
+        behaviour = _behaviour(
+            getattr(servicer, method.name),
+            GetMessageClass(method.input_type),
+            default_deadline_seconds,
+        )
+        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
+    return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+
+
+def _behaviour(
+    method: Callable[[Any], Awaitable[Message]],
+    request_type: type[Message],
+    default_deadline_seconds: float,
+) -> Handler:
+    async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+        request = _parse(request_type, data)
+        remaining = context.time_remaining()
+        try:
+            async with asyncio.timeout(default_deadline_seconds if remaining is None else remaining):
+                response = await method(request)
+        except TimeoutError as error:
+            raise DeadlineExceededError from error
+        return response.SerializeToString()
+
+    return call
+
+
+def _parse(request_type: type[Message], data: bytes) -> Message:
+    if len(data) > MAX_REQUEST_BYTES:
+        raise MalformedRequestError(
+            f"the request has more than {MAX_REQUEST_BYTES} bytes",
+            reason="REQUEST_TOO_LARGE",
+            max_bytes=str(MAX_REQUEST_BYTES),
+        )
+    try:
+        return request_type.FromString(data)
+    except DecodeError as error:
+        raise MalformedRequestError(
+            f"the request is no valid {request_type.DESCRIPTOR.full_name}: check that client and server"
+            " use the same protos, and that strings are UTF-8",
+            reason="MALFORMED_REQUEST",
+        ) from error

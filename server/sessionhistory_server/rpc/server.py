@@ -1,0 +1,47 @@
+"""The gRPC server: our service, health and reflection behind one interceptor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from sessionhistory_server.limits import MIB
+from sessionhistory_server.rpc.handlers import SERVICE, generic_handler
+from sessionhistory_server.rpc.interceptors import CallInterceptor
+
+if TYPE_CHECKING:
+    from sessionhistory_server.config import Settings
+    from sessionhistory_server.metrics import Metrics
+    from sessionhistory_server.rpc.health import Health
+    from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+
+_OPTIONS: Final = (
+    # Two servers on one port would share it without an error.
+    ("grpc.so_reuseport", 0),
+    # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
+    ("grpc.max_receive_message_length", 32 * MIB),
+    ("grpc.max_send_message_length", 4 * MIB),
+    # Notice clients that are gone, and let clients notice that we are.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+def build_server(
+    settings: Settings, servicer: SessionHistoryServicer, metrics: Metrics, serving: Health
+) -> grpc.aio.Server:
+    """Return the server, not yet listening."""
+    interceptor = CallInterceptor(metrics, slow_call_millis=settings.slow_call_millis)
+    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+    handler = generic_handler(servicer, default_deadline_seconds=settings.default_deadline_seconds)
+    server.add_generic_rpc_handlers((handler,))
+    health_pb2_grpc.add_HealthServicer_to_server(serving.servicer, server)
+    reflection.enable_server_reflection(
+        (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    )
+    return server

@@ -1,0 +1,289 @@
+"""The RPCs. A handler checks its request, translates it, calls one use case, and translates the outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+from sessionhistory_server import limits
+from sessionhistory_server.errors import NotFoundError
+from sessionhistory_server.history import AppendRequest
+from sessionhistory_server.rpc import convert, masks, validate
+from sessionhistory_server.rpc.checks import Checks
+from sessionhistory_server.store.messages import MessageFilter
+from sessionhistory_server.store.session_list import SessionFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sessionhistory.v1 import history_pb2 as hpb
+    from sessionhistory_server.history import SessionHistory
+    from sessionhistory_server.metrics import Metrics
+    from sessionhistory_server.model import Appended, Window
+
+_SESSION_TIMES = ("create_time_after", "create_time_before", "active_after", "active_before")
+_MESSAGE_TIMES = ("create_time_after", "create_time_before")
+
+
+class SessionHistoryServicer:
+    """The methods of ``SessionHistoryService``, each from request to response message."""
+
+    def __init__(self, history: SessionHistory, metrics: Metrics, *, require_user_id: bool) -> None:
+        self._history = history
+        self._metrics = metrics
+        self._require_user_id = require_user_id
+
+    async def CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:  # noqa: N802
+        """Create a session."""
+        checks = Checks()
+        checks.identifier("session_id", request.session_id)
+        self._check_session(checks, "session", request.session)
+        same = request.session.session_id in ("", request.session_id) or not request.session_id
+        checks.require(same, "session.session_id", "must be empty or the same as session_id")
+        checks.finish()
+        session, created = await self._history.create_session(
+            request.session_id or request.session.session_id,
+            convert.session_content(request.session, request.session.user_id or None),
+            allow_existing=request.allow_existing,
+        )
+        return pb.CreateSessionResponse(session=convert.session_message(session), created=created)
+
+    async def GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:  # noqa: N802
+        """Return one session."""
+        self._checked(request).finish()
+        session = await self._history.get_session(request.session_id, request.user_id or None)
+        return pb.GetSessionResponse(session=convert.session_message(session))
+
+    async def UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:  # noqa: N802
+        """Change the fields that the mask names."""
+        checks = Checks()
+        checks.identifier("session.session_id", request.session.session_id, required=True)
+        checks.user_id("user_id", request.user_id, required=self._require_user_id)
+        validate.check_session(checks, "session", request.session, require_user_id=False)
+        masks.check(checks, request)
+        checks.finish()
+        session = await self._history.update_session(
+            request.session.session_id,
+            request.user_id or None,
+            masks.changes(request),
+            etag=request.session.etag or None,
+        )
+        return pb.UpdateSessionResponse(session=convert.session_message(session))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
+        """Return a page of sessions."""
+        checks = Checks()
+        checks.user_id("user_id", request.user_id, required=self._require_user_id)
+        checks.all_known("statuses", request.statuses, spb.SessionStatus)
+        validate.check_labels(checks, "labels", request.labels)
+        checks.text("title_contains", request.title_contains, limits.MAX_TITLE_FILTER_CHARACTERS)
+        validate.check_times(checks, request, _SESSION_TIMES)
+        checks.known("order_by", request.order_by, pb.SessionOrder)
+        checks.not_negative("page_size", request.page_size)
+        checks.finish()
+        found, next_page_token = await self._history.list_sessions(
+            _session_filter(request),
+            page_size=_page_size(request.page_size),
+            page_token=request.page_token,
+        )
+        return pb.ListSessionsResponse(
+            sessions=map(convert.session_message, found), next_page_token=next_page_token
+        )
+
+    async def DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:  # noqa: N802
+        """Delete a session."""
+        self._checked(request).finish()
+        try:
+            session = await self._history.delete_session(
+                request.session_id, request.user_id or None, purge=request.purge
+            )
+        except NotFoundError:
+            if request.allow_missing:
+                return pb.DeleteSessionResponse()
+            raise
+        return pb.DeleteSessionResponse(session=convert.session_message(session))
+
+    async def UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:  # noqa: N802
+        """Restore a deleted session."""
+        self._checked(request).finish()
+        session = await self._history.undelete_session(request.session_id, request.user_id or None)
+        return pb.UndeleteSessionResponse(session=convert.session_message(session))
+
+    async def AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
+        """Store one message."""
+        checks = self._checked_append(request)
+        checks.require(request.HasField("message"), "message", "is required")
+        if request.HasField("message"):
+            validate.check_message(checks, "message", request.message)
+        checks.not_negative("history.max_messages", request.history.max_messages)
+        checks.not_negative("history.token_budget", request.history.token_budget)
+        checks.finish()
+        session_id, appended, window = await self._append(request, [request.message])
+        return pb.AppendMessageResponse(
+            session_id=session_id,
+            message=convert.message_message(appended.messages[0]),
+            history=None if window is None else self._window_message(window),
+            **appended.counters._asdict(),
+            session_created=appended.session_created,
+        )
+
+    async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
+        """Store a batch of messages."""
+        checks = self._checked_append(request)
+        validate.check_batch(checks, "messages", request.messages)
+        checks.finish()
+        session_id, appended, _ = await self._append(request, request.messages)
+        return pb.AppendMessagesResponse(
+            session_id=session_id,
+            messages=map(convert.message_message, appended.messages),
+            **appended.counters._asdict(),
+            session_created=appended.session_created,
+        )
+
+    async def GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
+        """Return one message."""
+        checks = self._checked(request)
+        match request.WhichOneof("key"):
+            case "message_id":
+                checks.identifier("message_id", request.message_id, required=True)
+            case "sequence":
+                checks.require(request.sequence > 0, "sequence", "must be 1 or more")
+            case _:
+                checks.require(None, "key", "must set one of message_id, sequence")
+        checks.finish()
+        message = await self._history.get_message(
+            request.session_id,
+            request.user_id or None,
+            message_id=request.message_id if request.HasField("message_id") else None,
+            sequence=request.sequence if request.HasField("sequence") else None,
+        )
+        return pb.GetMessageResponse(message=convert.message_message(message))
+
+    async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
+        """Return the context window."""
+        checks = self._checked(request)
+        checks.not_negative("max_messages", request.max_messages)
+        checks.not_negative("token_budget", request.token_budget)
+        checks.not_negative("before_sequence", request.before_sequence)
+        checks.finish()
+        wanted = convert.window_limits(request)._replace(
+            before_sequence=convert.optional(request, "before_sequence")
+        )
+        window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
+        return pb.GetHistoryResponse(history=self._window_message(window))
+
+    async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
+        """Return a page of messages."""
+        checks = self._checked(request)
+        checks.not_negative("after_sequence", request.after_sequence)
+        checks.not_negative("before_sequence", request.before_sequence)
+        checks.all_known("roles", request.roles, mpb.Role)
+        validate.check_times(checks, request, _MESSAGE_TIMES)
+        checks.not_negative("page_size", request.page_size)
+        checks.finish()
+        found, next_page_token = await self._history.list_messages(
+            request.session_id,
+            request.user_id or None,
+            _message_filter(request),
+            page_size=_page_size(request.page_size),
+            page_token=request.page_token,
+        )
+        return pb.ListMessagesResponse(
+            messages=map(convert.message_message, found), next_page_token=next_page_token
+        )
+
+    def _checked(
+        self,
+        request: pb.GetSessionRequest
+        | pb.DeleteSessionRequest
+        | pb.UndeleteSessionRequest
+        | pb.GetMessageRequest
+        | pb.GetHistoryRequest
+        | pb.ListMessagesRequest,
+    ) -> Checks:
+        """Check what every request has that names a session."""
+        checks = Checks()
+        checks.identifier("session_id", request.session_id, required=True)
+        checks.user_id("user_id", request.user_id, required=self._require_user_id)
+        return checks
+
+    def _check_session(self, checks: Checks, field: str, session: spb.Session) -> None:
+        validate.check_session(checks, field, session, require_user_id=self._require_user_id)
+
+    def _checked_append(self, request: pb.AppendMessageRequest | pb.AppendMessagesRequest) -> Checks:
+        """Check what both appends share."""
+        checks, create = Checks(), request.create_session
+        creates = request.HasField("create_session")
+        checks.identifier("session_id", request.session_id, required=not creates)
+        owned = bool(request.user_id or create.user_id)
+        checks.user_id("user_id", request.user_id, required=self._require_user_id and not owned)
+        if creates:
+            validate.check_session(checks, "create_session", create, require_user_id=False)
+            active = create.status in (spb.SESSION_STATUS_UNSPECIFIED, spb.SESSION_STATUS_ACTIVE)
+            checks.require(active, "create_session.status", "must be ACTIVE: the session takes messages")
+            for name in ("session_id", "user_id"):
+                own, given = getattr(request, name), getattr(create, name)
+                agree = not own or not given or own == given
+                checks.require(agree, f"create_session.{name}", f"must be empty or the same as {name}")
+        if request.HasField("expected_last_sequence"):
+            checks.not_negative("expected_last_sequence", request.expected_last_sequence)
+        return checks
+
+    async def _append(
+        self,
+        request: pb.AppendMessageRequest | pb.AppendMessagesRequest,
+        messages: Sequence[mpb.Message],
+    ) -> tuple[str, Appended, Window | None]:
+        create = request.create_session
+        user_id = request.user_id or create.user_id or None
+        wants_window = isinstance(request, pb.AppendMessageRequest) and request.HasField("history")
+        outcome = await self._history.append(
+            AppendRequest(
+                session_id=request.session_id or create.session_id,
+                user_id=user_id,
+                messages=[convert.new_message(message) for message in messages],
+                create_session=convert.session_content(create, user_id)
+                if request.HasField("create_session")
+                else None,
+                expected_last_sequence=convert.optional(request, "expected_last_sequence"),
+                history=convert.window_limits(request.history) if wants_window else None,
+            )
+        )
+        self._metrics.appended_messages.inc(len(messages))
+        return outcome
+
+    def _window_message(self, window: Window) -> hpb.History:
+        self._metrics.windows.labels(window.cut).inc()
+        return convert.history_message(window)
+
+
+def _page_size(page_size: int) -> int:
+    return min(page_size or limits.DEFAULT_PAGE_SIZE, limits.MAX_PAGE_SIZE)
+
+
+def _session_filter(request: pb.ListSessionsRequest) -> SessionFilter:
+    return SessionFilter(
+        user_id=request.user_id or None,
+        statuses=convert.statuses(request.statuses),
+        labels=dict(sorted(request.labels.items())),
+        title_contains=request.title_contains or None,
+        create_time_after=convert.after(request, "create_time_after"),
+        create_time_before=convert.before(request, "create_time_before"),
+        active_after=convert.after(request, "active_after"),
+        active_before=convert.before(request, "active_before"),
+        show_deleted=request.show_deleted,
+        by_creation=request.order_by == pb.SESSION_ORDER_CREATION,
+    )
+
+
+def _message_filter(request: pb.ListMessagesRequest) -> MessageFilter:
+    return MessageFilter(
+        after_sequence=request.after_sequence,
+        before_sequence=convert.optional(request, "before_sequence"),
+        roles=convert.roles(request.roles),
+        create_time_after=convert.after(request, "create_time_after"),
+        create_time_before=convert.before(request, "create_time_before"),
+        descending=request.descending,
+    )

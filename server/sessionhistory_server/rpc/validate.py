@@ -1,0 +1,162 @@
+"""The rules of the contract, message by message. What the store enforces is not here."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_pb2 as spb
+from sessionhistory_server import limits
+from sessionhistory_server.rpc.checks import MIN_SECONDS, Checks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+_NANOS_PER_SECOND: Final = 1_000_000_000
+_EXPIRE_BEFORE_SECONDS: Final = 221_845_392_000
+"""The start of the year 9000, in seconds since the Unix epoch."""
+
+
+def check_session(checks: Checks, field: str, session: spb.Session, *, require_user_id: bool) -> None:
+    """Check what a caller sets of a session."""
+    checks.identifier(f"{field}.session_id", session.session_id)
+    checks.user_id(f"{field}.user_id", session.user_id, required=require_user_id)
+    checks.text(f"{field}.title", session.title, limits.MAX_TITLE_CHARACTERS)
+    checks.text(f"{field}.model", session.model, limits.MAX_NAME_CHARACTERS)
+    checks.known(f"{field}.status", session.status, spb.SessionStatus)
+    check_labels(checks, f"{field}.labels", session.labels)
+    checks.json_object(f"{field}.metadata", session.metadata, limits.MAX_METADATA_BYTES)
+    checks.json_object(f"{field}.state", session.state, limits.MAX_STATE_BYTES)
+    settings = session.history_settings
+    checks.not_negative(f"{field}.history_settings.max_messages", settings.max_messages)
+    checks.not_negative(f"{field}.history_settings.token_budget", settings.token_budget)
+    _check_expiration(checks, field, session)
+
+
+def check_labels(checks: Checks, field: str, labels: Mapping[str, str]) -> None:
+    """Check a map of labels. Keys are not named in the violation: they may hold anything."""
+    checks.length(field, labels, limits.MAX_LABELS)
+    for key, value in labels.items():
+        checks.identifier(f"{field}.key", key, required=True)
+        checks.text(f"{field}.key", key, limits.MAX_LABEL_KEY_CHARACTERS)
+        checks.text(f"{field}.value", value, limits.MAX_LABEL_VALUE_CHARACTERS)
+
+
+def check_message(checks: Checks, field: str, message: mpb.Message) -> None:
+    """Check what a caller sets of a message."""
+    size_fits = message.ByteSize() <= limits.MAX_MESSAGE_BYTES
+    checks.require(size_fits, field, f"must have at most {limits.MAX_MESSAGE_BYTES} bytes")
+    checks.identifier(f"{field}.message_id", message.message_id)
+    checks.known(f"{field}.role", message.role, mpb.Role, required=True)
+    checks.known(f"{field}.status", message.status, mpb.MessageStatus)
+    checks.text(f"{field}.content", message.content)
+    for name in ("name", "tool_call_id", "payload_type", "model", "provider"):
+        checks.text(f"{field}.{name}", getattr(message, name), limits.MAX_NAME_CHARACTERS)
+    checks.text(f"{field}.turn_id", message.turn_id, limits.MAX_TURN_ID_CHARACTERS)
+    checks.json_object(f"{field}.metadata", message.metadata, limits.MAX_METADATA_BYTES)
+    checks.not_negative(f"{field}.token_count", message.token_count)
+    _check_tool_calls(checks, f"{field}.tool_calls", message.tool_calls)
+    _check_parts(checks, f"{field}.parts", message.parts)
+    if message.HasField("usage"):
+        _check_usage(checks, f"{field}.usage", message.usage)
+    if message.HasField("send_time"):
+        _check_send_time(checks, f"{field}.send_time", message.send_time)
+    pinnable = message.role != mpb.ROLE_TOOL and not message.tool_calls
+    checks.require(
+        pinnable or not message.pinned,
+        f"{field}.pinned",
+        "must be false for a TOOL message and for one with tool calls",
+    )
+
+
+def check_batch(checks: Checks, field: str, messages: Sequence[mpb.Message]) -> None:
+    """Check the messages of one append."""
+    checks.length(field, messages, limits.MAX_BATCH_MESSAGES, minimum=1)
+    if len(messages) > limits.MAX_BATCH_MESSAGES:
+        return
+    size = sum(message.ByteSize() for message in messages)
+    fits = size <= limits.MAX_BATCH_BYTES
+    checks.require(fits, field, f"must have at most {limits.MAX_BATCH_BYTES} bytes together")
+    seen: set[str] = set()
+    for index, message in enumerate(messages):
+        check_message(checks, f"{field}[{index}]", message)
+        new = message.message_id not in seen
+        checks.require(new, f"{field}[{index}].message_id", "must not be twice in one request")
+        if message.message_id:
+            seen.add(message.message_id)
+
+
+def check_page_size(checks: Checks, page_size: int) -> None:
+    """Check the size of a page; one above the cap is the cap."""
+    checks.not_negative("page_size", page_size)
+
+
+def check_times(checks: Checks, request: object, fields: Iterable[str]) -> None:
+    """Check optional bounds of time."""
+    for field in fields:
+        if request.HasField(field):  # type: ignore[attr-defined] # one of several request types
+            checks.timestamp(field, getattr(request, field))
+
+
+def _check_tool_calls(checks: Checks, field: str, tool_calls: Sequence[mpb.ToolCall]) -> None:
+    checks.length(field, tool_calls, limits.MAX_TOOL_CALLS)
+    for index, call in enumerate(tool_calls):
+        checks.text(f"{field}[{index}].id", call.id, limits.MAX_NAME_CHARACTERS)
+        checks.require(call.name, f"{field}[{index}].name", "is required")
+        checks.text(f"{field}[{index}].name", call.name, limits.MAX_NAME_CHARACTERS)
+        checks.text(f"{field}[{index}].arguments", call.arguments)
+
+
+def _check_parts(checks: Checks, field: str, parts: Sequence[mpb.Part]) -> None:
+    checks.length(field, parts, limits.MAX_PARTS)
+    for index, part in enumerate(parts):
+        match part.WhichOneof("kind"):
+            case "text":
+                checks.text(f"{field}[{index}].text", part.text)
+            case "json":
+                checks.json_value(f"{field}[{index}].json", part.json)
+            case "media":
+                _check_media(checks, f"{field}[{index}].media", part.media)
+            case _:
+                checks.require(None, f"{field}[{index}]", "must set one of text, media, json")
+
+
+def _check_media(checks: Checks, field: str, media: mpb.Media) -> None:
+    checks.text(f"{field}.mime_type", media.mime_type, limits.MAX_NAME_CHARACTERS)
+    source = media.WhichOneof("source")
+    checks.require(source, field, "must set one of uri, data")
+    if source == "uri":
+        checks.require(media.uri, f"{field}.uri", "must not be empty")
+        checks.text(f"{field}.uri", media.uri, limits.MAX_URI_CHARACTERS)
+
+
+def _check_usage(checks: Checks, field: str, usage: mpb.Usage) -> None:
+    checks.require(usage.ListFields(), field, "must set at least one field, or be absent")
+    for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"):
+        checks.not_negative(f"{field}.{name}", getattr(usage, name))
+
+
+def _check_send_time(checks: Checks, field: str, value: Timestamp) -> None:
+    checks.timestamp(field, value)
+    nanos = value.seconds * _NANOS_PER_SECOND + value.nanos
+    in_range = abs(nanos) <= limits.MAX_INT64
+    checks.require(in_range, field, "must be from 1678 to 2261")
+
+
+def _check_expiration(checks: Checks, field: str, session: spb.Session) -> None:
+    match session.WhichOneof("expiration"):
+        case "expire_time":
+            expire_time = session.expire_time
+            checks.timestamp(f"{field}.expire_time", expire_time)
+            coming = time.time() < expire_time.seconds + expire_time.nanos / _NANOS_PER_SECOND
+            in_range = coming and MIN_SECONDS <= expire_time.seconds < _EXPIRE_BEFORE_SECONDS
+            rule = "must be in the future and before the year 9000"
+            checks.require(in_range, f"{field}.expire_time", rule)
+        case "ttl":
+            seconds, nanos = session.ttl.seconds, session.ttl.nanos
+            in_range = limits.MIN_TTL_SECONDS <= seconds <= limits.MAX_TTL_SECONDS
+            rule = f"must be {limits.MIN_TTL_SECONDS} second to {limits.MAX_TTL_SECONDS} seconds"
+            checks.require(in_range and 0 <= nanos < _NANOS_PER_SECOND, f"{field}.ttl", rule)

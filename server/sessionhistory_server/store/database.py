@@ -1,0 +1,209 @@
+"""The way to Postgres: a pool, reads that can be cancelled, writes that run to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.adapt import Dumper, Loader
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Format
+from psycopg_pool import AsyncConnectionPool
+
+from sessionhistory_server.errors import database_unavailable
+from sessionhistory_server.store import dberrors
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+Connection = AsyncConnection[Row]
+Work = Callable[[Connection], Awaitable[T]]
+
+STATEMENT_TIMEOUT_SECONDS: Final = 60
+CONNECT_TIMEOUT_SECONDS: Final = 3
+
+_POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
+
+# jit: a millisecond of compiling for statements that take a tenth of one.
+# plan_cache_mode: the plans that run are the plans that the tests have proven.
+_CONFIGURE: Final = f"""
+select set_config('jit', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('statement_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false),
+       set_config('idle_in_transaction_session_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false)
+"""
+
+# A dead peer is noticed within seconds, where the URL does not say otherwise.
+_CONNECTION_DEFAULTS: Final = {
+    "application_name": "session-history",
+    "connect_timeout": str(CONNECT_TIMEOUT_SECONDS),
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+
+class _MicrosLoader(Loader):
+    """Load a binary timestamptz as microseconds since the Unix epoch."""
+
+    format = Format.BINARY
+    _unpack = struct.Struct("!q").unpack
+
+    def load(self, data: Any) -> int:  # noqa: ANN401 - psycopg's Buffer, which its typing keeps private
+        return int(self._unpack(data)[0]) + _POSTGRES_EPOCH_MICROS
+
+
+class _UntypedIntDumper(Dumper):
+    """Send an int without a type, as psycopg does with str and None.
+
+    The casts in the statement decide, so that a statement is prepared once and not once for each
+    size of number and each null.
+    """
+
+    oid = 0
+
+    def dump(self, obj: int) -> bytes:
+        return b"%d" % obj
+
+
+async def connect(url: str) -> Connection:
+    """Open one connection, configured as the pool's are.
+
+    Raises:
+        psycopg.Error: the database cannot be reached.
+    """
+    connection: Connection = await AsyncConnection.connect(conninfo(url), autocommit=True)
+    try:
+        await configure(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def conninfo(url: str) -> str:
+    """Return the connection string for a URL, completed with the defaults it does not override.
+
+    Raises:
+        psycopg.ProgrammingError: it is no valid connection string.
+    """
+    return make_conninfo(url, **{**_CONNECTION_DEFAULTS, **conninfo_to_dict(url)})
+
+
+async def configure(connection: Connection) -> None:
+    """Set up a new connection."""
+    connection.adapters.register_loader("timestamptz", _MicrosLoader)
+    connection.adapters.register_dumper(int, _UntypedIntDumper)
+    await connection.execute(_CONFIGURE, prepare=False)
+
+
+class Database:
+    """Runs work on pooled connections while the database is up, and refuses it at once while it is not.
+
+    It starts without a pool. ``readiness.Monitor`` opens the pool when the database answers, and closes
+    it when the database is lost, which also fails whoever waits for a connection.
+    """
+
+    def __init__(self, url: str, *, pool_size: int, pool_timeout_seconds: float) -> None:
+        self._conninfo = conninfo(url)
+        self._pool_size = pool_size
+        self._pool_timeout_seconds = pool_timeout_seconds
+        self._pool: AsyncConnectionPool[Connection] | None = None
+        self._writes: set[asyncio.Task[Any]] = set()
+        self.suspect = asyncio.Event()
+        """Set when work has failed as if the database were lost."""
+
+    @property
+    def pool_stats(self) -> dict[str, int]:
+        """The pool's own counters, in the terms of psycopg_pool; empty while there is no pool."""
+        return self._pool.get_stats() if self._pool else {}
+
+    async def open_pool(self) -> None:
+        """Open the pool and fill it; if it is open, replace the connections that are broken.
+
+        Raises:
+            psycopg_pool.PoolTimeout: the connections could not be opened in time.
+        """
+        if self._pool is not None:
+            await self._pool.check()
+            return
+        pool = AsyncConnectionPool(
+            self._conninfo,
+            connection_class=AsyncConnection[Row],
+            kwargs={"autocommit": True},
+            configure=configure,
+            min_size=self._pool_size,
+            max_size=self._pool_size,
+            max_waiting=self._pool_size * 100,
+            timeout=self._pool_timeout_seconds,
+            open=False,
+        )
+        try:
+            await pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS)
+        except BaseException:
+            await pool.close()
+            raise
+        self._pool = pool
+
+    async def close_pool(self) -> None:
+        """Refuse work from now on; work under way runs to its end, work that waits fails."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await pool.close()
+
+    async def close(self) -> None:
+        """Wait for the writes under way, then close the pool."""
+        while self._writes:
+            await asyncio.wait(self._writes)
+        await self.close_pool()
+
+    async def read(self, work: Work[T]) -> T:
+        """Run work that changes nothing. When the caller is cancelled, so is the query in the database.
+
+        Raises:
+            SessionHistoryError: the work's own, or the database's translated.
+        """
+        return await self._run(await self._checkout(), work)
+
+    async def write(self, work: Work[T]) -> T:
+        """Run work that changes something: once begun it runs to its end, even if the caller is cancelled.
+
+        Raises:
+            SessionHistoryError: the work's own, or the database's translated.
+        """
+        task = asyncio.create_task(self._run(await self._checkout(), work))
+        self._writes.add(task)
+        task.add_done_callback(self._forget_write)
+        return await asyncio.shield(task)
+
+    def _forget_write(self, task: asyncio.Task[Any]) -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not report one whose caller has gone
+
+    async def _checkout(self) -> tuple[AsyncConnectionPool[Connection], Connection]:
+        pool = self._pool
+        if pool is None:
+            raise database_unavailable()
+        try:
+            return pool, await pool.getconn()
+        except psycopg.Error as error:
+            raise self._translated(error) from error
+
+    async def _run(self, checkout: tuple[AsyncConnectionPool[Connection], Connection], work: Work[T]) -> T:
+        pool, connection = checkout
+        try:
+            return await work(connection)
+        except psycopg.Error as error:
+            raise self._translated(error) from error
+        finally:
+            await pool.putconn(connection)
+
+    def _translated(self, error: psycopg.Error) -> Exception:
+        if dberrors.is_unavailable(error):
+            self.suspect.set()
+        return dberrors.translate(error) or error

@@ -1,0 +1,113 @@
+"""Whether the database answers and its schema is new enough: asked all the time, told when it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+
+from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sessionhistory_server.store.database import Connection, Database
+
+MINIMUM_REVISION: Final = "0002"
+"""The oldest schema this release runs on. A newer one is fine: migrations only expand what it uses."""
+
+PROBE_INTERVAL_SECONDS: Final = 1.0
+
+_log = logging.getLogger(__name__)
+
+# to_regclass: an empty database has no such table, and that is an answer, not an error.
+_HAS_REVISION: Final = "select to_regclass('alembic_version') is not null, pg_is_in_recovery()"
+_REVISION: Final = "select version_num from alembic_version"
+
+
+class State(enum.Enum):
+    """What the last probe found; the value says it to a person."""
+
+    READY = "ready"
+    UNAVAILABLE = "the database does not answer"
+    READ_ONLY = "the database is a standby that takes no writes"
+    SCHEMA_OUTDATED = "the database's schema is too old: run `session-history migrate`"
+
+
+async def probe(connection: Connection) -> State:
+    """Return what a connection shows: READY, READ_ONLY or SCHEMA_OUTDATED.
+
+    Raises:
+        psycopg.Error: the connection is of no use.
+    """
+    found = await (await connection.execute(_HAS_REVISION)).fetchone()
+    if found is None or not found[0]:
+        return State.SCHEMA_OUTDATED
+    revision = await (await connection.execute(_REVISION)).fetchone()
+    if revision is None or str(revision[0]) < MINIMUM_REVISION:
+        return State.SCHEMA_OUTDATED
+    return State.READ_ONLY if found[1] else State.READY
+
+
+class Monitor:
+    """Probes the database on a connection of its own, and opens and closes the database's pool."""
+
+    def __init__(self, url: str, database: Database, on_change: Callable[[State], Awaitable[None]]) -> None:
+        self._url = url
+        self._database = database
+        self._on_change = on_change
+        self._connection: Connection | None = None
+        self._state: State | None = None
+
+    async def run(self) -> None:
+        """Probe until cancelled: every second, and at once when work has failed."""
+        try:
+            while True:
+                suspected = self._database.suspect.is_set()
+                self._database.suspect.clear()
+                await self._settle(await self._probe(), check_pool=suspected)
+                await self._pause()
+        finally:
+            await self._disconnect()
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(PROBE_INTERVAL_SECONDS):
+                await self._database.suspect.wait()
+        except TimeoutError:
+            return
+        # Work fails in crowds: one probe for all of it.
+        await asyncio.sleep(PROBE_INTERVAL_SECONDS / 20)
+
+    async def _probe(self) -> State:
+        """Probe twice at most: a kept connection may be broken where a new one would not be."""
+        kept = self._connection is not None
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS + 1):
+                if self._connection is None:
+                    self._connection = await connect(self._url)
+                return await probe(self._connection)
+        except (psycopg.Error, TimeoutError, OSError):
+            await self._disconnect()
+            return await self._probe() if kept else State.UNAVAILABLE
+
+    async def _settle(self, state: State, *, check_pool: bool) -> None:
+        try:
+            if state is not State.READY:
+                await self._database.close_pool()
+            elif state is not self._state or check_pool:
+                await self._database.open_pool()
+        except psycopg.Error:
+            state = State.UNAVAILABLE
+        if state is not self._state:
+            self._state = state
+            _log.log(logging.INFO if state is State.READY else logging.ERROR, "database: %s", state.value)
+            await self._on_change(state)
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()

@@ -1,0 +1,119 @@
+"""Messages as rows: what the columns hold, and how they come and go."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from sessionhistory_server.model import Media, Message, MessageContent, NewMessage, Part, ToolCall
+from sessionhistory_server.store.schema import messages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sessionhistory_server.store.database import Row
+
+FIELDS: Final = (*MessageContent._fields, "sequence", "token_count", "create_time", "size_bytes")
+"""The columns of a message, in the order that ``message_of`` takes them."""
+
+_CONTENT_LENGTH: Final = len(MessageContent._fields)
+_TOOL_CALLS: Final = FIELDS.index("tool_calls")
+_PARTS: Final = FIELDS.index("parts")
+
+_SENT: Final = (
+    *MessageContent._fields,
+    "token_count",
+    "size_bytes",
+    "tokens_through",
+    "bytes_through",
+)
+_DIALECT: Final = PGDialect_psycopg()
+
+SENT_COLUMNS: Final = ", ".join(_SENT)
+SENT_VALUES: Final = ", ".join(
+    {
+        "payload": "decode(new.payload, 'base64')",
+        "tokens_through": "session.base_tokens + new.tokens_through",
+        "bytes_through": "session.base_bytes + new.bytes_through",
+    }.get(name, f"new.{name}")
+    for name in _SENT
+)
+SENT_RECORD: Final = "ordinal bigint, " + ", ".join(
+    f"{name} {'text' if name == 'payload' else messages.c[name].type.compile(_DIALECT)}" for name in _SENT
+)
+"""The record that ``encode`` makes for each message, for json_to_recordset."""
+
+
+def message_of(row: Row) -> Message:
+    """Return the message in a row of the columns ``FIELDS``."""
+    values = list(row[:_CONTENT_LENGTH])
+    values[_TOOL_CALLS] = _decode_tool_calls(values[_TOOL_CALLS])
+    values[_PARTS] = _decode_parts(values[_PARTS])
+    return Message(MessageContent._make(values), *row[_CONTENT_LENGTH:])
+
+
+def encode(new: Sequence[NewMessage]) -> str:
+    """Return messages as one JSON text: a statement of one parameter, prepared once for any content.
+
+    ``tokens_through`` and ``bytes_through`` run from the first message of the batch.
+    """
+    records, tokens, size = [], 0, 0
+    for ordinal, message in enumerate(new, start=1):
+        if not message.content.pinned:
+            tokens += message.token_count
+            size += message.size_bytes
+        records.append(_record(message, ordinal, tokens, size))
+    return json.dumps(records, ensure_ascii=False, separators=(",", ":"))
+
+
+def _record(message: NewMessage, ordinal: int, tokens: int, size: int) -> dict[str, Any]:
+    content = message.content
+    record = {name: value for name, value in zip(content._fields, content, strict=True) if value is not None}
+    record["tool_calls"] = json.dumps(content.tool_calls, ensure_ascii=False) if content.tool_calls else None
+    record["parts"] = _encode_parts(content.parts)
+    if content.payload is not None:
+        record["payload"] = base64.b64encode(content.payload).decode()
+    return record | {
+        "ordinal": ordinal,
+        "token_count": message.token_count,
+        "size_bytes": message.size_bytes,
+        "tokens_through": tokens,
+        "bytes_through": size,
+    }
+
+
+def _decode_tool_calls(text: str | None) -> tuple[ToolCall, ...]:
+    return () if text is None else tuple(ToolCall(*call) for call in json.loads(text))
+
+
+def _encode_parts(parts: tuple[Part, ...]) -> str | None:
+    return json.dumps([_encode_part(part) for part in parts], ensure_ascii=False) if parts else None
+
+
+def _encode_part(part: Part) -> list[str]:
+    if part.media is not None:
+        if part.media.uri is not None:
+            return ["uri", part.media.mime_type, part.media.uri]
+        return ["data", part.media.mime_type, base64.b64encode(part.media.data or b"").decode()]
+    if part.json is not None:
+        return ["json", part.json]
+    return ["text", part.text or ""]
+
+
+def _decode_parts(text: str | None) -> tuple[Part, ...]:
+    return () if text is None else tuple(_decode_part(*part) for part in json.loads(text))
+
+
+def _decode_part(kind: str, first: str, second: str = "") -> Part:
+    match kind:
+        case "uri":
+            return Part(media=Media(first, second, None))
+        case "data":
+            return Part(media=Media(first, None, base64.b64decode(second)))
+        case "json":
+            return Part(json=first)
+        case _:
+            return Part(text=first)

@@ -1,0 +1,134 @@
+"""The schema: its one definition. The migrations lead to exactly this, and a test proves it.
+
+Every primary and unique key begins with ``session_key``, so that a cluster can be distributed by it.
+There is no foreign key: a message is only ever inserted by the statement that locks its session's row,
+and a session's row is deleted before its messages, so that neither can outlive the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    Uuid,
+    false,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+metadata = MetaData()
+
+_time = TIMESTAMP(timezone=True)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_key", Uuid(as_uuid=False), nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("user_id", Text),
+    Column("title", Text, comment="null: never given one; empty: cleared"),
+    Column("model", Text),
+    Column("status", Text, nullable=False),
+    Column("labels", JSONB, nullable=False, server_default=text("'{}'")),
+    Column("metadata", Text, comment="a JSON object, kept as it was sent"),
+    Column("state", Text, comment="a JSON object, kept as it was sent"),
+    Column("history_max_messages", Integer),
+    Column("history_token_budget", Integer),
+    Column("message_count", BigInteger, nullable=False),
+    Column("total_tokens", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column(
+        "unpinned_tokens",
+        BigInteger,
+        nullable=False,
+        comment="tokens_through of the next row's base",
+    ),
+    Column("unpinned_bytes", BigInteger, nullable=False, comment="bytes_through of the next row's base"),
+    Column("pinned_count", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False, comment="counts changes of the session, not appends"),
+    Column("create_time", _time, nullable=False),
+    Column("update_time", _time, nullable=False),
+    Column("active_time", _time, nullable=False, comment="of the last message, else of creation"),
+    Column("complete_time", _time),
+    Column("delete_time", _time),
+    Column("purge_time", _time),
+    Column("expire_time", _time),
+    PrimaryKeyConstraint("session_key", name="sessions_pkey"),
+    CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
+    Index("sessions_by_user_activity", "tenant_id", "user_id", "active_time", "session_key"),
+    Index("sessions_by_user_creation", "tenant_id", "user_id", "create_time", "session_key"),
+    Index("sessions_by_activity", "tenant_id", "active_time", "session_key"),
+    Index("sessions_by_creation", "tenant_id", "create_time", "session_key"),
+    Index("sessions_by_purge", "purge_time", postgresql_where=text("purge_time is not null")),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("session_key", Uuid(as_uuid=False), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("message_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("name", Text),
+    Column("content", Text, comment="null and empty are kept apart"),
+    Column("tool_calls", Text, comment="JSON: [[id, name, arguments], …]"),
+    Column("tool_call_id", Text),
+    Column("parts", Text, comment='JSON: [["text", …] | ["json", …] | ["uri" | "data", type, …], …]'),
+    Column("payload", LargeBinary),
+    Column("payload_type", Text),
+    Column("metadata", Text, comment="a JSON object, kept as it was sent"),
+    Column("model", Text),
+    Column("provider", Text),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cache_read_tokens", Integer),
+    Column("cache_write_tokens", Integer),
+    Column("token_count_given", Integer, comment="token_count as the caller gave it, else null"),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
+    Column("status", Text, nullable=False),
+    Column("turn_id", Text),
+    Column("send_time_nanos", BigInteger, comment="nanoseconds since the Unix epoch"),
+    Column("token_count", Integer, nullable=False),
+    Column("create_time", _time, nullable=False),
+    Column("size_bytes", Integer, nullable=False, comment="in a response, at most"),
+    Column(
+        "tokens_through",
+        BigInteger,
+        nullable=False,
+        comment="unpinned tokens up to and with this row",
+    ),
+    Column(
+        "bytes_through",
+        BigInteger,
+        nullable=False,
+        comment="unpinned bytes up to and with this row",
+    ),
+    PrimaryKeyConstraint("session_key", "sequence", name="messages_pkey"),
+    CheckConstraint(
+        "role in ('SYSTEM', 'DEVELOPER', 'USER', 'ASSISTANT', 'TOOL')", name="messages_role_check"
+    ),
+    CheckConstraint("status in ('COMPLETE', 'INTERRUPTED')", name="messages_status_check"),
+    Index("messages_by_id", "session_key", "message_id", unique=True),
+    Index("messages_pinned", "session_key", "sequence", postgresql_where=text("pinned")),
+)
+
+
+def session_key(tenant_id: str, session_id: str) -> str:
+    """Return the key of a session, as the text of a uuid: 16 bytes of SHA-256 over tenant and id.
+
+    Rows of another tenant cannot be addressed, and every key has 16 bytes however long the id.
+    """
+    digest = hashlib.sha256(tenant_id.encode() + b"\0" + session_id.encode())
+    return digest.hexdigest()[:32]

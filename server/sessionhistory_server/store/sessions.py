@@ -1,0 +1,332 @@
+"""The rows of sessions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+
+from sqlalchemy import Text, case, cast, false, func, literal, null, or_, update
+
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sessionhistory_server.errors import (
+    AbortedError,
+    FailedPreconditionError,
+    session_exists,
+    session_not_found,
+)
+from sessionhistory_server.model import ACTIVE, Session
+from sessionhistory_server.store._composed import execute
+from sessionhistory_server.store.schema import sessions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement
+
+    from sessionhistory_server.model import SessionContent
+    from sessionhistory_server.store.database import Connection, Row
+
+FIELDS: Final = tuple(field.name for field in fields(Session))
+_COLUMNS: Final = ", ".join(FIELDS)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MIN_MICROS: Final = -62_135_596_800_000_000
+_MAX_MICROS: Final = 253_402_300_799_999_999
+
+LIVE: Final = "delete_time is null and (expire_time is null or expire_time > now())"
+OWNED: Final = "(%(user_id)s::text is null or user_id = %(user_id)s::text)"
+NAMED: Final = f"session_key = %(session_key)s::uuid and {OWNED}"
+
+
+class SessionRef(NamedTuple):
+    """A session as a caller names it; with a ``user_id`` it must be that user's."""
+
+    session_key: str
+    session_id: str
+    user_id: str | None
+
+
+def timestamp(micros: int | None) -> datetime | None:
+    """Return microseconds since the Unix epoch as what psycopg sends for a timestamptz.
+
+    Times outside the years 1 to 9999 become the first or the last of them.
+    """
+    if micros is None:
+        return None
+    return _EPOCH + timedelta(microseconds=min(max(micros, _MIN_MICROS), _MAX_MICROS))
+
+
+NEW_SESSION_COLUMNS: Final = """
+    session_key, tenant_id, session_id, user_id, title, model, status, labels, metadata, state,
+    history_max_messages, history_token_budget, message_count, total_tokens, last_sequence,
+    unpinned_tokens, unpinned_bytes, pinned_count, revision,
+    create_time, update_time, active_time, complete_time, expire_time, purge_time
+"""
+
+_EXPIRE_TIME: Final = (
+    "coalesce(%(expire_time)s::timestamptz, now() + %(ttl)s::bigint * interval '1 microsecond')"
+)
+
+# The counters are those of the messages that are stored with the session, zero if there are none.
+NEW_SESSION_VALUES: Final = f"""
+    %(session_key)s::uuid, %(tenant_id)s::text, %(session_id)s::text, %(owner)s::text, %(title)s::text,
+    %(model)s::text, %(status)s::text, %(labels)s::jsonb, %(metadata)s::text, %(state)s::text,
+    %(history_max_messages)s::integer, %(history_token_budget)s::integer,
+    %(count)s::bigint, %(tokens)s::bigint, %(count)s::bigint,
+    %(unpinned_tokens)s::bigint, %(unpinned_bytes)s::bigint, %(pinned_count)s::integer, 1,
+    now(), now(), now(), case when %(status)s::text = 'ACTIVE' then null else now() end,
+    {_EXPIRE_TIME}, {_EXPIRE_TIME} + %(retention)s::interval
+"""
+
+_CREATE: Final = f"""
+insert into sessions ({NEW_SESSION_COLUMNS}) values ({NEW_SESSION_VALUES})
+on conflict (session_key) do nothing
+returning {_COLUMNS}
+"""
+
+_GET: Final = f"select {_COLUMNS} from sessions where {NAMED} and {LIVE}"
+
+_IS_TAKEN: Final = "select true from sessions where session_key = %(session_key)s::uuid"
+
+_DELETE: Final = f"""
+update sessions
+set delete_time = now(), purge_time = now() + %(retention)s::interval,
+    update_time = now(), revision = revision + 1
+where {NAMED} and {LIVE}
+returning {_COLUMNS}
+"""
+
+_UNDELETE: Final = f"""
+update sessions
+set delete_time = null,
+    expire_time = case when expire_time > now() then expire_time end,
+    purge_time = case when expire_time > now() then expire_time + %(retention)s::interval end,
+    update_time = now(), revision = revision + 1
+where {NAMED} and not ({LIVE}) and purge_time > now()
+returning {_COLUMNS}
+"""
+
+_PURGE: Final = f"delete from sessions where {NAMED} returning {_COLUMNS}"
+
+_PURGE_MESSAGES: Final = "delete from messages where session_key = any(%(session_keys)s::uuid[])"
+
+_DUE: Final = """
+select session_key::text from sessions where purge_time <= now() order by purge_time limit %(limit)s::bigint
+"""
+
+_PURGE_DUE: Final = """
+delete from sessions where session_key = any(%(session_keys)s::uuid[]) and purge_time <= now()
+returning session_key::text
+"""
+
+
+def new_session_parameters(
+    tenant_id: str, ref: SessionRef, content: SessionContent, retention: timedelta
+) -> dict[str, Any]:
+    """Return the parameters of ``NEW_SESSION_VALUES`` for a session without messages."""
+    values = asdict(content)
+    return values | {
+        "session_key": ref.session_key,
+        "tenant_id": tenant_id,
+        "session_id": ref.session_id,
+        "owner": content.user_id,
+        "labels": json.dumps(content.labels),
+        "expire_time": timestamp(content.expire_time),
+        "retention": retention,
+        "count": 0,
+        "tokens": 0,
+        "unpinned_tokens": 0,
+        "unpinned_bytes": 0,
+        "pinned_count": 0,
+    }
+
+
+async def create(
+    connection: Connection,
+    tenant_id: str,
+    ref: SessionRef,
+    content: SessionContent,
+    *,
+    retention: timedelta,
+    allow_existing: bool,
+) -> tuple[Session, bool]:
+    """Create a session, or with ``allow_existing`` return the live one there if it is ``ref.user_id``'s.
+
+    Returns:
+        The session, and whether it was created.
+
+    Raises:
+        AlreadyExistsError: the id is taken.
+    """
+    parameters = new_session_parameters(tenant_id, ref, content, retention)
+    while True:
+        if session := await _one(connection, _CREATE, parameters):
+            return session, True
+        existing = await _one(connection, _GET, ref._asdict()) if allow_existing else None
+        if existing:
+            return existing, False
+        if await is_taken(connection, ref):
+            raise session_exists(ref.session_id)
+
+
+async def is_taken(connection: Connection, ref: SessionRef) -> bool:
+    """Return whether there is a row with the id, live or not, whoever owns it."""
+    cursor = await connection.execute(_IS_TAKEN, {"session_key": ref.session_key}, prepare=True)
+    return await cursor.fetchone() is not None
+
+
+async def get(connection: Connection, ref: SessionRef) -> Session:
+    """Return a live session.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+    """
+    return _found(await _one(connection, _GET, ref._asdict()), ref)
+
+
+async def delete(connection: Connection, ref: SessionRef, *, retention: timedelta) -> Session:
+    """Delete a live session softly, restorable for ``retention``.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+    """
+    parameters = ref._asdict() | {"retention": retention}
+    return _found(await _one(connection, _DELETE, parameters), ref)
+
+
+async def undelete(connection: Connection, ref: SessionRef, *, retention: timedelta) -> Session:
+    """Restore a deleted or expired session.
+
+    Raises:
+        FailedPreconditionError: it is live.
+        NotFoundError: there is none for this caller, or its purge time has come.
+    """
+    parameters = ref._asdict() | {"retention": retention}
+    if restored := await _one(connection, _UNDELETE, parameters):
+        return restored
+    await get(connection, ref)
+    raise FailedPreconditionError(
+        f"session {ref.session_id!r} is not deleted",
+        reason="SESSION_NOT_DELETED",
+        session_id=ref.session_id,
+    )
+
+
+async def purge(connection: Connection, ref: SessionRef) -> Session:
+    """Remove a session, live or not, and its messages.
+
+    The session's row goes first: an append that holds its lock is waited for, a later one finds nothing.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+    """
+    async with connection.transaction():
+        purged = _found(await _one(connection, _PURGE, ref._asdict()), ref)
+        await connection.execute(_PURGE_MESSAGES, {"session_keys": [ref.session_key]}, prepare=True)
+    return purged
+
+
+async def purge_due(connection: Connection, *, limit: int) -> int:
+    """Remove up to ``limit`` sessions whose purge time has come, and their messages.
+
+    Returns:
+        How many were found; fewer than ``limit`` means that none are left.
+    """
+    due = await (await connection.execute(_DUE, {"limit": limit}, prepare=True)).fetchall()
+    if due:
+        async with connection.transaction():
+            keys = {"session_keys": sorted(key for (key,) in due)}
+            purged = await (await connection.execute(_PURGE_DUE, keys, prepare=True)).fetchall()
+            keys = {"session_keys": [key for (key,) in purged]}
+            await connection.execute(_PURGE_MESSAGES, keys, prepare=True)
+    return len(due)
+
+
+async def change(
+    connection: Connection,
+    ref: SessionRef,
+    changes: Mapping[str, Any],
+    *,
+    etag: str | None,
+    retention: timedelta,
+) -> Session:
+    """Set fields of a live session: those of ``SessionContent``, by name.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+        AbortedError: it has another etag.
+    """
+    statement = (
+        update(sessions)
+        .where(_is_named(ref), is_live())
+        .values(_changed_columns(changes, retention))
+        .returning(*(sessions.c[name] for name in FIELDS))
+    )
+    if etag is not None:
+        statement = statement.where(_has_etag(etag))
+    row = await (await execute(connection, statement)).fetchone()
+    if row is not None:
+        return session_of(row)
+    actual = (await get(connection, ref)).etag
+    raise AbortedError(
+        f"session {ref.session_id!r} has changed: its etag is {actual}",
+        reason="ETAG_MISMATCH",
+        session_id=ref.session_id,
+        actual_etag=actual,
+    )
+
+
+def is_live() -> ColumnElement[bool]:
+    """Return ``LIVE`` as a composed condition."""
+    expire_time = sessions.c.expire_time
+    return sessions.c.delete_time.is_(None) & or_(expire_time.is_(None), expire_time > func.now())
+
+
+def session_of(row: Row) -> Session:
+    """Return the session in a row of the columns ``FIELDS``."""
+    return Session(**dict(zip(FIELDS, row, strict=True)))
+
+
+def _is_named(ref: SessionRef) -> ColumnElement[bool]:
+    named = sessions.c.session_key == ref.session_key
+    return named if ref.user_id is None else named & (sessions.c.user_id == ref.user_id)
+
+
+def _changed_columns(changes: Mapping[str, Any], retention: timedelta) -> dict[str, Any]:
+    columns: dict[str, Any] = {k: v for k, v in changes.items() if k not in ("expire_time", "ttl")}
+    if "labels" in changes:
+        columns["labels"] = cast(literal(json.dumps(changes["labels"]), Text), JSONB)
+    columns |= {"update_time": func.now(), "revision": sessions.c.revision + 1}
+    if status := changes.get("status"):
+        unchanged = sessions.c.status == status
+        since = null() if status == ACTIVE else func.now()
+        columns["complete_time"] = case((unchanged, sessions.c.complete_time), else_=since)
+    if "expire_time" in changes or "ttl" in changes:
+        expire_time: Any = literal(timestamp(changes.get("expire_time")), sessions.c.expire_time.type)
+        if ttl := changes.get("ttl"):
+            expire_time = func.now() + literal(timedelta(microseconds=ttl))
+        columns |= {"expire_time": expire_time, "purge_time": expire_time + literal(retention)}
+    return columns
+
+
+def _has_etag(etag: str) -> ColumnElement[bool]:
+    """Compare the revision and the creation time that an etag is made of."""
+    create_time, _, revision = etag.partition("-")
+    try:
+        parsed = timestamp(int(create_time, 16)), int(revision, 16)
+    except (ValueError, OverflowError):
+        return false()
+    return (sessions.c.create_time == parsed[0]) & (sessions.c.revision == parsed[1])
+
+
+async def _one(connection: Connection, query: LiteralString, parameters: Mapping[str, Any]) -> Session | None:
+    row = await (await connection.execute(query, parameters, binary=True, prepare=True)).fetchone()
+    return None if row is None else session_of(row)
+
+
+def _found(session: Session | None, ref: SessionRef) -> Session:
+    if session is None:
+        raise session_not_found(ref.session_id)
+    return session

@@ -1,0 +1,135 @@
+"""The rows of a context window, in one statement, reading no more rows than it holds plus one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sessionhistory_server.errors import session_not_found
+from sessionhistory_server.limits import MAX_WINDOW_MESSAGES
+from sessionhistory_server.store import rows
+from sessionhistory_server.store.sessions import LIVE, NAMED
+
+if TYPE_CHECKING:
+    from sessionhistory_server.model import Message, WindowLimits
+    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.sessions import SessionRef
+
+_NO_BUDGET: Final = 2**62
+
+# pinned:   oldest first; the sums only grow, so that those which fit are a prefix.
+# boundary: the newest message that is not in the run, and so the run's lower end. The scan stops at it:
+#           a limit outside the one inside, over running totals that need no row but the first and their own.
+_WINDOW: Final = f"""
+with session as (
+    select session_key, message_count, last_sequence,
+           least(coalesce(%(max_messages)s::bigint, history_max_messages,
+                          %(default_max_messages)s::bigint), {MAX_WINDOW_MESSAGES}) as max_messages,
+           coalesce(%(token_budget)s::bigint, history_token_budget,
+                    (%(model_token_budgets)s::jsonb ->> model)::bigint,
+                    %(default_token_budget)s::bigint, {_NO_BUDGET}) as token_budget,
+           %(max_bytes)s::bigint as max_bytes,
+           coalesce(%(before_sequence)s::bigint, last_sequence + 1) as before_sequence
+    from sessions where {NAMED} and {LIVE}
+), pinned as materialized (
+    select p.sequence, p.token_count, p.size_bytes
+    from session cross join lateral (
+        select sequence, token_count, size_bytes, row_number() over oldest as messages,
+               sum(token_count) over oldest as tokens, sum(size_bytes) over oldest as bytes
+        from messages
+        where messages.session_key = session.session_key and pinned
+          and sequence < session.before_sequence and %(include_pinned)s::boolean
+        window oldest as (order by sequence rows unbounded preceding)
+    ) as p
+    where p.messages <= session.max_messages and p.tokens <= session.token_budget
+      and p.bytes <= session.max_bytes
+), room as materialized (
+    select session.*, max_messages - pins.messages as run_messages,
+           token_budget - pins.tokens as run_tokens, max_bytes - pins.bytes as run_bytes
+    from session cross join (
+        select count(*) as messages, coalesce(sum(token_count), 0) as tokens,
+               coalesce(sum(size_bytes), 0) as bytes
+        from pinned
+    ) as pins
+), boundary as materialized (
+    select run.sequence,
+           case when run.messages > room.run_messages then 'MAX_MESSAGES'
+                when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
+                else 'RESPONSE_SIZE' end as cut
+    from room cross join lateral (
+        select sequence, row_number() over newest as messages,
+               first_value(tokens_through) over newest - tokens_through + token_count as tokens,
+               first_value(bytes_through) over newest - bytes_through + size_bytes as bytes
+        from messages
+        where messages.session_key = room.session_key and not pinned
+          and sequence < room.before_sequence
+        window newest as (order by sequence desc rows unbounded preceding)
+        order by sequence desc
+        limit room.run_messages + 1
+    ) as run
+    where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
+    order by run.sequence desc
+    limit 1
+)
+select room.message_count, room.last_sequence, boundary.cut, {", ".join(f"m.{name}" for name in rows.FIELDS)}
+from room left join boundary on true left join lateral (
+    select * from messages
+    where messages.session_key = room.session_key and not pinned
+      and sequence > coalesce(boundary.sequence, 0) and sequence < room.before_sequence
+    union all
+    select * from messages
+    where messages.session_key = room.session_key and sequence in (select sequence from pinned)
+) as m on true
+order by m.sequence
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """The limits where neither the request nor the session names one.
+
+    ``model_token_budgets``: a JSON object, tokens by model.
+    """
+
+    max_messages: int
+    token_budget: int | None
+    model_token_budgets: str | None
+
+
+class WindowRows(NamedTuple):
+    """The messages that fit the limits, by ascending sequence, and what ended the run of newest ones."""
+
+    messages: list[Message]
+    cut: str | None
+    message_count: int
+    last_sequence: int
+
+
+async def read(
+    connection: Connection,
+    ref: SessionRef,
+    limits: WindowLimits,
+    defaults: Defaults,
+    *,
+    max_bytes: int,
+) -> WindowRows:
+    """Read the pinned messages and the run of newest others that fit the limits and ``max_bytes``.
+
+    Raises:
+        NotFoundError: there is no such session for this caller.
+    """
+    parameters = ref._asdict() | limits._asdict()
+    parameters |= {
+        "default_max_messages": defaults.max_messages,
+        "default_token_budget": defaults.token_budget,
+        "model_token_budgets": defaults.model_token_budgets,
+        "max_bytes": max_bytes,
+    }
+    cursor = await connection.execute(_WINDOW, parameters, binary=True, prepare=True)
+    found = await cursor.fetchall()
+    if not found:
+        raise session_not_found(ref.session_id)
+    message_count, last_sequence, cut = found[0][:3]
+    # A window without messages is one row of nulls.
+    messages = [rows.message_of(row[3:]) for row in found if row[3] is not None]
+    return WindowRows(messages, cut, message_count, last_sequence)
