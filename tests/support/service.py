@@ -1,0 +1,69 @@
+"""The real service in this process, and a real channel to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from sessionhistory_server.app import App
+from sessionhistory_server.config import Address, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+# Every wait in the tests ends by then: a bound, not a measure.
+PATIENCE_SECONDS = 30
+
+
+def default_settings(**changes: Any) -> Settings:
+    """Settings for a test: any free port, no metrics port."""
+    defaults = Settings(listen=Address("127.0.0.1", 0), metrics_listen=None, grace_seconds=5)
+    return dataclasses.replace(defaults, **changes)
+
+
+class Service:
+    """A running service and a channel to it; ``stub`` has its methods."""
+
+    def __init__(self, app: App, channel: grpc.aio.Channel) -> None:
+        self.app = app
+        self.channel = channel
+        self.stub: Any = pb_grpc.SessionHistoryServiceStub(channel)
+        self.health: Any = health_pb2_grpc.HealthStub(channel)
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.app.port}"
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, settings: Settings, database_url: str) -> AsyncIterator[Service]:
+        """Start a service; stop it in the end."""
+        app = App(settings, database_url)
+        await app.start()
+        try:
+            async with connect(f"127.0.0.1:{app.port}") as channel:
+                yield cls(app, channel)
+        finally:
+            await app.stop()
+
+    async def wait_until_serving(self, status: int = SERVING) -> None:
+        """Wait until the health service answers with a status."""
+        watch = self.health.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE_SECONDS)
+        async for answer in watch:
+            if answer.status == status:
+                break
+        watch.cancel()
+
+
+def connect(address: str) -> grpc.aio.Channel:
+    """Open a channel of its own connection; it takes responses of gRPC's default size."""
+    return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
