@@ -81,10 +81,9 @@ def health(listen: Address) -> None:
     """Ask a running server whether it is serving. Exits with 1 if it is not."""
     host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(listen.host, listen.host)  # noqa: S104 - what it listens on
     with grpc.insecure_channel(f"{host}:{listen.port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(
-                health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS
-            )
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_HEALTH_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             raise click.ClickException(f"no answer from {host}:{listen.port}: {error.code().name}") from error
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)

@@ -41,9 +41,9 @@ class _AddressType(click.ParamType[Any]):
 
     def convert(
         self,
-        value: Any,
+        value: Any,  # noqa: ANN401 - click's signature
         param: click.Parameter | None,
-        ctx: click.Context | None,  # noqa: ANN401 - click's signature
+        ctx: click.Context | None,
     ) -> Address | None:
         if isinstance(value, Address):
             return value
@@ -129,7 +129,9 @@ class Settings:
         _BudgetsType(),
         "Tokens of a window by the session's model, before the general budget.",
     )
-    require_user_id: bool = _setting(False, bool, "Refuse calls that do not say which user they act for.")
+    require_user_id: bool = _setting(
+        default=False, kind=bool, text="Refuse calls that do not say which user they act for."
+    )
     delete_retention_days: int = _setting(
         30, click.IntRange(0, 36_500), "How long a deleted or expired session can be restored."
     )

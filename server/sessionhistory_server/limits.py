@@ -14,7 +14,7 @@ ID_CHARACTERS: Final = "A-Za-z0-9._:@/-"
 MAX_USER_ID_CHARACTERS: Final = 256
 MAX_TITLE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 256
-"""Of a message's name, model, provider, payload_type, tool_call_id; a tool call's id and name; a media type."""
+"""Of a name, model, provider, payload_type, tool_call_id; a tool call's id and name; a media type."""
 MAX_TURN_ID_CHARACTERS: Final = 128
 MAX_URI_CHARACTERS: Final = 8 * KIB
 MAX_TITLE_FILTER_CHARACTERS: Final = 200

@@ -50,7 +50,7 @@ def _error_without_message(_logger: WrappedLogger, _name: str, event: EventDict)
     error = record.exc_info[1] if record is not None and record.exc_info else None
     event.pop("exc_info", None)
     if error is not None:
-        event |= describe(error)
+        event.update(describe(error))
     return event
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.rpc.servicer import SessionHistoryServicer
 
-    Handler = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[bytes]]
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = Callable[[bytes, Context], Awaitable[bytes]]
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
 
@@ -29,7 +30,7 @@ def generic_handler(
     servicer: SessionHistoryServicer, *, default_deadline_seconds: float
 ) -> grpc.GenericRpcHandler:
     """Return the handlers of all methods of the service."""
-    handlers = {}
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in SERVICE.methods:
         behaviour = _behaviour(
             getattr(servicer, method.name),
@@ -40,14 +41,20 @@ def generic_handler(
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
 
 
+def seconds_left(context: Context) -> float | None:
+    """Return how long the caller still waits; ``None`` if it named no deadline."""
+    remaining: float | None = context.time_remaining()
+    return remaining
+
+
 def _behaviour(
     method: Callable[[Any], Awaitable[Message]],
     request_type: type[Message],
     default_deadline_seconds: float,
 ) -> Handler:
-    async def call(data: bytes, context: grpc.aio.ServicerContext) -> bytes:
+    async def call(data: bytes, context: Context) -> bytes:
         request = _parse(request_type, data)
-        remaining = context.time_remaining()
+        remaining = seconds_left(context)
         try:
             async with asyncio.timeout(default_deadline_seconds if remaining is None else remaining):
                 response = await method(request)

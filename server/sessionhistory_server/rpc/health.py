@@ -20,8 +20,8 @@ class Health:
 
     async def set_serving(self, *, serving: bool) -> None:
         """Answer SERVING or NOT_SERVING from now on, and tell those who watch."""
-        serving_status = health_pb2.HealthCheckResponse.ServingStatus
-        status = serving_status.SERVING if serving else serving_status.NOT_SERVING
+        answer = health_pb2.HealthCheckResponse
+        status = answer.SERVING if serving else answer.NOT_SERVING
         for name in _NAMES:
             await self.servicer.set(name, status)
 

@@ -15,13 +15,16 @@ import grpc.aio
 from sessionhistory_server import logs
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.rpc import status
+from sessionhistory_server.rpc.handlers import seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sessionhistory_server.metrics import Metrics
+    from sessionhistory_server.rpc.handlers import Context
 
-    Behaviour = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
+    Behaviour = Callable[[Any, Context], Awaitable[Any]]
+    Handler = grpc.RpcMethodHandler[Any, Any]
 
 REQUEST_ID_KEY: Final = "x-request-id"
 
@@ -36,13 +39,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, metrics: Metrics, *, slow_call_millis: int) -> None:
         self._metrics = metrics
         self._slow_seconds = slow_call_millis / 1_000
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> Any:  # noqa: ANN401 - any service's handler, or None
         """Return the method's handler, wrapped; each method is wrapped once."""
         method = handler_call_details.method
         if method not in self._wrapped:
@@ -59,7 +62,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, behaviour: Behaviour) -> Behaviour:
         name = method.rpartition("/")[2]
 
-        async def call(request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: ANN401 - any service's
+        async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - any service's
             started = time.perf_counter()
             request_id = _request_id(context)
             logs.bind(request_id=request_id, method=name)
@@ -76,7 +79,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 code = grpc.StatusCode(context.code())  # another service's own answer
                 raise
-            except Exception:
+            except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
                 code = grpc.StatusCode.INTERNAL
                 _log.exception("internal error")
                 await context.abort(code, f"internal error, see the server's log for request {request_id}")
@@ -96,12 +99,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             _log.log(level, event, extra={"code": code.name, "millis": round(seconds * 1_000, 1)})
 
 
-async def _abort(context: grpc.aio.ServicerContext, error: SessionHistoryError, request_id: str) -> None:
+async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:
     metadata = ((REQUEST_ID_KEY, request_id), (status.DETAILS_KEY, status.details_of(error)))
     await context.abort(status.code_of(error), str(error), metadata)
 
 
-def _request_id(context: grpc.aio.ServicerContext) -> str:
+def _request_id(context: Context) -> str:
     """Return the caller's id for the call if it is one, else a new one."""
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
@@ -109,7 +112,7 @@ def _request_id(context: grpc.aio.ServicerContext) -> str:
     return secrets.token_hex(8)
 
 
-def _cancelled_code(context: grpc.aio.ServicerContext) -> grpc.StatusCode:
-    remaining = context.time_remaining()
+def _cancelled_code(context: Context) -> grpc.StatusCode:
+    remaining = seconds_left(context)
     expired = remaining is not None and remaining <= 0
     return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED

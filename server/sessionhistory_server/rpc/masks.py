@@ -32,7 +32,7 @@ def changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
     """Return the new values by the names of ``SessionContent``; a named field that is absent is cleared."""
     session, paths = request.session, _paths(request)
     content = convert.session_content(session, None)
-    changed = {path: getattr(content, path) for path in _SCALARS if path in paths}
+    changed: dict[str, Any] = {path: getattr(content, path) for path in _SCALARS if path in paths}
     if "title" in changed:
         changed["title"] = session.title  # empty, not null: no message becomes the title of a cleared one
     for path in _SETTINGS:

@@ -238,7 +238,9 @@ class SessionHistoryServicer:
     ) -> tuple[str, Appended, Window | None]:
         create = request.create_session
         user_id = request.user_id or create.user_id or None
-        wants_window = isinstance(request, pb.AppendMessageRequest) and request.HasField("history")
+        history = None
+        if isinstance(request, pb.AppendMessageRequest) and request.HasField("history"):
+            history = convert.window_limits(request.history)
         outcome = await self._history.append(
             AppendRequest(
                 session_id=request.session_id or create.session_id,
@@ -248,7 +250,7 @@ class SessionHistoryServicer:
                 if request.HasField("create_session")
                 else None,
                 expected_last_sequence=convert.optional(request, "expected_last_sequence"),
-                history=convert.window_limits(request.history) if wants_window else None,
+                history=history,
             )
         )
         self._metrics.appended_messages.inc(len(messages))

@@ -45,7 +45,8 @@ def details_of(error: errors.SessionHistoryError) -> bytes:
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
-    return status.SerializeToString()
+    serialized: bytes = status.SerializeToString()
+    return serialized
 
 
 def _details(error: errors.SessionHistoryError) -> Iterator[Message]:

@@ -8,11 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Executable, Select
+    from sqlalchemy import ClauseElement, ColumnElement, Select
 
     from sessionhistory_server.store.database import Connection, Row
 
-_DIALECT: Final = PGDialect_psycopg()
+_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
 
 
 async def fetch_page(
@@ -44,7 +44,7 @@ async def fetch_page(
     return [row[:-4] for row in rows], bool(rows) and rows[-1][-1] > len(rows)
 
 
-async def execute(connection: Connection, statement: Executable) -> Any:  # noqa: ANN401 - a cursor
+async def execute(connection: Connection, statement: ClauseElement) -> Any:  # noqa: ANN401 - a cursor
     """Run a statement composed with SQLAlchemy on psycopg's connection."""
     compiled = statement.compile(dialect=_DIALECT)
     return await connection.execute(str(compiled), compiled.params, binary=True, prepare=True)

@@ -30,7 +30,7 @@ _SENT: Final = (
     "tokens_through",
     "bytes_through",
 )
-_DIALECT: Final = PGDialect_psycopg()
+_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
 
 SENT_COLUMNS: Final = ", ".join(_SENT)
 SENT_VALUES: Final = ", ".join(
@@ -71,7 +71,9 @@ def encode(new: Sequence[NewMessage]) -> str:
 
 def _record(message: NewMessage, ordinal: int, tokens: int, size: int) -> dict[str, Any]:
     content = message.content
-    record = {name: value for name, value in zip(content._fields, content, strict=True) if value is not None}
+    record: dict[str, Any] = {
+        name: value for name, value in zip(content._fields, content, strict=True) if value is not None
+    }
     record["tool_calls"] = json.dumps(content.tool_calls, ensure_ascii=False) if content.tool_calls else None
     record["parts"] = _encode_parts(content.parts)
     if content.payload is not None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 from sqlalchemy import Text, case, cast, false, func, literal, null, or_, update
-
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sessionhistory_server.errors import (
