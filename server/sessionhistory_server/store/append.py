@@ -179,7 +179,7 @@ async def _store(
     return Appended(stored, counters, session_created=query is _CREATE)
 
 
-async def _create(connection: Connection, parameters: Mapping[str, Any], batch: Batch) -> Appended | None:
+async def _create(connection: Connection, parameters: dict[str, Any], batch: Batch) -> Appended | None:
     """Store the batch with a new session; ``None`` if another caller has made the session first."""
     if batch.create is None:
         raise session_not_found(batch.ref.session_id)
