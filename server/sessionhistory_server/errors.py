@@ -81,9 +81,15 @@ class DeadlineExceededError(SessionHistoryError):
         )
 
 
-def invalid(field: str, description: str) -> InvalidArgumentError:
-    """Return the error for one bad field."""
-    return InvalidArgumentError(FieldViolation(field, description))
+class InternalError(SessionHistoryError):
+    """A defect of the service; the log has more under the same request id."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"internal error, see the server's log for request {request_id}",
+            reason="INTERNAL",
+            request_id=request_id,
+        )
 
 
 def session_not_found(session_id: str) -> NotFoundError:

@@ -18,8 +18,9 @@ class SessionHistoryServiceStub(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SHUTTING_DOWN
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
+    INTERNAL             INTERNAL
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
@@ -102,8 +103,9 @@ class SessionHistoryServiceServicer(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SHUTTING_DOWN
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
+    INTERNAL             INTERNAL
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
@@ -265,8 +267,9 @@ class SessionHistoryService(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SHUTTING_DOWN
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
+    INTERNAL             INTERNAL
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from sessionhistory_server import logs
-from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.errors import InternalError, SessionHistoryError
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.handlers import seconds_left
 
@@ -82,7 +82,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller
                 code = grpc.StatusCode.INTERNAL
                 _log.exception("internal error")
-                await context.abort(code, f"internal error, see the server's log for request {request_id}")
+                await _abort(context, InternalError(request_id), request_id)
             finally:
                 self._record(name, code, time.perf_counter() - started)
 

@@ -30,6 +30,7 @@ _CODES: Final = (
     (errors.ResourceExhaustedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (errors.InternalError, grpc.StatusCode.INTERNAL),
 )
 
 
