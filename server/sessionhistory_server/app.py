@@ -6,7 +6,8 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import retention
 from sessionhistory_server.history import SessionHistory
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from sessionhistory_server.config import Address, Settings
+
+_RESTART_DELAY_SECONDS: Final = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -61,8 +64,8 @@ class App:
             self.port = _bind(self._server.add_insecure_port, self._settings.listen)
             await self._server.start()
             stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
-            self._run(stack, self._monitor.run())
-            self._run(stack, retention.run(self._database))
+            self._run(stack, self._monitor.run)
+            self._run(stack, partial(retention.run, self._database))
             stack.push_async_callback(self._health.shut_down)
             self._stack = stack.pop_all()
 
@@ -93,9 +96,9 @@ class App:
             raise ListenError(f"cannot serve metrics on {address}: {error.strerror}") from error
         stack.push_async_callback(asyncio.to_thread, stop)
 
-    def _run(self, stack: AsyncExitStack, work: Coroutine[None, None, None]) -> None:
+    def _run(self, stack: AsyncExitStack, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run work in the background until the stack is closed."""
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_endlessly(work))
 
         async def cancel() -> None:
             task.cancel()
@@ -106,6 +109,16 @@ class App:
 
     async def _on_state(self, state: State) -> None:
         await self._health.set_serving(serving=state is State.READY)
+
+
+async def _endlessly(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run work, and run it again if it breaks: the service must not go on without it."""
+    while True:
+        try:
+            await work()
+        except Exception:  # noqa: BLE001 - a defect must not end it silently
+            _log.exception("background work failed")
+            await asyncio.sleep(_RESTART_DELAY_SECONDS)
 
 
 def _bind(add_port: Callable[[str], int], address: Address) -> int:

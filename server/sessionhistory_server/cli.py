@@ -140,6 +140,12 @@ def _clear_errors() -> Iterator[None]:
         raise click.ClickException(
             "a table is in use by a long transaction: end it, then run this again"
         ) from error
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    except psycopg.ProgrammingError as error:
+        # The driver's text quotes the URL, and the URL may hold a password.
+        raise click.ClickException(
+            f"{variable('database_url')} is no valid libpq URL: it looks like"
+            " postgresql://user:password@host:5432/database"
+        ) from error
+    except psycopg.OperationalError as error:
         first_line = str(error).partition("\n")[0]
         raise click.ClickException(f"cannot use the database: {first_line}") from error
