@@ -1,0 +1,100 @@
+"""The context window as the design says it, step by step over a list: slow, short, and plainly right.
+
+It shares nothing with the server but the contract's messages.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sessionhistory.v1 import history_pb2 as hpb
+from sessionhistory.v1 import message_pb2 as mpb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MESSAGES_CAP = 1_000
+
+
+class Limits(NamedTuple):
+    """The limits of a window once it is settled whose they are; ``None``: no limit."""
+
+    max_messages: int
+    token_budget: int | None = None
+    before_sequence: int | None = None
+    include_pinned: bool = True
+
+
+def count_tokens(message: mpb.Message) -> int:
+    """Return what a message weighs: what the caller says, else a quarter of its characters, rounded up."""
+    if message.HasField("token_count"):
+        return message.token_count
+    texts = [message.content]
+    texts += [part.text for part in message.parts if part.HasField("text")]
+    for call in message.tool_calls:
+        texts += [call.name, call.arguments]
+    characters = sum(len(text) for text in texts)
+    return characters // 4 + (1 if characters % 4 else 0)
+
+
+def window(stored: Sequence[mpb.Message], limits: Limits) -> hpb.History:
+    """Return the window over a session's messages, which are given as stored, by ascending sequence."""
+    max_messages = min(limits.max_messages, MESSAGES_CAP)
+
+    # 1. Candidates.
+    before = limits.before_sequence
+    candidates = [message for message in stored if before is None or message.sequence < before]
+
+    # 2. Pinned messages, oldest first, until one does not fit.
+    pinned: list[mpb.Message] = []
+    for message in candidates:
+        if limits.include_pinned and message.pinned:
+            if _excess([*pinned, message], max_messages, limits.token_budget):
+                break
+            pinned.append(message)
+
+    # 3. The longest run of the newest others that fits what is left.
+    run: list[mpb.Message] = []
+    cut: hpb.HistoryCut = hpb.HISTORY_CUT_NONE
+    for message in reversed(candidates):
+        if not message.pinned:
+            excess = _excess([*pinned, message, *run], max_messages, limits.token_budget)
+            if excess:
+                cut = excess
+                break
+            run.insert(0, message)
+
+    # 4. Without the tool results whose call is not in the run.
+    kept = [message for i, message in enumerate(run) if _has_its_call(message, run[:i])]
+
+    # 5. The union.
+    messages = sorted([*pinned, *kept], key=lambda message: message.sequence)
+    return hpb.History(
+        messages=messages,
+        total_tokens=_tokens(messages),
+        omitted_message_count=len(stored) - len(messages),
+        cut=cut,
+        next_before_sequence=run[0].sequence if run and cut != hpb.HISTORY_CUT_NONE else None,
+        last_sequence=stored[-1].sequence if stored else 0,
+    )
+
+
+def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int | None) -> hpb.HistoryCut:
+    """Return the first limit that the chosen messages exceed, or nothing."""
+    if len(chosen) > max_messages:
+        return hpb.HISTORY_CUT_MAX_MESSAGES
+    if token_budget is not None and _tokens(chosen) > token_budget:
+        return hpb.HISTORY_CUT_TOKEN_BUDGET
+    return hpb.HISTORY_CUT_UNSPECIFIED
+
+
+def _has_its_call(message: mpb.Message, earlier: Sequence[mpb.Message]) -> bool:
+    """Return whether the message is no tool result, or the nearest earlier one that is none made calls."""
+    if message.role != mpb.ROLE_TOOL:
+        return True
+    others = [other for other in earlier if other.role != mpb.ROLE_TOOL]
+    return bool(others and others[-1].tool_calls)
+
+
+def _tokens(messages: Iterable[mpb.Message]) -> int:
+    return sum(message.token_count for message in messages)

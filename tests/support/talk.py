@@ -1,0 +1,69 @@
+"""Short ways to write a conversation down, store it, and read its window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sessionhistory.v1 import history_pb2 as hpb
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+
+if TYPE_CHECKING:
+    from support.service import Service
+
+NONE = hpb.HISTORY_CUT_NONE
+MAX_MESSAGES = hpb.HISTORY_CUT_MAX_MESSAGES
+TOKEN_BUDGET = hpb.HISTORY_CUT_TOKEN_BUDGET
+RESPONSE_SIZE = hpb.HISTORY_CUT_RESPONSE_SIZE
+
+
+def user(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+    """Return a message of the user that weighs so much."""
+    return mpb.Message(role=mpb.ROLE_USER, token_count=tokens, **fields)
+
+
+def assistant(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+    """Return a message of the model that weighs so much."""
+    return mpb.Message(role=mpb.ROLE_ASSISTANT, token_count=tokens, **fields)
+
+
+def pinned(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+    """Return a pinned message that weighs so much."""
+    return mpb.Message(role=mpb.ROLE_SYSTEM, token_count=tokens, pinned=True, **fields)
+
+
+def calls(*ids: str, role: mpb.Role = mpb.ROLE_ASSISTANT, tokens: int = 1) -> mpb.Message:
+    """Return a message that calls a tool once for each id."""
+    made = [mpb.ToolCall(id=call_id, name="look_up", arguments="{}") for call_id in ids]
+    return mpb.Message(role=role, tool_calls=made, token_count=tokens)
+
+
+def result(call_id: str = "", tokens: int = 1) -> mpb.Message:
+    """Return the result of a call."""
+    return mpb.Message(role=mpb.ROLE_TOOL, tool_call_id=call_id, content="found", token_count=tokens)
+
+
+async def store(service: Service, *messages: mpb.Message, session: spb.Session | None = None) -> None:
+    """Store messages one by one in the session "s", which is made if it is missing."""
+    for message in messages:
+        await service.stub.AppendMessage(
+            pb.AppendMessageRequest(session_id="s", message=message, create_session=session or spb.Session())
+        )
+
+
+async def window(service: Service, **limits: Any) -> hpb.History:  # noqa: ANN401 - a request's fields
+    """Read the window of the session "s"."""
+    response = await service.stub.GetHistory(pb.GetHistoryRequest(session_id="s", **limits))
+    history: hpb.History = response.history
+    return history
+
+
+def sequences(history: hpb.History) -> list[int]:
+    """Return the sequences of a window's messages."""
+    return [message.sequence for message in history.messages]
+
+
+def end_of_run(history: hpb.History) -> int | None:
+    """Return where the window before this one ends, ``None`` if the window does not say."""
+    return history.next_before_sequence if history.HasField("next_before_sequence") else None
