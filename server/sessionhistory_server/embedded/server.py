@@ -24,7 +24,15 @@ DATABASE = "session_history"
 DEATH_SIGNAL = signal.SIGINT
 _READY_SECONDS = 60.0
 _SLOW_SECONDS = 2.0
-_SETTINGS = ("max_connections=100", "jit=off", "fsync=on", "timezone=UTC", "log_timezone=UTC")
+_SETTINGS = (
+    "max_connections=100",
+    "jit=off",
+    "fsync=on",
+    "timezone=UTC",
+    "log_timezone=UTC",
+    # Details and contexts of errors can quote rows, and rows are conversations.
+    "log_error_verbosity=terse",
+)
 
 
 @dataclass(frozen=True)
