@@ -19,6 +19,10 @@ _NANOS_PER_SECOND: Final = 1_000_000_000
 _EXPIRE_BEFORE_SECONDS: Final = 221_845_392_000
 """The start of the year 9000, in seconds since the Unix epoch."""
 
+# Whole years of those whose nanoseconds since the Unix epoch fit 64 bits.
+_SEND_FROM_SECONDS: Final = -9_214_560_000
+_SEND_BEFORE_SECONDS: Final = 9_214_646_400
+
 
 def check_session(checks: Checks, field: str, session: spb.Session, *, require_user_id: bool) -> None:
     """Check what a caller sets of a session."""
@@ -141,8 +145,7 @@ def _check_usage(checks: Checks, field: str, usage: mpb.Usage) -> None:
 
 def _check_send_time(checks: Checks, field: str, value: Timestamp) -> None:
     checks.timestamp(field, value)
-    nanos = value.seconds * _NANOS_PER_SECOND + value.nanos
-    in_range = abs(nanos) <= limits.MAX_INT64
+    in_range = _SEND_FROM_SECONDS <= value.seconds < _SEND_BEFORE_SECONDS
     checks.require(in_range, field, "must be from 1678 to 2261")
 
 
@@ -157,6 +160,6 @@ def _check_expiration(checks: Checks, field: str, session: spb.Session) -> None:
             checks.require(in_range, f"{field}.expire_time", rule)
         case "ttl":
             seconds, nanos = session.ttl.seconds, session.ttl.nanos
-            in_range = limits.MIN_TTL_SECONDS <= seconds <= limits.MAX_TTL_SECONDS
+            in_range = seconds >= limits.MIN_TTL_SECONDS and (seconds, nanos) <= (limits.MAX_TTL_SECONDS, 0)
             rule = f"must be {limits.MIN_TTL_SECONDS} second to {limits.MAX_TTL_SECONDS} seconds"
             checks.require(in_range and 0 <= nanos < _NANOS_PER_SECOND, f"{field}.ttl", rule)

@@ -1,0 +1,123 @@
+"""Short ways to say what a test does to a session, and valid requests for a test to spoil."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from google.protobuf.message import Message
+
+    from support.service import Service
+
+ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@/-"
+SERVICE_PATH = "/sessionhistory.v1.SessionHistoryService"
+
+MAX_INT32 = 2**31 - 1
+MAX_INT64 = 2**63 - 1
+DEFAULT_MAX_RECEIVE_BYTES = 4 * 1024 * 1024
+
+METHODS: tuple[str, ...] = tuple(
+    m.name for m in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods
+)
+NAMING = tuple(name for name in METHODS if name not in ("CreateSession", "ListSessions"))
+"""The methods whose request names a session that exists."""
+
+
+def fresh_id() -> str:
+    """Return an id that no other test uses."""
+    return secrets.token_hex(16)
+
+
+def nested(depth: int) -> str:
+    """Return a JSON object with arrays in arrays, so many deep."""
+    return f'{{"a":{"[" * depth}{"]" * depth}}}'
+
+
+def said(content: str = "hello", **fields: Any) -> mpb.Message:  # noqa: ANN401 - any field of a message
+    """Return a message of the user."""
+    return mpb.Message(**{"role": mpb.ROLE_USER, "content": content} | fields)
+
+
+def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type
+    """Return a valid request of any method, for a session and as a user; ``fields`` are added."""
+    if method == "CreateSession":
+        session = spb.Session(user_id=user_id)
+        return pb.CreateSessionRequest(**{"session_id": session_id, "session": session} | fields)
+    if method == "ListSessions":
+        return pb.ListSessionsRequest(user_id=user_id, **fields)
+    if method == "UpdateSession":
+        session = spb.Session(session_id=session_id, title="changed")
+        return pb.UpdateSessionRequest(**{"session": session, "user_id": user_id} | fields)
+    own: dict[str, Any] = {
+        "AppendMessage": {"message": said()},
+        "AppendMessages": {"messages": [said()]},
+        "GetMessage": {"sequence": 1},
+    }.get(method, {})
+    return getattr(pb, f"{method}Request")(**own | {"session_id": session_id, "user_id": user_id} | fields)
+
+
+async def call(service: Service, method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type
+    """Call any method with a valid request, changed by ``fields``."""
+    return await getattr(service.stub, method)(request(method, session_id, user_id, **fields))
+
+
+async def create(service: Service, session_id: str = "s", **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of a session
+    """Create a session."""
+    session = spb.Session(session_id=session_id, **fields)
+    created: spb.Session = (
+        await service.stub.CreateSession(pb.CreateSessionRequest(session=session))
+    ).session
+    return created
+
+
+async def get(service: Service, session_id: str = "s") -> spb.Session:
+    """Return a session."""
+    found: spb.Session = (await call(service, "GetSession", session_id)).session
+    return found
+
+
+async def update(service: Service, session_id: str, *paths: str, **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of a session
+    """Change a session: the fields that the paths name, or else those that are given."""
+    changed: dict[str, Any] = {"session": spb.Session(session_id=session_id, **fields)}
+    if paths:
+        changed["update_mask"] = {"paths": paths}
+    updated: spb.Session = (await service.stub.UpdateSession(pb.UpdateSessionRequest(**changed))).session
+    return updated
+
+
+async def append(service: Service, session_id: str, *messages: mpb.Message, **fields: Any) -> Any:  # noqa: ANN401 - any field of the request
+    """Append a batch."""
+    return await call(service, "AppendMessages", session_id, messages=messages, **fields)
+
+
+async def stored(service: Service, session_id: str = "s") -> list[mpb.Message]:
+    """Return all messages of a session."""
+    listing = pb.ListMessagesRequest(session_id=session_id, page_size=1_000)
+    pages = [page async for page in all_pages(service.stub.ListMessages, listing)]
+    return [message for page in pages for message in page.messages]
+
+
+async def all_pages(method: Callable[[Any], Any], first: Message) -> AsyncIterator[Any]:
+    """Yield the responses of a list, page by page to its end."""
+    asked: Any = type(first).FromString(first.SerializeToString())
+    while True:
+        page = await method(asked)
+        yield page
+        if not page.next_page_token:
+            return
+        asked.page_token = page.next_page_token
+
+
+def without(message: mpb.Message, *fields: str) -> mpb.Message:
+    """Return a copy of a message without some fields; of its own, those that the server sets."""
+    copy = mpb.Message.FromString(message.SerializeToString())
+    for field in fields or ("sequence", "create_time"):
+        copy.ClearField(field)  # type: ignore[arg-type] # the names are the caller's
+    return copy
