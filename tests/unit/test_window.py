@@ -1,0 +1,89 @@
+"""Making a window of the rows that fit: repair, totals, and where the one before it ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from sessionhistory_server.history import assemble
+from sessionhistory_server.model import Message, MessageContent, ToolCall
+from sessionhistory_server.store.window import WindowRows
+
+
+def rows(kinds: str, *, cut: str | None = None, first: int = 1, stored: int | None = None) -> WindowRows:
+    """Return rows of plain messages (u), calls (c), results (t) and pinned ones (p), of ten tokens each."""
+    messages = [
+        Message(
+            MessageContent(
+                message_id=f"m{sequence}",
+                role="TOOL" if kind == "t" else "USER",
+                tool_calls=(ToolCall("", "f", ""),) if kind == "c" else (),
+                pinned=kind == "p",
+            ),
+            sequence=sequence,
+            token_count=10,
+            create_time=0,
+            size_bytes=100,
+        )
+        for sequence, kind in enumerate(kinds, start=first)
+    ]
+    return WindowRows(messages, cut, len(kinds) if stored is None else stored, first + len(kinds) - 1)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "kept"),
+    [
+        ("", ""),
+        ("u", "u"),
+        ("ct", "ct"),
+        ("cttt", "cttt"),
+        ("t", ""),
+        ("ttt", ""),
+        ("tu", "u"),
+        ("ut", "u"),
+        ("cut", "cu"),
+        ("ctut", "ctu"),
+        ("tctt", "ctt"),
+        ("cct", "cct"),
+        ("cpt", "cpt"),
+        ("pt", "p"),
+        ("upt", "up"),
+        ("cptpt", "cptpt"),
+        ("tptcpt", "pcpt"),
+    ],
+)
+def test_results_without_their_call_are_dropped(kinds: str, kept: str) -> None:
+    """The nearest earlier unpinned message that is no result must carry calls."""
+    window = assemble(rows(kinds))
+    shown = "".join(kinds[message.sequence - 1] for message in window.messages)
+    assert shown == kept
+    assert window.total_tokens == 10 * len(kept)
+    assert window.omitted_message_count == len(kinds) - len(kept)
+
+
+def test_the_totals_are_of_what_is_kept() -> None:
+    """Dropped results count as omitted, with all that was not read."""
+    window = assemble(rows("ttuu", first=97, stored=90, cut="MAX_MESSAGES"))
+    assert [message.sequence for message in window.messages] == [99, 100]
+    assert (window.total_tokens, window.omitted_message_count, window.last_sequence) == (20, 88, 100)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "cut", "expected"),
+    [
+        ("uu", None, None),
+        ("uu", "MAX_MESSAGES", 11),
+        ("tu", "TOKEN_BUDGET", 11),
+        ("tt", "RESPONSE_SIZE", 11),
+        ("ptu", "MAX_MESSAGES", 12),
+        ("pp", "MAX_MESSAGES", None),
+        ("", "TOKEN_BUDGET", None),
+        ("ptu", None, None),
+    ],
+)
+def test_the_window_before_ends_where_the_run_began(
+    kinds: str, cut: str | None, expected: int | None
+) -> None:
+    """Before results were dropped; absent if nothing cut the run, or it was empty."""
+    window = assemble(rows(kinds, first=11, cut=cut, stored=50))
+    assert window.next_before_sequence == expected
+    assert window.cut == (cut or "NONE")
