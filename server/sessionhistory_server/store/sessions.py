@@ -16,6 +16,7 @@ from sessionhistory_server.errors import (
     session_exists,
     session_not_found,
 )
+from sessionhistory_server.limits import MAX_INT64
 from sessionhistory_server.model import ACTIVE, Session
 from sessionhistory_server.store._composed import execute
 from sessionhistory_server.store.schema import sessions
@@ -316,6 +317,8 @@ def _has_etag(etag: str) -> ColumnElement[bool]:
     try:
         parsed = timestamp(int(create_time, 16)), int(revision, 16)
     except (ValueError, OverflowError):
+        return false()
+    if not 0 < parsed[1] <= MAX_INT64:
         return false()
     return (sessions.c.create_time == parsed[0]) & (sessions.c.revision == parsed[1])
 
