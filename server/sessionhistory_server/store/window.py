@@ -20,6 +20,8 @@ _NO_BUDGET: Final = 2**62
 # pinned:   oldest first; the sums only grow, so that those which fit are a prefix.
 # boundary: the newest message that is not in the run, and so the run's lower end. The scan stops at it:
 #           a limit outside the one inside, over running totals that need no row but the first and their own.
+# Each read of messages asks for an order that one index alone has: without it, and before the tables are
+# analyzed, the planner may read a session from end to end.
 _WINDOW: Final = f"""
 with session as (
     select session_key, message_count, last_sequence,
@@ -52,33 +54,41 @@ with session as (
         from pinned
     ) as pins
 ), boundary as materialized (
-    select run.sequence,
-           case when run.messages > room.run_messages then 'MAX_MESSAGES'
-                when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
-                else 'RESPONSE_SIZE' end as cut
-    from room cross join lateral (
-        select sequence, row_number() over newest as messages,
-               first_value(tokens_through) over newest - tokens_through + token_count as tokens,
-               first_value(bytes_through) over newest - bytes_through + size_bytes as bytes
-        from messages
-        where messages.session_key = room.session_key and not pinned
-          and sequence < room.before_sequence
-        window newest as (order by sequence desc rows unbounded preceding)
-        order by sequence desc
-        limit room.run_messages + 1
-    ) as run
-    where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
-    order by run.sequence desc
-    limit 1
+    select edge.* from room cross join lateral (
+        select run.sequence,
+               case when run.messages > room.run_messages then 'MAX_MESSAGES'
+                    when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
+                    else 'RESPONSE_SIZE' end as cut
+        from (
+            select sequence, row_number() over newest as messages,
+                   first_value(tokens_through) over newest - tokens_through + token_count as tokens,
+                   first_value(bytes_through) over newest - bytes_through + size_bytes as bytes
+            from messages
+            where messages.session_key = room.session_key and not pinned
+              and sequence < room.before_sequence
+            window newest as (order by sequence desc rows unbounded preceding)
+            order by sequence desc
+            limit room.run_messages + 1
+        ) as run
+        where run.messages > room.run_messages or run.tokens > room.run_tokens
+           or run.bytes > room.run_bytes
+        order by run.sequence desc
+        limit 1
+    ) as edge
 )
 select room.message_count, room.last_sequence, boundary.cut, {", ".join(f"m.{name}" for name in rows.FIELDS)}
 from room left join boundary on true left join lateral (
-    select * from messages
-    where messages.session_key = room.session_key and not pinned
-      and sequence > coalesce(boundary.sequence, 0) and sequence < room.before_sequence
+    (select * from messages
+     where messages.session_key = room.session_key and not pinned
+       and sequence > coalesce(boundary.sequence, 0) and sequence < room.before_sequence
+     order by sequence)
     union all
-    select * from messages
-    where messages.session_key = room.session_key and sequence in (select sequence from pinned)
+    select found.* from pinned cross join lateral (
+        select * from messages
+        where messages.session_key = room.session_key and sequence >= pinned.sequence
+        order by sequence
+        limit 1
+    ) as found
 ) as m on true
 order by m.sequence
 """
