@@ -89,9 +89,13 @@ select last_sequence, message_count, total_tokens, status, pinned_count, ({OWNED
 from sessions where session_key = %(session_key)s::uuid
 """
 
+# One by one: for all at once the planner may read the session from end to end.
 _STORED: Final = f"""
-select {", ".join(rows.FIELDS)} from messages
-where session_key = %(session_key)s::uuid and message_id = any(%(message_ids)s::text[])
+select stored.* from unnest(%(message_ids)s::text[]) as wanted (message_id) cross join lateral (
+    select {", ".join(rows.FIELDS)} from messages
+    where session_key = %(session_key)s::uuid and messages.message_id = wanted.message_id
+    limit 1
+) as stored
 """
 
 

@@ -26,13 +26,24 @@ _COLUMNS: Final = ", ".join(rows.FIELDS)
 
 _SESSION: Final = f"(select session_key from sessions where {NAMED} and {LIVE}) as session"
 
-# The message's own sequence comes first: null if the session is there and the message is not.
-_GET: Final = f"""
-select messages.sequence, {_COLUMNS}
-from {_SESSION} left join messages on messages.session_key = session.session_key and """
+# A row without a message: the session is there and the message is not.
+_GET_BY_ID: Final = f"""
+select sequence is not null, {_COLUMNS}
+from {_SESSION} left join messages
+  on messages.session_key = session.session_key and message_id = %(message_id)s::text
+"""
 
-_GET_BY_ID: Final = _GET + "message_id = %(message_id)s::text"
-_GET_BY_SEQUENCE: Final = _GET + "sequence = %(sequence)s::bigint"
+# >= and the order: so that only the index of sequences will do, before the tables are analyzed as well.
+_GET_BY_SEQUENCE: Final = f"""
+select sequence is not null, {_COLUMNS}
+from {_SESSION} left join lateral (
+    select * from messages
+    where messages.session_key = session.session_key and sequence >= %(sequence)s::bigint
+    order by sequence
+    limit 1
+) as message on sequence = %(sequence)s::bigint
+"""
+
 _IS_LIVE: Final = f"select true from {_SESSION}"
 
 
@@ -61,7 +72,7 @@ async def get(
     row = await (await connection.execute(query, parameters, binary=True, prepare=True)).fetchone()
     if row is None:
         raise session_not_found(ref.session_id)
-    if row[0] is None:
+    if not row[0]:
         raise message_not_found(ref.session_id)
     return rows.message_of(row[1:])
 
