@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -29,9 +32,12 @@ _POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
 
 # jit: a millisecond of compiling for statements that take a tenth of one.
 # plan_cache_mode: the plans that run are the plans that the tests have proven.
+# enable_…: every statement has an index in its order; no statistics may talk the planner out of it.
 _CONFIGURE: Final = f"""
 select set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
+       set_config('enable_seqscan', 'off', false),
+       set_config('enable_sort', 'off', false),
        set_config('statement_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false),
        set_config('idle_in_transaction_session_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false)
 """
@@ -78,11 +84,34 @@ async def connect(url: str) -> Connection:
     """
     connection: Connection = await AsyncConnection.connect(conninfo(url), autocommit=True)
     try:
-        await configure(connection)
+        with answering(connection):
+            await configure(connection)
     except BaseException:
         await connection.close()
         raise
     return connection
+
+
+@contextmanager
+def answering(connection: Connection) -> Iterator[None]:
+    """Hang up on a database that has not answered within ``CONNECT_TIMEOUT_SECONDS``."""
+    timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_SECONDS, hang_up, connection)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def hang_up(connection: Connection) -> None:
+    """Fail whoever waits for the database's answer, as if it had hung up.
+
+    Cancelling would ask the database first, and a close is not noticed by those who wait.
+    """
+    with (
+        suppress(psycopg.OperationalError, OSError),  # closed already
+        socket.socket(fileno=os.dup(connection.pgconn.socket)) as duplicate,
+    ):
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def conninfo(url: str) -> str:
@@ -114,6 +143,7 @@ class Database:
         self._pool_timeout_seconds = pool_timeout_seconds
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._writes: set[asyncio.Task[Any]] = set()
+        self._in_use: set[Connection] = set()
         self.suspect = asyncio.Event()
         """Set when work has failed as if the database were lost."""
 
@@ -155,11 +185,19 @@ class Database:
         if pool is not None:
             await pool.close()
 
-    async def close(self) -> None:
-        """Wait for the writes under way, then close the pool."""
-        while self._writes:
-            await asyncio.wait(self._writes)
+    async def lose_pool(self) -> None:
+        """Refuse work from now on, and fail the work under way: its database does not answer."""
+        for connection in self._in_use:
+            hang_up(connection)
         await self.close_pool()
+
+    async def close(self) -> None:
+        """Wait for the writes under way, for as long as the database lets one run, then close the pool."""
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=STATEMENT_TIMEOUT_SECONDS)
+        await self.lose_pool()
+        if self._writes:
+            await asyncio.wait(self._writes)
 
     async def read(self, work: Work[T]) -> T:
         """Run work that changes nothing. When the caller is cancelled, so is the query in the database.
@@ -190,9 +228,11 @@ class Database:
         if pool is None:
             raise database_unavailable()
         try:
-            return pool, await pool.getconn()
+            connection = await pool.getconn()
         except psycopg.Error as error:
             raise self._translated(error) from error
+        self._in_use.add(connection)
+        return pool, connection
 
     async def _run(self, checkout: tuple[AsyncConnectionPool[Connection], Connection], work: Work[T]) -> T:
         pool, connection = checkout
@@ -201,6 +241,7 @@ class Database:
         except psycopg.Error as error:
             raise self._translated(error) from error
         finally:
+            self._in_use.discard(connection)
             await pool.putconn(connection)
 
     def _translated(self, error: psycopg.Error) -> Exception:

@@ -116,8 +116,10 @@ _DUE: Final = """
 select session_key::text from sessions where purge_time <= now() order by purge_time limit %(limit)s::bigint
 """
 
+# coalesce: so that the rows are found by key, and not all that are due are looked through for each batch.
 _PURGE_DUE: Final = """
-delete from sessions where session_key = any(%(session_keys)s::uuid[]) and purge_time <= now()
+delete from sessions
+where session_key = any(%(session_keys)s::uuid[]) and coalesce(purge_time <= now(), false)
 returning session_key::text
 """
 
