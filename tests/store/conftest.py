@@ -1,0 +1,61 @@
+"""The store without a server: a pool and the use cases, on databases empty and full."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from store_support import fill, use_cases
+
+from sessionhistory_server.store.database import Database
+from support.databases import database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+    from sessionhistory_server.history import SessionHistory
+
+
+@pytest_asyncio.fixture
+async def open_database() -> AsyncIterator[Callable[..., Awaitable[Database]]]:
+    """Opens pools on databases; all are closed in the end."""
+    async with AsyncExitStack() as stack:
+
+        async def start(url: str, *, pool_size: int = 1, pool_timeout_seconds: float = 30) -> Database:
+            pool = Database(url, pool_size=pool_size, pool_timeout_seconds=pool_timeout_seconds)
+            stack.push_async_callback(pool.close)
+            await pool.open_pool()
+            return pool
+
+        yield start
+
+
+@pytest_asyncio.fixture
+async def history(open_database: Callable[..., Awaitable[Database]], database_url: str) -> SessionHistory:
+    """The use cases on one connection to an empty database."""
+    return use_cases(await open_database(database_url))
+
+
+@pytest.fixture(scope="session")
+def full_template(postgres_url: str, template: str) -> Iterator[str]:
+    """The name of a database with so many rows that plans mean something."""
+    with database(postgres_url, template) as (name, url):
+        fill(url)
+        yield name
+
+
+@pytest.fixture
+def full_database_url(postgres_url: str, full_template: str) -> Iterator[str]:
+    """A database of the test's own with many rows."""
+    with database(postgres_url, full_template) as (_, url):
+        yield url
+
+
+@pytest_asyncio.fixture
+async def full_history(
+    open_database: Callable[..., Awaitable[Database]], full_database_url: str
+) -> SessionHistory:
+    """The use cases on one connection to a database with many rows."""
+    return use_cases(await open_database(full_database_url))

@@ -1,0 +1,91 @@
+"""What the tests of the store share: the use cases without a server, and a database full of rows.
+
+Of 20,000 sessions one user has 5,000 and 199 have the others. ``LONG`` has 50,000 messages, of which
+every 1,000th is pinned; it and 300 others, of 100 messages, are the heavy user's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from sessionhistory_server.history import AppendRequest, SessionHistory
+from sessionhistory_server.model import MessageContent, NewMessage
+from sessionhistory_server.store.window import Defaults
+from support.databases import execute
+from support.service import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sessionhistory_server.store.database import Database
+
+SESSIONS = 20_000
+HEAVY_USER = "user-0"
+HEAVY_USER_SESSIONS = 5_000
+LONG = "session-1"
+LONG_MESSAGES = 50_000
+PINNED_EVERY = 1_000
+MESSAGE_TOKENS = 10
+MESSAGE_BYTES = 300
+
+_SESSIONS = f"""
+insert into sessions (session_key, tenant_id, session_id, user_id, title, model, status, labels,
+    message_count, total_tokens, last_sequence, unpinned_tokens, unpinned_bytes, pinned_count, revision,
+    create_time, update_time, active_time, delete_time, purge_time)
+select encode(substring(sha256('default\\000session-'::bytea || n::text::bytea) for 16), 'hex')::uuid,
+       'default', 'session-' || n,
+       case when n <= {HEAVY_USER_SESSIONS} then '{HEAVY_USER}' else 'user-' || 1 + n % 199 end,
+       'about ' || n, 'a-model', 'ACTIVE', jsonb_build_object('colour', (n % 10)::text),
+       count, count * {MESSAGE_TOKENS}, count, (count - pins) * {MESSAGE_TOKENS},
+       (count - pins) * {MESSAGE_BYTES}, pins, 1,
+       now() - n * interval '1 minute', now(), now() - (n * 7 % {SESSIONS}) * interval '1 minute',
+       case when n % 50 = 0 then now() end, case when n % 50 = 0 then now() + interval '1 day' end
+from generate_series(1, {SESSIONS}) as n cross join lateral (
+    select case when n = 1 then {LONG_MESSAGES} when n <= 301 then 100 else 2 end as count,
+           case when n = 1 then {LONG_MESSAGES // PINNED_EVERY} else 0 end as pins
+) as counts
+"""
+
+_MESSAGES = f"""
+insert into messages (session_key, sequence, message_id, role, content, pinned, status, token_count,
+    create_time, size_bytes, tokens_through, bytes_through)
+select session_key, n, 'message-' || n, case when n % 2 = 0 then 'ASSISTANT' else 'USER' end,
+       'some words of message ' || n, n % {PINNED_EVERY} = 0, 'COMPLETE', {MESSAGE_TOKENS},
+       create_time + n * interval '1 second', {MESSAGE_BYTES},
+       (n - n / {PINNED_EVERY}) * {MESSAGE_TOKENS}, (n - n / {PINNED_EVERY}) * {MESSAGE_BYTES}
+from sessions cross join lateral generate_series(1, last_sequence) as n
+"""
+
+
+def fill(url: str) -> None:
+    """Insert the rows and let the planner know."""
+    execute(url, _SESSIONS, _MESSAGES, "vacuum analyze sessions", "vacuum analyze messages")
+
+
+def use_cases(database: Database, **defaults: Any) -> SessionHistory:  # noqa: ANN401
+    """Return the use cases on a database, with the server's own defaults."""
+    limits: dict[str, Any] = {"max_messages": 20, "token_budget": None, "model_token_budgets": None}
+    return SessionHistory(database, Defaults(**limits | defaults), delete_retention=timedelta(days=30))
+
+
+def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:  # noqa: ANN401
+    """Return a message to append: a user's, unless told otherwise."""
+    fields = {"role": "USER", "content": "some words"} | content
+    return NewMessage(MessageContent(message_id, **fields), tokens, MESSAGE_BYTES)
+
+
+def append(session_id: str, *messages: NewMessage, **request: Any) -> AppendRequest:  # noqa: ANN401
+    """Return a request to append messages, or one message if none is given."""
+    fields = {"user_id": None, "messages": messages or (new_message(),)} | request
+    return AppendRequest(session_id=session_id, **fields)
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until a condition holds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.01)

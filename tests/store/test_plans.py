@@ -1,0 +1,231 @@
+"""Each statement and the indexes it is served by."""
+# ruff: noqa: SLF001 - the statements are private to the store
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from store_support import HEAVY_USER, LONG, append, new_message, use_cases
+
+from sessionhistory_server import retention
+from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.model import SessionContent, WindowLimits
+from sessionhistory_server.store import append as appending
+from sessionhistory_server.store import messages, sessions, window
+from sessionhistory_server.store.messages import MessageFilter
+from sessionhistory_server.store.session_list import SessionFilter
+from support.plans import plan, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from sessionhistory_server.history import SessionHistory
+    from sessionhistory_server.store.database import Database
+    from support.plans import Statement
+
+# By statement: the indexes that it reads; where there are two sets, either will do.
+PLANS: dict[str, list[set[str]]] = {
+    "append": [{"sessions_pkey"}],
+    "append: create": [set()],
+    "append: state": [{"sessions_pkey"}],
+    "append: stored": [{"messages_by_id"}],
+    "session: create": [set()],
+    "session: get": [{"sessions_pkey"}],
+    "session: is taken": [{"sessions_pkey"}],
+    "session: change": [{"sessions_pkey"}],
+    "session: delete": [{"sessions_pkey"}],
+    "session: undelete": [{"sessions_pkey"}],
+    "session: purge": [{"sessions_pkey"}],
+    "purge: messages": [{"messages_pkey"}, {"messages_by_id"}],
+    "purge: due": [{"sessions_by_purge"}],
+    "purge: sessions": [{"sessions_pkey"}],
+    "sessions of all, by activity": [{"sessions_by_activity"}],
+    "sessions of all, by creation": [{"sessions_by_creation"}],
+    "sessions of a user, by activity": [{"sessions_by_user_activity"}],
+    "sessions of a user, by creation": [{"sessions_by_user_creation"}],
+    "message: by id": [{"sessions_pkey", "messages_by_id"}],
+    "message: by sequence": [{"sessions_pkey", "messages_pkey"}],
+    "messages: is live": [{"sessions_pkey"}],
+    "messages, ascending": [{"messages_pkey"}],
+    "messages, descending": [{"messages_pkey"}],
+    "window": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
+}
+
+# With few rows and no statistics the list of all is as good as a user's own.
+FEW = {
+    "sessions of a user, by activity": [{"sessions_by_activity"}],
+    "sessions of a user, by creation": [{"sessions_by_creation"}],
+}
+
+# No row is read to be sorted: a page costs what it holds.
+LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due"))}
+
+_NAMES = {
+    appending._APPEND: "append",
+    appending._CREATE: "append: create",
+    appending._STATE: "append: state",
+    appending._STORED: "append: stored",
+    sessions._CREATE: "session: create",
+    sessions._GET: "session: get",
+    sessions._IS_TAKEN: "session: is taken",
+    sessions._DELETE: "session: delete",
+    sessions._UNDELETE: "session: undelete",
+    sessions._PURGE: "session: purge",
+    sessions._PURGE_MESSAGES: "purge: messages",
+    sessions._DUE: "purge: due",
+    sessions._PURGE_DUE: "purge: sessions",
+    messages._GET_BY_ID: "message: by id",
+    messages._GET_BY_SEQUENCE: "message: by sequence",
+    messages._IS_LIVE: "messages: is live",
+    window._WINDOW: "window",
+}
+
+
+def name_of(statement: Statement) -> str:
+    """Return the name in ``PLANS``; a statement that no one has thought of has none."""
+    text = " ".join(statement.text.split())
+    if text.startswith("UPDATE sessions SET "):
+        return "session: change"
+    if text.startswith("SELECT anon_1.") and " FROM messages " in text:
+        return f"messages, {'descending' if 'ORDER BY messages.sequence DESC' in text else 'ascending'}"
+    if text.startswith("SELECT anon_1.") and " FROM sessions " in text:
+        owner = "a user" if "sessions.user_id = " in text else "all"
+        order = "creation" if "ORDER BY sessions.create_time DESC" in text else "activity"
+        return f"sessions of {owner}, by {order}"
+    return _NAMES[statement.text]  # type: ignore[index]
+
+
+def session_filters() -> Iterator[SessionFilter]:
+    """Each filter alone and all together, in both orders, of one user and of all; each lets some through."""
+    filters: dict[str, Any] = {
+        "statuses": ("ACTIVE", "COMPLETED"),
+        "labels": {"colour": "3"},
+        "title_contains": "about 1",
+        "create_time_after": 1,
+        "create_time_before": 2**60,
+        "active_after": 1,
+        "active_before": 2**60,
+        "show_deleted": True,
+    }
+    for user_id in (None, HEAVY_USER):
+        for by_creation in (False, True):
+            for chosen in ({}, *({name: value} for name, value in filters.items()), filters):
+                yield SessionFilter(user_id=user_id, by_creation=by_creation, **chosen)
+
+
+def message_filters() -> Iterator[MessageFilter]:
+    """Each filter alone and all together, in both directions; each lets some through."""
+    filters: dict[str, Any] = {
+        "after_sequence": 3,
+        "before_sequence": 90,
+        "roles": ("USER", "ASSISTANT"),
+        "create_time_after": 1,
+        "create_time_before": 2**60,
+    }
+    for descending in (False, True):
+        for chosen in ({}, *({name: value} for name, value in filters.items()), filters):
+            yield MessageFilter(descending=descending, **chosen)
+
+
+async def call_everything(history: SessionHistory, database: Database) -> None:
+    """Call every use case, so that every statement is sent that there is."""
+    await call_sessions(history)
+    await call_messages(history)
+    assert await retention.purge_batch(database)
+    for wanted in session_filters():
+        _, token = await history.list_sessions(wanted, page_size=1, page_token="")
+        await history.list_sessions(wanted, page_size=1, page_token=token)
+        assert token
+    for each in message_filters():
+        _, token = await history.list_messages(LONG, None, each, page_size=1, page_token="")
+        await history.list_messages(LONG, None, each, page_size=1, page_token=token)
+        assert token
+
+
+async def call_sessions(history: SessionHistory) -> None:
+    """Make, read, change, delete, restore and purge sessions; some of it in vain."""
+    content = SessionContent(user_id="u", labels={"a": "b"}, expire_time=2**60)
+    await history.create_session("new", content, allow_existing=False)
+    await history.create_session("new", content, allow_existing=True)
+    await refused(history.create_session("new", content, allow_existing=False), "SESSION_EXISTS")
+    await history.create_session("due", SessionContent(expire_time=0), allow_existing=False)
+    etag = (await history.get_session("new", None)).etag
+    for changes in CHANGES:
+        etag = (await history.update_session("new", "u", changes, etag=etag)).etag
+        etag = (await history.update_session("new", None, changes, etag=None)).etag
+    await refused(history.update_session("new", None, {}, etag="1-1"), "ETAG_MISMATCH")
+    await history.delete_session("new", "u", purge=False)
+    await history.undelete_session("new", "u")
+    await refused(history.undelete_session("new", None), "SESSION_NOT_DELETED")
+    await history.delete_session("new", None, purge=True)
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"title": None, "labels": {"a": "b"}},
+    {"status": "COMPLETED", "state": "{}"},
+    {"status": "ACTIVE", "metadata": None},
+    {"expire_time": 2**60},
+    {"expire_time": None},
+    {"ttl": 10**12, "history_max_messages": 5},
+]
+
+
+async def call_messages(history: SessionHistory) -> None:
+    """Append and read messages; some of it in vain."""
+    owner = SessionContent(user_id="u")
+    first = append("chat", new_message("1", pinned=True), new_message("2"), user_id="u", create_session=owner)
+    await history.append(first)
+    await history.append(first)
+    await history.append(append("chat", history=WindowLimits(token_budget=5), expected_last_sequence=2))
+    await refused(history.append(append("chat", expected_last_sequence=2)), "SEQUENCE_MISMATCH")
+    await refused(history.append(append("nowhere")), "SESSION_NOT_FOUND")
+    await history.get_message("chat", "u", message_id="1", sequence=None)
+    await history.get_message("chat", None, message_id=None, sequence=2)
+    await history.get_history("chat", "u", WindowLimits())
+
+
+async def refused(call: Awaitable[object], reason: str) -> None:
+    """Make a call that fails."""
+    with pytest.raises(SessionHistoryError) as caught:
+        await call
+    assert caught.value.reason == reason
+
+
+async def make_two_pages(history: SessionHistory) -> None:
+    """Make sure that every list has a second page."""
+    for session_id in (LONG, "session-2"):
+        content = SessionContent(user_id=HEAVY_USER, title="about 1", labels={"colour": "3"})
+        await history.append(append(session_id, *[new_message()] * 9, create_session=content))
+
+
+@pytest.mark.parametrize(
+    ("url", "exceptions"), [("full_database_url", {}), ("database_url", FEW)], ids=["many", "few"]
+)
+async def test_every_statement_is_served_by_its_indexes(
+    open_database: Callable[..., Awaitable[Database]],
+    url: str,
+    exceptions: dict[str, list[set[str]]],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All statements are in the table, prepared, and read by its indexes; no list sorts more than a page.
+
+    That is so with many rows, and with few and no statistics.
+    """
+    database = await open_database(request.getfixturevalue(url))
+    history = use_cases(database)
+    await make_two_pages(history)
+    with recording(monkeypatch) as recorder:
+        await call_everything(history, database)
+    assert recorder.connection
+    seen = set()
+    for statement in recorder.take():
+        name = name_of(statement)
+        found = await plan(recorder.connection, statement)
+        assert found.indexes in PLANS[name] + exceptions.get(name, []), (name, statement.text)
+        assert not found.whole_tables, (name, statement.text)
+        if name in LISTS:
+            assert not found.unbounded_sorts, (name, statement.text)
+        seen.add(name)
+    assert seen == PLANS.keys()

@@ -1,0 +1,151 @@
+"""How many rows a window, an append and a page read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from store_support import HEAVY_USER, LONG, LONG_MESSAGES, PINNED_EVERY, append, new_message, use_cases
+
+from sessionhistory_server.model import WindowLimits
+from sessionhistory_server.store.messages import MessageFilter
+from sessionhistory_server.store.session_list import SessionFilter
+from support.databases import execute
+from support.plans import plan, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sessionhistory_server.history import SessionHistory
+    from sessionhistory_server.store.database import Database
+    from support.plans import Plan, Recorder
+
+PINS = LONG_MESSAGES // PINNED_EVERY
+
+LIMITS = [
+    WindowLimits(max_messages=0),
+    WindowLimits(max_messages=1),
+    WindowLimits(max_messages=20),
+    WindowLimits(max_messages=20, include_pinned=False),
+    WindowLimits(max_messages=PINS - 1),
+    WindowLimits(max_messages=PINS + 1),
+    WindowLimits(max_messages=1_000),
+    WindowLimits(max_messages=10_000, token_budget=0),
+    WindowLimits(max_messages=1_000, token_budget=10 * PINS + 5),
+    WindowLimits(max_messages=1_000, token_budget=1_000),
+    WindowLimits(max_messages=1_000, token_budget=1_000, include_pinned=False),
+    WindowLimits(max_messages=1_000, token_budget=2**31),
+    WindowLimits(max_messages=200, before_sequence=1),
+    WindowLimits(max_messages=200, before_sequence=2),
+    WindowLimits(max_messages=200, before_sequence=LONG_MESSAGES // 2),
+    WindowLimits(max_messages=1_000, token_budget=500, before_sequence=LONG_MESSAGES // 2),
+    WindowLimits(max_messages=200, before_sequence=10 * LONG_MESSAGES),
+]
+
+
+MESSAGE_SCANS = 4
+"""In the window's statement: the pinned, the run's boundary, the run, and the pinned that fit."""
+
+
+async def last_plan(recorder: Recorder) -> Plan:
+    """Execute the last statement once more; return what it did."""
+    assert recorder.connection
+    return await plan(recorder.connection, recorder.take()[-1], execute=True)
+
+
+@pytest.mark.parametrize("defaults", [{}, {"token_budget": 1_000}], ids=["", "budget by default"])
+@pytest.mark.parametrize("truncated", [False, True], ids=["whole", "truncated"])
+async def test_a_window_reads_what_it_holds(
+    open_database: Callable[..., Awaitable[Database]],
+    full_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    truncated: bool,
+    defaults: dict[str, int],
+) -> None:
+    """At any limits no scan visits more messages than the window holds, plus one and the pinned ones, in a
+    session of 50,000, also if messages are missing from its middle.
+    """
+    if truncated:
+        where = f"sequence between 100 and {LONG_MESSAGES - 30}"
+        execute(full_database_url, f"delete from messages where {where}")
+    history = use_cases(await open_database(full_database_url), **defaults)
+    with recording(monkeypatch) as recorder:
+        for limits in LIMITS:
+            window = await history.get_history(LONG, None, limits)
+            found = await last_plan(recorder)
+            scans = [node.rows_read for node in found if node.table == "messages"]
+            assert len(scans) == MESSAGE_SCANS
+            assert max(scans) <= len(window.messages) + 1 + PINS, (limits, scans)
+            assert found.rows("sessions") == 1
+
+
+async def test_a_window_without_pinned_messages_reads_one_more_than_it_holds(
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is pinned the scans visit the window's messages, and the one that is cut off."""
+    with recording(monkeypatch) as recorder:
+        for limits in LIMITS:
+            window = await full_history.get_history("session-2", None, limits)
+            found = await last_plan(recorder)
+            scans = [node.rows_read for node in found if node.table == "messages"]
+            assert max(scans) <= len(window.messages) + 1, (limits, scans)
+
+
+@pytest.mark.parametrize("count", [1, 500])
+async def test_an_append_reads_no_message(
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Appending to a session of 50,000 messages is one statement, which visits no message."""
+    with recording(monkeypatch) as recorder:
+        await full_history.append(append(LONG, *(new_message(f"new-{n}") for n in range(count))))
+        (statement,) = recorder.take()
+        text = statement.parameters["messages"].replace("new-", "newer-")
+        again = statement._replace(parameters=statement.parameters | {"messages": text})
+        assert recorder.connection
+        found = await plan(recorder.connection, again, execute=True)
+    assert (found.rows("messages"), found.rows("sessions")) == (0, 1)
+
+
+async def test_a_retried_append_reads_what_it_returns(
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finding the stored messages of a batch in a session of 50,000 visits these and no others."""
+    batch = append(LONG, *(new_message(f"new-{n}") for n in range(500)))
+    await full_history.append(batch)
+    with recording(monkeypatch) as recorder:
+        appended, _ = (await full_history.append(batch))[1:]
+        found = await last_plan(recorder)
+    assert [m.content.message_id for m in appended.messages] == [f"new-{n}" for n in range(500)]
+    assert found.rows("messages") == 500
+
+
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_late_page_of_messages_reads_what_the_first_reads(
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, descending: bool
+) -> None:
+    """Page 200 of 50,000 messages visits as many rows as page 1: those of the page, and one more."""
+    wanted, token = MessageFilter(descending=descending), ""
+    with recording(monkeypatch) as recorder:
+        for number in range(1, 201):
+            found, token = await full_history.list_messages(
+                LONG, None, wanted, page_size=50, page_token=token
+            )
+            if number in (1, 200):
+                assert len(found) == 50
+                assert (await last_plan(recorder)).rows("messages") == 51
+    assert {found[0].sequence, found[-1].sequence} in ({9_951, 10_000}, {40_001, 40_050})
+
+
+@pytest.mark.parametrize("by_creation", [False, True])
+@pytest.mark.parametrize("user_id", [None, HEAVY_USER])
+async def test_a_late_page_of_sessions_reads_what_the_first_reads(
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, by_creation: bool, user_id: str | None
+) -> None:
+    """Page 200 of the sessions, of one user or all, visits as many rows as page 1."""
+    wanted, token = SessionFilter(user_id=user_id, by_creation=by_creation, show_deleted=True), ""
+    with recording(monkeypatch) as recorder:
+        for number in range(1, 201):
+            found, token = await full_history.list_sessions(wanted, page_size=20, page_token=token)
+            if number in (1, 200):
+                assert len(found) == 20
+                assert (await last_plan(recorder)).rows("sessions") == 21

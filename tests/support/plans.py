@@ -1,0 +1,150 @@
+"""The plans of the statements that the store sends: which were sent, how they run, what they read."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from psycopg import AsyncClientCursor, AsyncConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pytest
+
+_PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+_SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan")
+
+
+class Statement(NamedTuple):
+    """A statement as the store gave it to psycopg."""
+
+    text: str
+    parameters: dict[str, Any]
+    prepared: bool
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters' names in the order of $1, $2, …."""
+        return list(dict.fromkeys(name for name in _PARAMETER.findall(self.text) if name))
+
+    @property
+    def prepared_text(self) -> str:
+        """The text that Postgres prepared."""
+        numbers = {name: f"${number}" for number, name in enumerate(self.names, start=1)}
+        return _PARAMETER.sub(lambda found: numbers[found[1]] if found[1] else "%", self.text)
+
+
+class Recorder:
+    """All statements sent since the start, and the connection they were sent on."""
+
+    def __init__(self) -> None:
+        self.statements: list[Statement] = []
+        self.connection: AsyncConnection[Any] | None = None
+
+    def take(self) -> list[Statement]:
+        """Return the statements since the last call, each text once."""
+        taken, self.statements = self.statements, []
+        return list({statement.text: statement for statement in taken}.values())
+
+
+@contextmanager
+def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+    """Record what is sent through ``AsyncConnection.execute``, which is how the store sends everything."""
+    recorder = Recorder()
+    send = AsyncConnection.execute
+
+    async def execute(
+        connection: AsyncConnection[Any],
+        query: Any,
+        params: Any = None,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        connection.prepared_max = None
+        recorder.connection = connection
+        prepared = options.get("prepare") is True
+        recorder.statements.append(Statement(str(query), dict(params or {}), prepared))
+        return await send(connection, query, params, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncConnection, "execute", execute)
+        yield recorder
+
+
+class Plan:
+    """A node of a plan, and so the plan below it."""
+
+    def __init__(self, node: dict[str, Any]) -> None:
+        self.kind: str = node["Node Type"]
+        self.table: str | None = node.get("Relation Name")
+        self.index: str | None = node.get("Index Name")
+        self.modifies = self.kind == "ModifyTable"
+        self.children = [Plan(child) for child in node.get("Plans", ())]
+        loops = node.get("Actual Loops", 0)
+        removed = sum(node.get(name, 0) for name in node if name.startswith("Rows Removed by"))
+        self.rows_read = round(loops * (node.get("Actual Rows", 0) + removed)) if self.is_scan else 0
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether the node reads a table."""
+        return self.kind in _SCANS
+
+    def __iter__(self) -> Iterator[Self]:
+        """Yield this node and all below it."""
+        yield self
+        for child in self.children:
+            yield from child  # type: ignore[misc]
+
+    @property
+    def indexes(self) -> set[str]:
+        """The indexes that are read."""
+        return {node.index for node in self if node.index}
+
+    @property
+    def whole_tables(self) -> set[str]:
+        """The tables that are read from end to end."""
+        return {node.table or "" for node in self if node.kind == "Seq Scan"}
+
+    @property
+    def unbounded_sorts(self) -> int:
+        """How many sorts take their rows from a table without a limit between."""
+        return sum(child.reads_unbounded for node in self if "Sort" in node.kind for child in node.children)
+
+    @property
+    def reads_unbounded(self) -> bool:
+        """Whether rows of a table come out of this node without having passed a limit."""
+        if self.kind == "Limit":
+            return False
+        return self.is_scan or any(child.reads_unbounded for child in self.children)
+
+    def rows(self, table: str) -> int:
+        """Return how many rows of a table were read; after an execution."""
+        return sum(node.rows_read for node in self if node.table == table)
+
+
+async def plan(connection: AsyncConnection[Any], statement: Statement, *, execute: bool = False) -> Plan:
+    """Return the plan of a statement that was sent on the connection: of what was prepared there, no copy.
+
+    With ``execute`` it runs once more, with the statement's parameters.
+    """
+    name = await _prepared_name(connection, statement)
+    literals = [statement.parameters[parameter] for parameter in statement.names]
+    options = "analyze, costs off, timing off" if execute else "costs off"
+    arguments = f"({', '.join(['%s'] * len(literals))})" if literals else ""
+    cursor = AsyncClientCursor(connection)
+    await cursor.execute(f"explain ({options}, format json) execute {name} {arguments}", literals)
+    row = await cursor.fetchone()
+    assert row
+    found = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return Plan(found[0]["Plan"])
+
+
+async def _prepared_name(connection: AsyncConnection[Any], statement: Statement) -> str:
+    cursor = AsyncClientCursor(connection)
+    query = "select name from pg_prepared_statements where statement = %s"
+    await cursor.execute(query, [statement.prepared_text])
+    row = await cursor.fetchone()
+    assert row, f"never prepared: {statement.text}"
+    return str(row[0])
