@@ -1,0 +1,250 @@
+"""Recorded conversations, replayed as live chats: every byte returned, every window as the design says."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sessionhistory.v1 import history_pb2 as hpb
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.reference_window import Limits, count_tokens, window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.service import Service
+
+RECORDINGS = Path(__file__).parents[3] / "shared" / "data" / "conversations.jsonl.gz"
+CONVERSATIONS = 558
+MESSAGES = 12_395
+AT_ONCE = 16
+
+_ROLES = {
+    "system": mpb.ROLE_SYSTEM,
+    "user": mpb.ROLE_USER,
+    "assistant": mpb.ROLE_ASSISTANT,
+    "tool": mpb.ROLE_TOOL,
+}
+# Their product with the others' lengths, which have no common factor, makes every combination come up.
+_MAX_MESSAGES = (None, 0, 1, 2, 3, 5, 8, 13, 21, 40, 1_000)
+_TOKEN_BUDGETS = (None, 0, 50, 200, 500, 1_000, 3_000, 10_000, 2_000_000_000)
+_BEFORE = (None, None, 1.0, 0.9, 0.5, 0.25, 0.0)
+_INCLUDE_PINNED = (None, True, False, None, True)
+_DEFAULT_MAX_MESSAGES = 20
+
+
+@dataclass
+class Tally:
+    """What was compared."""
+
+    conversations: int = 0
+    messages: int = 0
+    windows: int = 0
+    cuts: dict[str, int] = field(default_factory=dict)
+    orphans_dropped: int = 0
+    pinned_kept: int = 0
+
+
+@pytest.fixture(scope="module")
+def recordings() -> list[dict[str, Any]]:
+    """All recorded conversations, in the file's order."""
+    path = Path(os.environ.get("SESSION_HISTORY_RECORDINGS") or RECORDINGS)
+    if not path.is_file():
+        absent = f"the recorded conversations are not here ({path})"
+        if os.environ.get("SESSION_HISTORY_REQUIRE_RECORDINGS") == "1":
+            pytest.fail(absent)
+        pytest.skip(absent)
+    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        return [json.loads(line) for line in lines]
+
+
+async def test_recorded_conversations_live(
+    service: Service,
+    recordings: list[dict[str, Any]],
+    record_property: Callable[[str, object], None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Append by append, what went in comes out, and each window is that of the reference model."""
+    tally, waiting = Tally(), iter(enumerate(recordings))
+
+    async def worker() -> None:
+        for number, recording in waiting:
+            await _Chat(service, recording, number, tally).run()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(worker())
+    for name, value in vars(tally).items():
+        record_property(name, value)
+    with capsys.disabled():
+        print(f"\nrecordings: {tally}")  # noqa: T201 - what was replayed, whatever pytest shows
+    assert (tally.conversations, tally.messages) == (CONVERSATIONS, MESSAGES)
+    assert tally.windows >= 2 * MESSAGES
+    assert set(tally.cuts) == {"HISTORY_CUT_NONE", "HISTORY_CUT_MAX_MESSAGES", "HISTORY_CUT_TOKEN_BUDGET"}
+    assert min(tally.orphans_dropped, tally.pinned_kept) > 1_000
+
+
+class _Chat:
+    """One conversation on its way through the service."""
+
+    def __init__(self, service: Service, recording: dict[str, Any], number: int, tally: Tally) -> None:
+        self._stub = service.stub
+        self._recording = recording
+        self._session_id = recording["conversation_id"]
+        self._user_id = recording["user_id"]
+        self._tally = tally
+        # Starts each chat at another place of the cycles.
+        self._turns = count(number * 17)
+        self._pins = number % 3 > 0
+        self._stored: list[mpb.Message] = []
+
+    async def run(self) -> None:
+        """Append every message, look at windows in between, and list it all in the end."""
+        sent = [self._message(recorded) for recorded in self._recording["messages"]]
+        for message in sent:
+            turn = next(self._turns)
+            request = self._append_request(message, turn)
+            response = await self._stub.AppendMessage(request)
+            self._check_append(request, response)
+            if turn % 11 == 0:
+                again = await self._stub.AppendMessage(request)
+                assert (again.message, again.session_created) == (response.message, False)
+                assert again.history == response.history
+            await self._check_window(turn)
+        await self._check_list(sent)
+        self._tally.conversations += 1
+
+    def _message(self, recorded: dict[str, Any]) -> mpb.Message:
+        message = mpb.Message(
+            role=_ROLES[recorded["role"]],
+            name=recorded["name"],
+            content=recorded["content"],
+            tool_calls=[mpb.ToolCall(**call) for call in recorded["tool_calls"] or ()],
+            tool_call_id=recorded["tool_call_id"],
+            pinned=self._pins and recorded["role"] == "system",
+            model=self._recording["model"] if recorded["role"] == "assistant" else None,
+        )
+        if usage := recorded["usage"]:
+            message.usage.input_tokens = usage["prompt_tokens"]
+            message.usage.output_tokens = usage["completion_tokens"]
+        if recorded["created_at"]:
+            message.send_time.CopyFrom(_time(recorded["created_at"]))
+        # Real traffic pins facts too: the odd short message that has nothing to do with a tool.
+        plain = recorded["role"] in ("user", "assistant") and not recorded["tool_calls"]
+        if self._pins and plain and len(recorded["content"]) % 47 == 0:
+            message.pinned = True
+        return message
+
+    def _append_request(self, message: mpb.Message, turn: int) -> pb.AppendMessageRequest:
+        sequence = len(self._stored) + 1
+        message.message_id = f"{self._session_id}/{sequence}"
+        request = pb.AppendMessageRequest(session_id=self._session_id, message=message)
+        if sequence == 1 or turn % 2:
+            request.create_session.user_id = self._user_id
+            request.create_session.title = self._recording["title"] or ""
+        if turn % 3 == 0:
+            request.expected_last_sequence = sequence - 1
+        if turn % 5 < 3:
+            request.history.CopyFrom(hpb.HistoryOptions(**_limits(turn + 1)))
+        return request
+
+    def _check_append(self, request: pb.AppendMessageRequest, response: pb.AppendMessageResponse) -> None:
+        expected = mpb.Message()
+        expected.CopyFrom(request.message)
+        expected.sequence = len(self._stored) + 1
+        expected.token_count = count_tokens(request.message)
+        expected.status = mpb.MESSAGE_STATUS_COMPLETE
+        expected.create_time.CopyFrom(response.message.create_time)
+        _same_bytes(response.message, expected)
+        assert expected.create_time.seconds > 0
+        self._stored.append(expected)
+        assert (response.session_id, response.session_created) == (
+            self._session_id,
+            expected.sequence == 1,
+        )
+        assert (response.last_sequence, response.message_count) == (expected.sequence, expected.sequence)
+        assert response.total_tokens == sum(message.token_count for message in self._stored)
+        assert response.HasField("history") == request.HasField("history")
+        if request.HasField("history"):
+            self._compare(response.history, _settled(request.history, None))
+        self._tally.messages += 1
+
+    async def _check_window(self, turn: int) -> None:
+        for shift in range(1 + turn % 2):
+            request = pb.GetHistoryRequest(session_id=self._session_id, **_limits(turn * 2 + shift))
+            part = _BEFORE[(turn + shift) % len(_BEFORE)]
+            if part is not None:
+                request.before_sequence = 1 + int(part * len(self._stored))
+            response = await self._stub.GetHistory(request)
+            before = request.before_sequence if request.HasField("before_sequence") else None
+            self._compare(response.history, _settled(request, before))
+
+    def _compare(self, actual: hpb.History, limits: Limits) -> None:
+        expected = window(self._stored, limits)
+        _same_bytes(actual, expected)
+        self._tally.windows += 1
+        cut = hpb.HistoryCut.Name(actual.cut)
+        self._tally.cuts[cut] = self._tally.cuts.get(cut, 0) + 1
+        self._tally.pinned_kept += any(message.pinned for message in actual.messages)
+        if actual.HasField("next_before_sequence"):
+            first = next((message.sequence for message in actual.messages if not message.pinned), None)
+            self._tally.orphans_dropped += first != actual.next_before_sequence
+
+    async def _check_list(self, sent: list[mpb.Message]) -> None:
+        request = pb.ListMessagesRequest(session_id=self._session_id, user_id=self._user_id, page_size=37)
+        listed: list[mpb.Message] = []
+        while True:
+            response = await self._stub.ListMessages(request)
+            listed += response.messages
+            if not response.next_page_token:
+                break
+            request.page_token = response.next_page_token
+        assert len(listed) == len(sent)
+        for actual, expected in zip(listed, self._stored, strict=True):
+            _same_bytes(actual, expected)
+        times = [message.create_time.ToNanoseconds() for message in listed]
+        assert all(earlier <= later for earlier, later in pairwise(times))
+
+
+def _limits(turn: int) -> dict[str, Any]:
+    """Return the limits of a turn; the cycles have lengths without a common factor."""
+    chosen = {
+        "max_messages": _MAX_MESSAGES[turn % len(_MAX_MESSAGES)],
+        "token_budget": _TOKEN_BUDGETS[turn % len(_TOKEN_BUDGETS)],
+        "include_pinned": _INCLUDE_PINNED[turn % len(_INCLUDE_PINNED)],
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def _settled(asked: pb.GetHistoryRequest | hpb.HistoryOptions, before: int | None) -> Limits:
+    return Limits(
+        max_messages=asked.max_messages if asked.HasField("max_messages") else _DEFAULT_MAX_MESSAGES,
+        token_budget=asked.token_budget if asked.HasField("token_budget") else None,
+        before_sequence=before,
+        include_pinned=asked.include_pinned if asked.HasField("include_pinned") else True,
+    )
+
+
+def _same_bytes(actual: Any, expected: Any) -> None:  # noqa: ANN401 - any message
+    if actual.SerializeToString(deterministic=True) != expected.SerializeToString(deterministic=True):
+        assert actual == expected
+        pytest.fail("equal, but not byte for byte")
+
+
+def _time(text: str) -> Timestamp:
+    """Return a recorded time; one without a zone is taken for UTC, to come back as it went in."""
+    time = datetime.fromisoformat(text)
+    result = Timestamp()
+    result.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return result
