@@ -63,8 +63,9 @@ class App:
             self._serve_metrics(stack)
             self.port = _bind(self._server.add_insecure_port, self._settings.listen)
             await self._server.start()
-            stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
+            # Stopped after the server: until then, calls that wait for a lost database are failed.
             self._run(stack, self._monitor.run)
+            stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
             self._run(stack, partial(retention.run, self._database))
             stack.push_async_callback(self._health.shut_down)
             self._stack = stack.pop_all()

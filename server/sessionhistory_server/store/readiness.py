@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, connect
+from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, answering, connect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -86,22 +86,26 @@ class Monitor:
         """Probe twice at most: a kept connection may be broken where a new one would not be."""
         kept = self._connection is not None
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS + 1):
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2 + 1):
                 if self._connection is None:
                     self._connection = await connect(self._url)
-                return await probe(self._connection)
+                with answering(self._connection):
+                    return await probe(self._connection)
         except (psycopg.Error, TimeoutError, OSError):
             await self._disconnect()
             return await self._probe() if kept else State.UNAVAILABLE
 
     async def _settle(self, state: State, *, check_pool: bool) -> None:
-        try:
-            if state is not State.READY:
-                await self._database.close_pool()
-            elif state is not self._state or check_pool:
-                await self._database.open_pool()
-        except psycopg.Error:
-            state = State.UNAVAILABLE
+        if state is State.READY and (check_pool or state is not self._state):
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2):
+                    await self._database.open_pool()
+            except (psycopg.Error, TimeoutError):
+                state = State.UNAVAILABLE
+        if state is State.UNAVAILABLE:
+            await self._database.lose_pool()
+        elif state is not State.READY:
+            await self._database.close_pool()
         if state is not self._state:
             self._state = state
             _log.log(logging.INFO if state is State.READY else logging.ERROR, "database: %s", state.value)

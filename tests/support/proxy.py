@@ -1,0 +1,147 @@
+"""A TCP proxy in front of Postgres that can refuse, cut and stall connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+_CHUNK_BYTES = 65_536
+
+
+class Proxy:
+    """A way to one Postgres database; ``url`` goes through it."""
+
+    def __init__(self, upstream_url: str) -> None:
+        parameters = conninfo_to_dict(upstream_url)
+        self._host = str(parameters.get("host") or "127.0.0.1")
+        self._port = int(parameters.get("port") or 5432)
+        self._upstream_url = upstream_url
+        self._listener: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._refusing = False
+        self._live: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.attempts = 0
+        """How many connections were asked for, refused ones included."""
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, upstream_url: str) -> AsyncIterator[Proxy]:
+        """Listen on a free port of this machine until the block ends."""
+        proxy = cls(upstream_url)
+        await proxy.listen()
+        try:
+            yield proxy
+        finally:
+            await proxy.vanish()
+
+    @property
+    def url(self) -> str:
+        """The database, by way of the proxy."""
+        return make_conninfo(
+            self._upstream_url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
+        )
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections go through it now."""
+        return len(self._live)
+
+    async def listen(self) -> None:
+        """Take connections; after ``vanish``, on the same port."""
+        self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def vanish(self) -> None:
+        """Leave nobody on the port: connections are cut, new ones refused by the machine."""
+        if self._listener:
+            self._listener.close()
+        await self.cut()
+
+    async def cut(self) -> None:
+        """Reset all connections. New ones work."""
+        live = list(self._live)
+        for task in live:
+            task.cancel()
+        await asyncio.gather(*live, return_exceptions=True)
+
+    async def refuse(self) -> None:
+        """Reset all connections, and new ones as soon as they come."""
+        self._refusing = True
+        await self.cut()
+
+    def stall(self) -> None:
+        """Pass nothing on, in either direction, and keep all connections open."""
+        self._flowing.clear()
+
+    def heal(self) -> None:
+        """Work again; what was stalled goes on."""
+        self._refusing = False
+        self._flowing.set()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.attempts += 1
+        task = asyncio.current_task()
+        assert task
+        self._live.add(task)
+        try:
+            if not self._refusing:
+                await self._connect(reader, writer)
+        except (asyncio.CancelledError, OSError):
+            pass  # cut, or gone by itself
+        finally:
+            _reset(writer)
+            self._live.discard(task)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flowing.wait()
+        if self._host.startswith("/"):
+            path = f"{self._host}/.s.PGSQL.{self._port}"
+            up_reader, up_writer = await asyncio.open_unix_connection(path)
+        else:
+            up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
+        pumps = [
+            asyncio.create_task(self._pump(reader, up_writer)),
+            asyncio.create_task(self._pump(up_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            up_writer.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(_CHUNK_BYTES):
+            await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()
+        await self._flowing.wait()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a reset, as a machine that crashed does."""
+    with suppress(OSError):
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        )
+    writer.transport.abort()
+
+
+def terminate_all(url: str) -> int:
+    """Let Postgres end every other connection to the database; return how many there were."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        ).rowcount
