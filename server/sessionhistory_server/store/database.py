@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool
 
-from sessionhistory_server.errors import database_unavailable
+from sessionhistory_server.errors import SessionHistoryError, database_unavailable
 from sessionhistory_server.store import dberrors
 
 T = TypeVar("T")
@@ -143,6 +143,7 @@ class Database:
         self._pool_timeout_seconds = pool_timeout_seconds
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._writes: set[asyncio.Task[Any]] = set()
+        self._returns: set[asyncio.Task[None]] = set()
         self._in_use: set[Connection] = set()
         self.suspect = asyncio.Event()
         """Set when work has failed as if the database were lost."""
@@ -196,8 +197,8 @@ class Database:
         if self._writes:
             await asyncio.wait(self._writes, timeout=STATEMENT_TIMEOUT_SECONDS)
         await self.lose_pool()
-        if self._writes:
-            await asyncio.wait(self._writes)
+        while under_way := self._writes | self._returns:
+            await asyncio.wait(under_way)
 
     async def read(self, work: Work[T]) -> T:
         """Run work that changes nothing. When the caller is cancelled, so is the query in the database.
@@ -230,7 +231,7 @@ class Database:
         try:
             connection = await pool.getconn()
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            raise (self._translated(error) or database_unavailable()) from error
         self._in_use.add(connection)
         return pool, connection
 
@@ -239,12 +240,20 @@ class Database:
         try:
             return await work(connection)
         except psycopg.Error as error:
-            raise self._translated(error) from error
+            if translated := self._translated(error):
+                raise translated from error
+            raise
         finally:
             self._in_use.discard(connection)
-            await pool.putconn(connection)
+            self._give_back(pool, connection)
 
-    def _translated(self, error: psycopg.Error) -> Exception:
+    def _give_back(self, pool: AsyncConnectionPool[Connection], connection: Connection) -> None:
+        """Return a connection in a task of its own, so that cancelling the caller cannot lose it."""
+        task = asyncio.create_task(pool.putconn(connection))
+        self._returns.add(task)
+        task.add_done_callback(self._returns.discard)
+
+    def _translated(self, error: psycopg.Error) -> SessionHistoryError | None:
         if dberrors.is_unavailable(error):
             self.suspect.set()
-        return dberrors.translate(error) or error
+        return dberrors.translate(error)
