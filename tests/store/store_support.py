@@ -6,19 +6,19 @@ every 1,000th is pinned; it and 300 others, of 100 messages, are the heavy user'
 
 from __future__ import annotations
 
-import asyncio
-import time
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import psycopg
 
 from sessionhistory_server.history import AppendRequest, SessionHistory
 from sessionhistory_server.model import MessageContent, NewMessage
 from sessionhistory_server.store.window import Defaults
 from support.databases import execute
-from support.service import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from sessionhistory_server.store.database import Database
 
@@ -83,9 +83,16 @@ def append(session_id: str, *messages: NewMessage, **request: Any) -> AppendRequ
     return AppendRequest(session_id=session_id, **fields)
 
 
-async def eventually(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < deadline, "it never came true"
-        await asyncio.sleep(0.01)
+@contextmanager
+def locked(url: str, statement: LiteralString) -> Iterator[None]:
+    """Hold what a statement locks until the end of the block."""
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+        yield
+
+
+def waiting(url: str) -> int:
+    """Return how many wait for a lock in the database."""
+    query = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).rowcount

@@ -59,11 +59,13 @@ async def test_a_window_reads_what_it_holds(
     open_database: Callable[..., Awaitable[Database]],
     full_database_url: str,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     truncated: bool,
     defaults: dict[str, int],
 ) -> None:
-    """At any limits no scan visits more messages than the window holds, plus one and the pinned ones, in a
-    session of 50,000, also if messages are missing from its middle.
+    """At any limits no scan visits more messages than the window holds, plus one and the pinned ones.
+
+    The session has 50,000 messages, or some are missing from its middle.
     """
     if truncated:
         where = f"sequence between 100 and {LONG_MESSAGES - 30}"
@@ -121,7 +123,7 @@ async def test_a_retried_append_reads_what_it_returns(
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_a_late_page_of_messages_reads_what_the_first_reads(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, descending: bool
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, *, descending: bool
 ) -> None:
     """Page 200 of 50,000 messages visits as many rows as page 1: those of the page, and one more."""
     wanted, token = MessageFilter(descending=descending), ""
@@ -139,7 +141,7 @@ async def test_a_late_page_of_messages_reads_what_the_first_reads(
 @pytest.mark.parametrize("by_creation", [False, True])
 @pytest.mark.parametrize("user_id", [None, HEAVY_USER])
 async def test_a_late_page_of_sessions_reads_what_the_first_reads(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, by_creation: bool, user_id: str | None
+    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, *, by_creation: bool, user_id: str | None
 ) -> None:
     """Page 200 of the sessions, of one user or all, visits as many rows as page 1."""
     wanted, token = SessionFilter(user_id=user_id, by_creation=by_creation, show_deleted=True), ""

@@ -58,8 +58,8 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
 
     async def execute(
         connection: AsyncConnection[Any],
-        query: Any,
-        params: Any = None,
+        query: Any,  # noqa: ANN401
+        params: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         connection.prepared_max = None
