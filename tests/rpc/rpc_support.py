@@ -119,5 +119,5 @@ def without(message: mpb.Message, *fields: str) -> mpb.Message:
     """Return a copy of a message without some fields; of its own, those that the server sets."""
     copy = mpb.Message.FromString(message.SerializeToString())
     for field in fields or ("sequence", "create_time"):
-        copy.ClearField(field)  # type: ignore[arg-type] # the names are the caller's
+        copy.ClearField(field)
     return copy
