@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -63,8 +64,8 @@ class _MicrosLoader(Loader):
         return int(self._unpack(data)[0]) + _POSTGRES_EPOCH_MICROS
 
 
-class _UntypedIntDumper(Dumper):
-    """Send an int without a type, as psycopg does with str and None.
+class _UntypedDumper(Dumper):
+    """Send an int or a time without a type, as psycopg does with str and None.
 
     The casts in the statement decide, so that a statement is prepared once and not once for each
     size of number and each null.
@@ -72,8 +73,8 @@ class _UntypedIntDumper(Dumper):
 
     oid = 0
 
-    def dump(self, obj: int) -> bytes:
-        return b"%d" % obj
+    def dump(self, obj: int | datetime) -> bytes:
+        return str(obj).encode()
 
 
 async def connect(url: str) -> Connection:
@@ -126,7 +127,8 @@ def conninfo(url: str) -> str:
 async def configure(connection: Connection) -> None:
     """Set up a new connection."""
     connection.adapters.register_loader("timestamptz", _MicrosLoader)
-    connection.adapters.register_dumper(int, _UntypedIntDumper)
+    connection.adapters.register_dumper(int, _UntypedDumper)
+    connection.adapters.register_dumper(datetime, _UntypedDumper)
     await connection.execute(_CONFIGURE, prepare=False)
 
 
@@ -142,8 +144,7 @@ class Database:
         self._pool_size = pool_size
         self._pool_timeout_seconds = pool_timeout_seconds
         self._pool: AsyncConnectionPool[Connection] | None = None
-        self._writes: set[asyncio.Task[Any]] = set()
-        self._returns: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[Any]] = set()
         self._in_use: set[Connection] = set()
         self.suspect = asyncio.Event()
         """Set when work has failed as if the database were lost."""
@@ -193,12 +194,12 @@ class Database:
         await self.close_pool()
 
     async def close(self) -> None:
-        """Wait for the writes under way, for as long as the database lets one run, then close the pool."""
-        if self._writes:
-            await asyncio.wait(self._writes, timeout=STATEMENT_TIMEOUT_SECONDS)
+        """Wait for the work under way, for as long as the database lets it run, then close the pool."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=STATEMENT_TIMEOUT_SECONDS)
         await self.lose_pool()
-        while under_way := self._writes | self._returns:
-            await asyncio.wait(under_way)
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
     async def read(self, work: Work[T]) -> T:
         """Run work that changes nothing. When the caller is cancelled, so is the query in the database.
@@ -206,7 +207,14 @@ class Database:
         Raises:
             SessionHistoryError: the work's own, or the database's translated.
         """
-        return await self._run(await self._checkout(), work)
+        task = self._start(await self._checkout(), work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # Once, however often we are: a second time would interrupt the cancelling of the query.
+            # And not before it has begun, or nobody would return the connection.
+            asyncio.get_running_loop().call_soon(task.cancel)
+            raise
 
     async def write(self, work: Work[T]) -> T:
         """Run work that changes something: once begun it runs to its end, even if the caller is cancelled.
@@ -214,13 +222,19 @@ class Database:
         Raises:
             SessionHistoryError: the work's own, or the database's translated.
         """
-        task = asyncio.create_task(self._run(await self._checkout(), work))
-        self._writes.add(task)
-        task.add_done_callback(self._forget_write)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._start(await self._checkout(), work))
 
-    def _forget_write(self, task: asyncio.Task[Any]) -> None:
-        self._writes.discard(task)
+    def _start(
+        self, checkout: tuple[AsyncConnectionPool[Connection], Connection], work: Work[T]
+    ) -> asyncio.Task[T]:
+        """Run work in a task of its own, which no caller's cancellation reaches."""
+        task = asyncio.create_task(self._run(checkout, work))
+        self._under_way.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not report one whose caller has gone
 
@@ -245,13 +259,7 @@ class Database:
             raise
         finally:
             self._in_use.discard(connection)
-            self._give_back(pool, connection)
-
-    def _give_back(self, pool: AsyncConnectionPool[Connection], connection: Connection) -> None:
-        """Return a connection in a task of its own, so that cancelling the caller cannot lose it."""
-        task = asyncio.create_task(pool.putconn(connection))
-        self._returns.add(task)
-        task.add_done_callback(self._returns.discard)
+            await pool.putconn(connection)
 
     def _translated(self, error: psycopg.Error) -> SessionHistoryError | None:
         if dberrors.is_unavailable(error):
