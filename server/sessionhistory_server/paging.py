@@ -24,8 +24,8 @@ def encode(arguments: object, layout: str, position: Sequence[Any]) -> str:
         layout: the position's struct layout.
         position: where the page ended.
     """
-    data = _digest(arguments) + struct.pack(layout, *position)
-    return base64.urlsafe_b64encode(data).decode()
+    place = struct.pack(layout, *position)
+    return base64.urlsafe_b64encode(_digest((arguments, place)) + place).decode()
 
 
 def decode(arguments: object, layout: str, token: str) -> tuple[Any, ...] | None:
@@ -38,8 +38,10 @@ def decode(arguments: object, layout: str, token: str) -> tuple[Any, ...] | None
         return None
     try:
         data = base64.urlsafe_b64decode(token.encode("ascii"))
-        if data[:_DIGEST_BYTES] == _digest(arguments):
-            return struct.unpack(layout, data[_DIGEST_BYTES:])
+        position = struct.unpack(layout, data[_DIGEST_BYTES:])
+        # Made again and not just looked into: base64 has many spellings, and a position has no wrong ones.
+        if token == encode(arguments, layout, position):
+            return position
     except (UnicodeEncodeError, binascii.Error, struct.error):
         pass
     raise InvalidArgumentError(
