@@ -1,0 +1,94 @@
+"""Random conversations of random callers: the service and its reference must agree on every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import grpc
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.conversations import DEFAULTS, Conversations
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import pytest
+
+    from support.service import Service
+
+QUICK = settings(
+    max_examples=150,
+    stateful_step_count=60,
+    deadline=None,
+    print_blob=True,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+THOROUGH = settings(QUICK, max_examples=1_500, stateful_step_count=80, derandomize=False)
+
+# What must have come up, so that agreement means something.
+REACHED = {
+    "cut HISTORY_CUT_NONE",
+    "cut HISTORY_CUT_MAX_MESSAGES",
+    "cut HISTORY_CUT_TOKEN_BUDGET",
+    "window without all tool results",
+    "window with pinned messages",
+    "window paged back three times",
+    "list of messages in several pages",
+    "list of sessions in several pages",
+    "append stored before",
+    "session made by an append",
+    "session of forty messages",
+    "ABORTED ETAG_MISMATCH",
+    "ABORTED SEQUENCE_MISMATCH",
+    "ALREADY_EXISTS MESSAGE_ID_REUSED",
+    "ALREADY_EXISTS SESSION_EXISTS",
+    "FAILED_PRECONDITION SESSION_NOT_ACTIVE",
+    "FAILED_PRECONDITION SESSION_NOT_DELETED",
+    "FAILED_PRECONDITION TOO_MANY_PINNED",
+    "INVALID_ARGUMENT INVALID_FIELD",
+    "INVALID_ARGUMENT INVALID_PAGE_TOKEN",
+    "NOT_FOUND MESSAGE_NOT_FOUND",
+    "NOT_FOUND SESSION_NOT_FOUND",
+}
+
+
+PROFILES = {"quick": QUICK, "thorough": THOROUGH}
+
+
+async def test_random_conversations(
+    serve: Callable[..., Awaitable[Service]], database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every response and every refusal is the reference's, and the examples get deep enough to tell."""
+    service = await serve(
+        database_url,
+        history_max_messages=DEFAULTS["max_messages"],
+        history_token_budget=DEFAULTS["token_budget"],
+        model_token_budgets=DEFAULTS["model_token_budgets"],
+    )
+    reached: Counter[str] = Counter()
+
+    def run() -> None:
+        """Hypothesis knows no async: a thread of its own, with a channel of its own."""
+        with grpc.insecure_channel(service.address) as channel:
+            machine = type(
+                "Machine",
+                (Conversations,),
+                {
+                    "stub": pb_grpc.SessionHistoryServiceStub(channel),
+                    "database_url": database_url,
+                    "reached": reached,
+                },
+            )
+            profile = os.environ.get("HYPOTHESIS_PROFILE", "quick")
+            run_state_machine_as_test(machine, settings=PROFILES[profile])
+
+    await asyncio.to_thread(run)
+    with capsys.disabled():
+        print(f"\nproperties: {dict(sorted(reached.items()))}")  # noqa: T201 - what the run was worth
+    assert set(reached) >= REACHED

@@ -1,0 +1,147 @@
+"""The service and its reference, side by side: every call goes to both, and they must say the same.
+
+What only the service can know is tied to what the reference has in its place: its times to the reference's
+ticks (one to one, and in order), its etags and page tokens likewise; the ids it makes are handed over.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from support import reference_rules as rules
+from support.errors import failure_of
+from support.reference_rules import Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.message import Message
+
+    from support.reference import Reference
+
+_OPAQUE = ("etag", "page_token", "next_page_token")
+_MADE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class Lockstep:
+    """Calls both, compares, and returns what the reference said."""
+
+    def __init__(self, stub: Any, reference: Reference) -> None:  # noqa: ANN401 - the stub has no type
+        self._stub = stub
+        self.reference = reference
+        self._actual_times: dict[int, int] = {}
+        self._ticks: list[int] = []
+        self._actual_texts: dict[str, str] = {}
+
+    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+        """Call a method of both.
+
+        Returns:
+            The reference's response, or ``Refused`` if both refuse with the same code and reason.
+        """
+        actual = self._call_service(method, request)
+        made = [] if isinstance(actual, Refused) else list(_made_ids(request, actual))
+        assert all(_MADE_ID.fullmatch(made_id) for made_id in made), made
+        self.reference.made_ids = made
+        try:
+            expected = self.reference.call(method, request)
+        except Refused as refused:
+            expected = refused
+        assert not self.reference.made_ids
+        if isinstance(expected, Refused) or isinstance(actual, Refused):
+            assert repr(actual) == repr(expected), _difference(method, request, actual, expected)
+            return expected
+        self._tie(expected, actual)
+        assert actual == expected, _difference(method, request, actual, expected)
+        return expected
+
+    def _call_service(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+        sent = type(request)()
+        sent.CopyFrom(request)
+        self._translate(sent)
+        try:
+            return getattr(self._stub, method)(sent, timeout=30)
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+            assert failure.code is not None
+            return Refused(failure.code.name, failure.reason)
+
+    def _translate(self, request: Message) -> None:
+        """Put the service's times and texts in place of the reference's."""
+        for field, value in request.ListFields():
+            if field.name in _OPAQUE:
+                setattr(request, field.name, self._actual_texts.get(value, value))
+            for child in _children(field, value):
+                if not isinstance(child, Timestamp):
+                    self._translate(child)
+                elif rules.is_tick(child):
+                    child.FromNanoseconds(self._actual_times[child.nanos])
+
+    def _tie(self, expected: Message, actual: Message) -> None:
+        """Tie what is the service's own to the reference's, and put the latter in place of it."""
+        for field, value in expected.ListFields():
+            theirs = getattr(actual, field.name)
+            if field.name in _OPAQUE:
+                assert theirs, field.name
+                assert self._actual_texts.setdefault(value, theirs) == theirs
+                if field.name == "etag":
+                    assert sum(known == theirs for known in self._actual_texts.values()) == 1
+                setattr(actual, field.name, value)
+            pairs = zip(_children(field, value), _children(field, theirs), strict=False)
+            for child, their_child in pairs:
+                if not isinstance(child, Timestamp):
+                    self._tie(child, their_child)
+                elif rules.is_tick(child) and actual.HasField(field.name):
+                    self._tie_time(child, their_child)
+                    their_child.CopyFrom(child)
+
+    def _tie_time(self, expected: Timestamp, actual: Timestamp) -> None:
+        tick, time = expected.nanos, rules.nanos(actual) - rules.added(expected) * 10**9
+        known = self._actual_times.get(tick)
+        if known is None:
+            assert time % 1_000 == 0
+            place = bisect.bisect(self._ticks, tick)
+            self._ticks.insert(place, tick)
+            self._actual_times[tick] = time
+            near = [self._actual_times[near] for near in self._ticks[max(place - 1, 0) : place + 2]]
+            assert near == sorted(near)
+        else:
+            assert time == known
+
+
+def _difference(method: str, request: Any, actual: Any, expected: Any) -> str:  # noqa: ANN401 - any of eleven
+    sides = (f"{method} {request!r}", f"the service: {actual!r}", f"the reference: {expected!r}")
+    return "\n\n".join(sides)
+
+
+def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:  # noqa: ANN401 - any field's value
+    """Yield the messages in a field, none of a map's."""
+    if field.message_type is None or field.message_type.GetOptions().map_entry:
+        return
+    if isinstance(value, (list, tuple)) or hasattr(value, "add"):
+        yield from value
+    else:
+        yield value
+
+
+def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - any of eleven methods
+    """Yield the ids that the service made, in the order in which the reference needs them."""
+    match type(request).__name__:
+        case "CreateSessionRequest":
+            if not request.session_id and not request.session.session_id:
+                yield response.session.session_id
+        case "AppendMessageRequest" | "AppendMessagesRequest":
+            if not request.session_id and not request.create_session.session_id:
+                yield response.session_id
+            single = type(request).__name__ == "AppendMessageRequest"
+            asked = [request.message] if single else request.messages
+            stored = [response.message] if single else response.messages
+            for message, kept in zip(asked, stored, strict=True):
+                if not message.message_id:
+                    yield kept.message_id

@@ -1,0 +1,300 @@
+"""The whole contract in memory, over dicts and lists: slow, short, and plainly right.
+
+It takes the contract's requests, returns its responses or raises ``Refused``, and shares nothing with the
+server but the messages. It stands at no real time: its times are ticks, one a call (see ``tick``), and an
+etag is any text that is new when it should be.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+from support import reference_rules as rules
+from support.reference_rules import Refused, require
+from support.reference_window import Limits, count_tokens, window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+PINNED_CAP = 64
+RETENTION_SECONDS = 30 * 86_400
+
+
+class Kept:
+    """A session as the reference keeps it: what it shows, its messages, and what it has to remember."""
+
+    def __init__(self, shown: spb.Session) -> None:
+        self.shown = shown
+        self.titled = bool(shown.title)
+        self.messages: list[mpb.Message] = []
+        self.sent: dict[str, mpb.Message] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether it is there for reads and appends. No session here lives to see its expiry."""
+        return not self.shown.HasField("delete_time")
+
+    @property
+    def active_time(self) -> Timestamp:
+        """Of the last message, else of creation."""
+        has = self.shown.HasField("last_message_time")
+        return self.shown.last_message_time if has else self.shown.create_time
+
+
+class Reference:
+    """The service. ``made_ids`` are what it takes where the server makes an id."""
+
+    def __init__(
+        self,
+        *,
+        max_messages: int = 20,
+        token_budget: int | None = None,
+        model_token_budgets: dict[str, int] | None = None,
+    ) -> None:
+        self._defaults = (max_messages, token_budget, model_token_budgets or {})
+        self._numbers = itertools.count(1)
+        self._now = rules.tick(0)
+        self.sessions: dict[str, Kept] = {}
+        self.made_ids: list[str] = []
+
+    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+        """Answer a request.
+
+        Raises:
+            Refused: it is refused.
+        """
+        rules.check(method, request)
+        self._now = rules.tick(next(self._numbers))
+        return getattr(self, f"_{method}")(request)
+
+    def _CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:  # noqa: N802
+        name = request.session_id or request.session.session_id or self._made_id()
+        if name not in self.sessions:
+            kept = self._new_session(name, request.session.user_id, request.session)
+            return pb.CreateSessionResponse(session=kept.shown, created=True)
+        if request.allow_existing and self._is_visible(name, request.session.user_id):
+            return pb.CreateSessionResponse(session=self.sessions[name].shown)
+        raise Refused("ALREADY_EXISTS", "SESSION_EXISTS")
+
+    def _GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:  # noqa: N802
+        return pb.GetSessionResponse(session=self._found(request).shown)
+
+    def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:  # noqa: N802
+        new = request.session
+        kept = self._found(request, new.session_id)
+        shown = kept.shown
+        stale = new.etag and new.etag != shown.etag
+        require(not stale, "ABORTED", "ETAG_MISMATCH")
+        for path in rules.paths_of(request):
+            match path.split("."):
+                case ["history_settings", name]:
+                    rules.copy_field(new.history_settings, shown.history_settings, name)
+                case ["status"]:
+                    self._set_status(shown, new.status)
+                case ["expire_time"] | ["ttl"]:
+                    self._set_expiration(shown, new)
+                case [name]:
+                    rules.copy_field(new, shown, name)
+                    kept.titled |= name == "title"
+        if not shown.history_settings.ListFields():
+            shown.ClearField("history_settings")
+        self._touch(shown)
+        return pb.UpdateSessionResponse(session=shown)
+
+    def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
+        by_creation = request.order_by == pb.SESSION_ORDER_CREATION
+
+        def time(kept: Kept) -> int:
+            return rules.nanos(kept.shown.create_time if by_creation else kept.active_time)
+
+        wanted = [kept for kept in self.sessions.values() if rules.is_wanted_session(request, kept)]
+        wanted.sort(key=time, reverse=True)
+        page, token = rules.page(request, [-time(kept) for kept in wanted])
+        return pb.ListSessionsResponse(sessions=[wanted[i].shown for i in page], next_page_token=token)
+
+    def _DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:  # noqa: N802
+        name = request.session_id
+        if not self._is_visible(name, request.user_id, deleted_too=request.purge):
+            require(request.allow_missing, "NOT_FOUND", "SESSION_NOT_FOUND")
+            return pb.DeleteSessionResponse()
+        shown = self.sessions[name].shown
+        if request.purge:
+            del self.sessions[name]
+        else:
+            shown.delete_time.CopyFrom(self._now)
+            shown.purge_time.CopyFrom(rules.seconds_after(self._now, RETENTION_SECONDS))
+            self._touch(shown)
+        return pb.DeleteSessionResponse(session=shown)
+
+    def _UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:  # noqa: N802
+        there = self._is_visible(request.session_id, request.user_id, deleted_too=True)
+        require(there, "NOT_FOUND", "SESSION_NOT_FOUND")
+        kept = self.sessions[request.session_id]
+        require(not kept.live, "FAILED_PRECONDITION", "SESSION_NOT_DELETED")
+        kept.shown.ClearField("delete_time")
+        self._set_purge_time(kept.shown)
+        self._touch(kept.shown)
+        return pb.UndeleteSessionResponse(session=kept.shown)
+
+    def _AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
+        kept, stored, created = self._append(request, [request.message])
+        response = pb.AppendMessageResponse(message=stored[0], **self._counters(kept, created=created))
+        if request.HasField("history"):
+            response.history.CopyFrom(window(kept.messages, self._limits(kept, request.history)))
+        return response
+
+    def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
+        kept, stored, created = self._append(request, request.messages)
+        return pb.AppendMessagesResponse(messages=stored, **self._counters(kept, created=created))
+
+    def _GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
+        kept, key = self._found(request), request.WhichOneof("key")
+        for message in kept.messages:
+            if getattr(message, key) == getattr(request, key):
+                return pb.GetMessageResponse(message=message)
+        raise Refused("NOT_FOUND", "MESSAGE_NOT_FOUND")
+
+    def _GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
+        kept = self._found(request)
+        limits = self._limits(kept, request)
+        if request.HasField("before_sequence"):
+            limits = limits._replace(before_sequence=request.before_sequence)
+        return pb.GetHistoryResponse(history=window(kept.messages, limits))
+
+    def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
+        sign = -1 if request.descending else 1
+        wanted = [m for m in self._found(request).messages if rules.is_wanted_message(request, m)]
+        wanted = wanted[::sign]
+        page, token = rules.page(request, [sign * message.sequence for message in wanted])
+        return pb.ListMessagesResponse(messages=[wanted[i] for i in page], next_page_token=token)
+
+    def _append(
+        self, request: pb.AppendMessageRequest | pb.AppendMessagesRequest, messages: Sequence[mpb.Message]
+    ) -> tuple[Kept, list[mpb.Message], bool]:
+        """Find the session or make it, and the messages stored already or store them."""
+        create = request.create_session
+        name = request.session_id or create.session_id
+        user_id = request.user_id or create.user_id
+        new = name not in self.sessions
+        require(not new or request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
+        require(new or self._is_visible(name, user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
+        kept = Kept(spb.Session(status=spb.SESSION_STATUS_ACTIVE)) if new else self.sessions[name]
+        stored = _find_stored(kept, messages)
+        if stored:
+            return kept, stored, False
+        shown = kept.shown
+        active = shown.status == spb.SESSION_STATUS_ACTIVE
+        require(active, "FAILED_PRECONDITION", "SESSION_NOT_ACTIVE")
+        expects = request.HasField("expected_last_sequence")
+        as_expected = not expects or request.expected_last_sequence == shown.last_sequence
+        require(as_expected, "ABORTED", "SEQUENCE_MISMATCH")
+        pinned = sum(message.pinned for message in [*kept.messages, *messages])
+        require(pinned <= PINNED_CAP, "FAILED_PRECONDITION", "TOO_MANY_PINNED")
+        if new:
+            kept = self._new_session(name or self._made_id(), user_id, create)
+        return kept, [self._store(kept, message) for message in messages], new
+
+    def _store(self, kept: Kept, sent: mpb.Message) -> mpb.Message:
+        shown = kept.shown
+        stored = rules.as_sent(sent)
+        stored.message_id = sent.message_id or self._made_id()
+        kept.sent[stored.message_id] = rules.as_sent(stored)
+        stored.sequence = shown.last_sequence + 1
+        stored.token_count = count_tokens(sent)
+        stored.create_time.CopyFrom(self._now)
+        kept.messages.append(stored)
+        shown.message_count += 1
+        shown.last_sequence += 1
+        shown.total_tokens += stored.token_count
+        shown.last_message_time.CopyFrom(self._now)
+        if sent.role == mpb.ROLE_USER and sent.content and not kept.titled:
+            kept.titled = True
+            shown.title = sent.content[:80]
+        return stored
+
+    def _new_session(self, name: str, user_id: str, given: spb.Session) -> Kept:
+        shown = spb.Session(session_id=name, user_id=user_id, create_time=self._now)
+        for field in ("title", "model", "labels", "metadata", "state", "history_settings"):
+            rules.copy_field(given, shown, field)
+        if not shown.history_settings.ListFields():
+            shown.ClearField("history_settings")
+        self._set_status(shown, given.status)
+        self._set_expiration(shown, given)
+        self._touch(shown)
+        self.sessions[name] = Kept(shown)
+        return self.sessions[name]
+
+    def _set_status(self, shown: spb.Session, status: spb.SessionStatus) -> None:
+        before = shown.status
+        shown.status = status or spb.SESSION_STATUS_ACTIVE
+        if shown.status == spb.SESSION_STATUS_ACTIVE:
+            shown.ClearField("complete_time")
+        elif shown.status != before:
+            shown.complete_time.CopyFrom(self._now)
+
+    def _set_expiration(self, shown: spb.Session, given: spb.Session) -> None:
+        shown.ClearField("expiration")
+        if given.HasField("expire_time"):
+            shown.expire_time.CopyFrom(rules.to_the_microsecond(given.expire_time))
+        elif given.HasField("ttl"):
+            shown.expire_time.CopyFrom(rules.seconds_after(self._now, given.ttl.seconds))
+        self._set_purge_time(shown)
+
+    def _set_purge_time(self, shown: spb.Session) -> None:
+        shown.ClearField("purge_time")
+        if shown.HasField("expire_time"):
+            shown.purge_time.CopyFrom(rules.seconds_after(shown.expire_time, RETENTION_SECONDS))
+
+    def _touch(self, shown: spb.Session) -> None:
+        shown.update_time.CopyFrom(self._now)
+        shown.etag = f"etag-{rules.nanos(self._now)}"
+
+    def _limits(self, kept: Kept, asked: Any) -> Limits:  # noqa: ANN401 - options or a request
+        max_messages, token_budget, by_model = self._defaults
+        token_budget = by_model.get(kept.shown.model, token_budget)
+        include_pinned = True
+        for said in (kept.shown.history_settings, asked):
+            if said.HasField("max_messages"):
+                max_messages = said.max_messages
+            if said.HasField("token_budget"):
+                token_budget = said.token_budget
+        if asked.HasField("include_pinned"):
+            include_pinned = asked.include_pinned
+        return Limits(max_messages, token_budget, None, include_pinned)
+
+    def _counters(self, kept: Kept, *, created: bool) -> dict[str, Any]:
+        fields = ("session_id", "last_sequence", "message_count", "total_tokens")
+        return {name: getattr(kept.shown, name) for name in fields} | {"session_created": created}
+
+    def _is_visible(self, name: str, user_id: str, *, deleted_too: bool = False) -> bool:
+        kept = self.sessions.get(name)
+        mine = kept is not None and (not user_id or kept.shown.user_id == user_id)
+        return mine and (deleted_too or self.sessions[name].live)
+
+    def _found(self, request: Any, name: str = "") -> Kept:  # noqa: ANN401 - any request of a session
+        name = name or request.session_id
+        require(self._is_visible(name, request.user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
+        return self.sessions[name]
+
+    def _made_id(self) -> str:
+        return self.made_ids.pop(0) if self.made_ids else f"made-{next(self._numbers)}"
+
+
+def _find_stored(kept: Kept, messages: Sequence[mpb.Message]) -> list[mpb.Message]:
+    """Return the messages if they are stored as a whole, in order and in a row; nothing if none is."""
+    if not any(message.message_id in kept.sent for message in messages):
+        return []
+    same = [rules.as_sent(message) == kept.sent.get(message.message_id) for message in messages]
+    require(all(same), "ALREADY_EXISTS", "MESSAGE_ID_REUSED")
+    by_id = {message.message_id: message for message in kept.messages}
+    stored = [by_id[message.message_id] for message in messages]
+    places = [message.sequence for message in stored]
+    in_a_row = places == list(range(places[0], places[0] + len(places)))
+    require(in_a_row, "ALREADY_EXISTS", "MESSAGE_ID_REUSED")
+    return stored

@@ -1,0 +1,233 @@
+"""What the reference model takes and refuses, what its filters want, and how its times run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sessionhistory.v1 import session_pb2 as spb
+    from support.reference import Kept
+
+SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
+PLAIN = ("title", "model", "status", "labels", "metadata", "state")
+MUTABLE = (*PLAIN, "history_settings", *SETTINGS, "expire_time", "ttl")
+
+# The reference's times are before all that a caller can name: nanos are the tick, the seconds from here
+# what was added to it.
+_TICKS = -1_000_000_000_000
+_SECOND = 1_000_000_000
+_ID = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+
+
+class Refused(Exception):  # noqa: N818 - it is the contract's word
+    """A request is refused, with a code and a reason."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+def require(holds: object, code: str, reason: str) -> None:
+    """Refuse unless something holds.
+
+    Raises:
+        Refused: it does not.
+    """
+    if not holds:
+        raise Refused(code, reason)
+
+
+def check(method: str, request: Any) -> None:  # noqa: ANN401 - any of eleven requests
+    """Refuse what is malformed, before anything is looked up.
+
+    Raises:
+        Refused: it is malformed.
+    """
+    valid = all(_validity(method, request))
+    require(valid, "INVALID_ARGUMENT", "INVALID_FIELD")
+    if method.startswith("List") and request.page_token:
+        mine = request.page_token.startswith(_page_prefix(request))
+        require(mine, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
+
+
+def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - any of eleven requests
+    names = {field.name for field in request.DESCRIPTOR.fields}
+    for name in names & {"max_messages", "token_budget", "page_size", "after_sequence", "before_sequence"}:
+        yield getattr(request, name) >= 0
+    if "session_id" in names:
+        creates = method == "CreateSession" or (
+            "create_session" in names and request.HasField("create_session")
+        )
+        yield _is_id(request.session_id) or (creates and not request.session_id)
+    if method == "CreateSession":
+        yield request.session.session_id in ("", request.session_id) or not request.session_id
+    for name in names & {"session", "create_session"}:
+        session = getattr(request, name)
+        yield all(not text or _is_object(text) for text in (session.metadata, session.state))
+        yield "\0" not in session.title
+    if method == "UpdateSession":
+        yield _is_id(request.session.session_id)
+        yield all(path in (*MUTABLE, "*") for path in request.update_mask.paths)
+        yield paths_of(request)
+    if method == "GetMessage":
+        yield request.WhichOneof("key")
+        yield request.WhichOneof("key") != "sequence" or request.sequence > 0
+    if method.startswith("Append"):
+        messages = [request.message] if method == "AppendMessage" else request.messages
+        yield from _validity_of_append(request, messages)
+        if method == "AppendMessage":
+            yield min(request.history.max_messages, request.history.token_budget) >= 0
+
+
+def _validity_of_append(request: Any, messages: Sequence[mpb.Message]) -> Iterator[object]:  # noqa: ANN401
+    create = request.create_session
+    yield not request.user_id or create.user_id in ("", request.user_id)
+    yield not request.session_id or create.session_id in ("", request.session_id)
+    yield create.status <= 1
+    yield request.expected_last_sequence >= 0
+    ids = [message.message_id for message in messages if message.message_id]
+    yield len(ids) == len(set(ids))
+    yield 1 <= len(messages) <= 500
+    for message in messages:
+        yield not message.message_id or _is_id(message.message_id)
+        yield message.role != mpb.ROLE_UNSPECIFIED
+        yield not message.pinned or (message.role != mpb.ROLE_TOOL and not message.tool_calls)
+        yield "\0" not in message.content
+        yield message.token_count >= 0
+        yield not message.metadata or _is_object(message.metadata)
+        yield not message.HasField("usage") or message.usage.ListFields()
+        yield all(part.WhichOneof("kind") for part in message.parts)
+        yield all(call.name for call in message.tool_calls)
+
+
+def paths_of(request: pb.UpdateSessionRequest) -> list[str]:
+    """Return the single fields that an update changes."""
+    session, paths = request.session, list(request.update_mask.paths)
+    if not request.HasField("update_mask"):
+        paths = [field.name for field, _ in session.ListFields() if field.name in MUTABLE]
+        if "history_settings" in paths:
+            paths.remove("history_settings")
+            paths += [f"history_settings.{field.name}" for field, _ in session.history_settings.ListFields()]
+    if "*" in paths:
+        paths = [*PLAIN, *SETTINGS, "expire_time"]
+    if "history_settings" in paths:
+        paths += SETTINGS
+    return [path for path in paths if path != "history_settings"]
+
+
+def copy_field(source: Any, target: Any, name: str) -> None:  # noqa: ANN401 - any message
+    """Set a field to what it is in another message, or clear it."""
+    target.ClearField(name)
+    only = type(source)()
+    only.CopyFrom(source)
+    for field, _ in source.ListFields():
+        if field.name != name:
+            only.ClearField(field.name)
+    target.MergeFrom(only)
+
+
+def as_sent(message: mpb.Message) -> mpb.Message:
+    """Return what the caller sets of a message; two are the same message if this is equal."""
+    sent = mpb.Message()
+    sent.CopyFrom(message)
+    sent.ClearField("sequence")
+    sent.ClearField("create_time")
+    sent.status = sent.status or mpb.MESSAGE_STATUS_COMPLETE
+    return sent
+
+
+def is_wanted_session(request: pb.ListSessionsRequest, kept: Kept) -> bool:
+    """Return whether all filters of a list of sessions hold."""
+    shown: spb.Session = kept.shown
+    return (
+        request.user_id in ("", shown.user_id)
+        and (not request.statuses or shown.status in request.statuses)
+        and all(shown.labels.get(key) == value for key, value in request.labels.items())
+        and request.title_contains.lower() in shown.title.lower()
+        and (request.show_deleted or kept.live)
+        and _is_between(request, "create_time_after", shown.create_time, "create_time_before")
+        and _is_between(request, "active_after", kept.active_time, "active_before")
+    )
+
+
+def is_wanted_message(request: pb.ListMessagesRequest, message: mpb.Message) -> bool:
+    """Return whether all filters of a list of messages hold."""
+    before = request.before_sequence if request.HasField("before_sequence") else message.sequence + 1
+    return (
+        request.after_sequence < message.sequence < before
+        and (not request.roles or message.role in request.roles)
+        and _is_between(request, "create_time_after", message.create_time, "create_time_before")
+    )
+
+
+def page(request: Any, places: Sequence[int]) -> tuple[list[int], str]:  # noqa: ANN401 - either list's request
+    """Return which of the ascending places are on the page asked for, by index, and the next page's token."""
+    prefix, size = _page_prefix(request), min(request.page_size or 50, 1_000)
+    after = int(request.page_token.removeprefix(prefix)) if request.page_token else None
+    left = [index for index, place in enumerate(places) if after is None or place > after]
+    return left[:size], f"{prefix}{places[left[size - 1]]}" if len(left) > size else ""
+
+
+def tick(number: int) -> Timestamp:
+    """Return the reference's time of a call."""
+    return Timestamp(seconds=_TICKS, nanos=number)
+
+
+def is_tick(time: Timestamp) -> bool:
+    """Return whether a time is the reference's own, maybe with something added."""
+    return bool(time.seconds < _TICKS // 2)
+
+
+def added(time: Timestamp) -> int:
+    """Return the seconds that were added to a tick."""
+    return int(time.seconds - _TICKS)
+
+
+def seconds_after(time: Timestamp, seconds: int) -> Timestamp:
+    """Return a later time."""
+    return Timestamp(seconds=time.seconds + seconds, nanos=time.nanos)
+
+
+def to_the_microsecond(time: Timestamp) -> Timestamp:
+    """Round a time down to what Postgres keeps."""
+    return Timestamp(seconds=time.seconds, nanos=time.nanos // 1_000 * 1_000)
+
+
+def nanos(time: Timestamp) -> int:
+    """Return a time as a number that orders it among others."""
+    return int(time.seconds) * _SECOND + time.nanos
+
+
+def _is_between(request: Any, after: str, time: Timestamp, before: str) -> bool:  # noqa: ANN401 - either list's
+    later = not request.HasField(after) or nanos(time) > nanos(getattr(request, after))
+    return later and (not request.HasField(before) or nanos(time) < nanos(getattr(request, before)))
+
+
+def _is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return "\0" not in text and isinstance(json.loads(text, parse_int=str), dict)
+    except ValueError:
+        return False
+
+
+def _page_prefix(request: Any) -> str:  # noqa: ANN401 - either list's request
+    asked = type(request)()
+    asked.CopyFrom(request)
+    asked.ClearField("page_size")
+    asked.ClearField("page_token")
+    return f"page-{hashlib.sha256(asked.SerializeToString(deterministic=True)).hexdigest()}:"

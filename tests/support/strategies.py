@@ -1,0 +1,209 @@
+"""What a caller might send: messages, sessions, limits, filters, and the odd thing that is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+
+USERS = ("ann", "bob")
+MODELS = ("", "m", "other")
+
+# Without two capitals whose small letters are ASCII: title_contains is about our rules, not Unicode's.
+_CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0\u0130\u212a")
+_TEXTS = (
+    "",
+    " ",
+    "hello",
+    "Trip to Zürich",
+    "100%_\\ sure/",
+    " \r\n\tindented\b ",
+    "日本語のテキスト",
+    "👩‍👩‍👧‍👧 🇨🇭 e\u0301",
+    "\ufeff\ufffd\ue000\U0010ffff",
+    '{"looks": "like json", "n": 12345678901234567890}',
+    "\\u0000 \\x00 \\0",
+    "long " * 30 + "😀",
+)
+_OBJECTS = (
+    "{}",
+    ' { "a" : 1 , "a" : 1.0 } ',
+    '{"big": 123456789012345678901234567890, "small": 1e-400, "none": null}',
+    '{"é": "\\u00e9 😀", "list": [1, [2, {}]]}',
+)
+
+texts = st.sampled_from(_TEXTS) | st.text(_CHARACTERS, max_size=30)
+names = st.sampled_from(("", "", "weather", "größe 📏"))
+objects = st.sampled_from(("", "", *_OBJECTS))
+token_counts = st.sampled_from((0, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 10, 25, 90, 2**31 - 1))
+times = st.builds(dict, seconds=st.integers(-9_000_000_000, 9_000_000_000), nanos=st.integers(0, 999_999_999))
+
+limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "max_messages": st.sampled_from((0, 1, 2, 3, 4, 6, 9, 15, 1_000, 2**31 - 1)),
+        "token_budget": st.sampled_from((0, 1, 3, 8, 20, 60, 200, 2**31 - 1)),
+        "include_pinned": st.booleans(),
+    },
+)
+labels = st.dictionaries(st.sampled_from(("team", "env")), st.sampled_from(("", "a", "b")), max_size=2)
+
+_calls = st.builds(
+    mpb.ToolCall, id=st.sampled_from(("", "call_1", "call_2")), name=st.just("find"), arguments=texts
+)
+_parts = st.one_of(
+    st.builds(mpb.Part, text=texts),
+    st.builds(mpb.Part, json=st.sampled_from((*_OBJECTS, "null", "[]", '"x"', "1e999"))),
+    st.builds(mpb.Part, media=st.fixed_dictionaries({"mime_type": names, "data": st.binary(max_size=8)})),
+    st.builds(mpb.Part, media=st.fixed_dictionaries({"uri": st.just("https://example.org/ä")})),
+)
+_usages = st.dictionaries(
+    st.sampled_from(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")),
+    st.sampled_from((0, 1, 2**31 - 1)),
+    min_size=1,
+)
+_rich = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": names,
+        "parts": st.lists(_parts, max_size=3),
+        "payload": st.binary(max_size=8),
+        "payload_type": names,
+        "metadata": objects,
+        "model": names,
+        "provider": names,
+        "usage": _usages,
+        "turn_id": names,
+        "status": st.sampled_from((0, 1, 2)),
+        "send_time": times,
+        # The server's own, ignored on input.
+        "sequence": st.integers(0, 5),
+        "create_time": times,
+    },
+)
+_KINDS: dict[str, dict[str, Any]] = {
+    "plain": {"role": mpb.ROLE_USER},
+    "answer": {"role": mpb.ROLE_ASSISTANT},
+    "calls": {"role": mpb.ROLE_ASSISTANT},
+    "user calls": {"role": mpb.ROLE_USER},
+    "result": {"role": mpb.ROLE_TOOL, "tool_call_id": "call_1"},
+    "pinned": {"role": mpb.ROLE_SYSTEM, "pinned": True},
+    "developer": {"role": mpb.ROLE_DEVELOPER},
+}
+_KIND = st.sampled_from(("plain", "plain", "answer", "calls", "result", "result", *_KINDS))
+
+
+@st.composite
+def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
+    """Return a message without an id: half of them bare, as far as it is allowed to choose."""
+    kind = draw(_KIND)
+    message = mpb.Message(**_KINDS[kind])
+    if kind in ("calls", "user calls"):
+        message.tool_calls.extend(draw(st.lists(_calls, min_size=1, max_size=2)))
+    if rich and draw(st.booleans()):
+        message.MergeFrom(mpb.Message(**draw(_rich)))
+    content = draw(st.none() | texts)
+    if content is not None:
+        message.content = content
+    if not rich or draw(st.booleans()):
+        message.token_count = draw(token_counts)
+    return message
+
+
+@st.composite
+def talks(draw: st.DrawFn, *, max_size: int) -> list[mpb.Message]:
+    """Return some messages in a row, most without frills."""
+    return draw(st.lists(messages(rich=False), min_size=1, max_size=max_size))
+
+
+_SESSION_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "title": texts.map(lambda text: text[:500]),
+    "model": st.sampled_from(MODELS),
+    "status": st.sampled_from((0, 1, 1, 2, 3)),
+    "labels": labels,
+    "metadata": objects,
+    "state": objects,
+    "history_settings": st.fixed_dictionaries(
+        {},
+        optional={
+            "max_messages": st.sampled_from((0, 2, 5, 30, 5_000)),
+            "token_budget": st.sampled_from((0, 5, 40, 2**31 - 1)),
+        },
+    ),
+}
+_EXPIRATIONS: dict[str, st.SearchStrategy[Any]] = {
+    "expire_time": st.builds(dict, seconds=st.just(33_000_000_000), nanos=st.sampled_from((0, 123_456_789))),
+    "ttl": st.just({"seconds": 86_400}),
+}
+
+
+@st.composite
+def sessions(draw: st.DrawFn, *, active: bool = False) -> spb.Session:
+    """Return what a caller sets of a session, but its ids."""
+    fields = draw(st.fixed_dictionaries({}, optional=_SESSION_FIELDS))
+    expiration = draw(st.sampled_from((None, None, None, *_EXPIRATIONS)))
+    if expiration:
+        fields[expiration] = draw(_EXPIRATIONS[expiration])
+    if active:
+        fields["status"] = spb.SESSION_STATUS_ACTIVE
+    return spb.Session(**fields)
+
+
+def _append(**message: Any) -> pb.AppendMessageRequest:  # noqa: ANN401 - a message's fields
+    return pb.AppendMessageRequest(message=mpb.Message(**({"role": mpb.ROLE_USER} | message)))
+
+
+_MESSAGE = mpb.Message(role=mpb.ROLE_USER, message_id="twice")
+
+# Requests that break a rule; where one has no session_id, the machine names a session.
+NONSENSE: tuple[tuple[str, Any], ...] = (
+    ("AppendMessage", _append(role=mpb.ROLE_UNSPECIFIED)),
+    ("AppendMessage", _append(content="a\0b")),
+    ("AppendMessage", _append(token_count=-1)),
+    ("AppendMessage", _append(metadata="[]")),
+    ("AppendMessage", _append(metadata='{"a": NaN')),
+    ("AppendMessage", _append(message_id="not an id")),
+    ("AppendMessage", _append(pinned=True, tool_calls=[mpb.ToolCall(name="f")])),
+    ("AppendMessage", _append(role=mpb.ROLE_TOOL, pinned=True)),
+    ("AppendMessage", _append(tool_calls=[mpb.ToolCall(id="nameless")])),
+    ("AppendMessage", _append(parts=[mpb.Part()])),
+    ("AppendMessage", _append(usage=mpb.Usage())),
+    ("AppendMessage", pb.AppendMessageRequest()),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, expected_last_sequence=-1)),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, history={"max_messages": -1})),
+    (
+        "AppendMessage",
+        pb.AppendMessageRequest(message=_MESSAGE, user_id="ann", create_session={"user_id": "bob"}),
+    ),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, create_session={"session_id": "other"})),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, create_session={"status": 2})),
+    ("AppendMessages", pb.AppendMessagesRequest()),
+    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE, _MESSAGE])),
+    ("AppendMessages", pb.AppendMessagesRequest(messages=[mpb.Message(role=mpb.ROLE_USER), mpb.Message()])),
+    ("CreateSession", pb.CreateSessionRequest(session_id="not an id")),
+    ("CreateSession", pb.CreateSessionRequest(session={"session_id": "other"})),
+    ("CreateSession", pb.CreateSessionRequest(session={"title": "a\0b"})),
+    ("CreateSession", pb.CreateSessionRequest(session={"state": "1"})),
+    ("GetSession", pb.GetSessionRequest(session_id="é")),
+    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "whose?"})),
+    ("UpdateSession", pb.UpdateSessionRequest(session={"session_id": "s/1"})),
+    ("UpdateSession", pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={})),
+    (
+        "UpdateSession",
+        pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={"paths": ["user_id"]}),
+    ),
+    ("GetMessage", pb.GetMessageRequest()),
+    ("GetMessage", pb.GetMessageRequest(sequence=0)),
+    ("GetHistory", pb.GetHistoryRequest(max_messages=-1)),
+    ("GetHistory", pb.GetHistoryRequest(token_budget=-1)),
+    ("GetHistory", pb.GetHistoryRequest(before_sequence=-1)),
+    ("ListMessages", pb.ListMessagesRequest(page_size=-1)),
+    ("ListMessages", pb.ListMessagesRequest(after_sequence=-1)),
+    ("ListMessages", pb.ListMessagesRequest(page_token="\u00fc")),
+    ("ListSessions", pb.ListSessionsRequest(page_size=-1)),
+    ("ListSessions", pb.ListSessionsRequest(page_token="AAAA")),
+)
