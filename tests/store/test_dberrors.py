@@ -1,0 +1,162 @@
+"""What callers are told of what Postgres reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+import psycopg_pool
+import pytest
+from psycopg import errors as postgres
+from store_support import use_cases
+
+from sessionhistory_server.errors import (
+    DeadlineExceededError,
+    ResourceExhaustedError,
+    SessionHistoryError,
+    UnavailableError,
+)
+from sessionhistory_server.store.database import Database
+from sessionhistory_server.store.dberrors import is_unavailable, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sessionhistory_server.store.database import Connection
+
+SECRET = "what somebody said"
+
+TRANSLATIONS: list[tuple[psycopg.Error, type[SessionHistoryError], str]] = [
+    (psycopg_pool.PoolTimeout(SECRET), ResourceExhaustedError, "POOL_EXHAUSTED"),
+    (psycopg_pool.TooManyRequests(SECRET), ResourceExhaustedError, "POOL_EXHAUSTED"),
+    (postgres.QueryCanceled(SECRET), DeadlineExceededError, "DEADLINE_EXCEEDED"),
+    (postgres.UndefinedTable(SECRET), UnavailableError, "SCHEMA_OUTDATED"),
+    (postgres.UndefinedColumn(SECRET), UnavailableError, "SCHEMA_OUTDATED"),
+    (postgres.UndefinedFunction(SECRET), UnavailableError, "SCHEMA_OUTDATED"),
+]
+
+LOST = [
+    psycopg_pool.PoolClosed(SECRET),
+    psycopg.OperationalError(SECRET),
+    psycopg.InterfaceError(SECRET),
+    postgres.ConnectionFailure(SECRET),
+    postgres.ReadOnlySqlTransaction(SECRET),
+    postgres.InvalidPassword(SECRET),
+    postgres.InvalidCatalogName(SECRET),
+    postgres.TooManyConnections(SECRET),
+    postgres.DiskFull(SECRET),
+    postgres.AdminShutdown(SECRET),
+    postgres.CrashShutdown(SECRET),
+    postgres.CannotConnectNow(SECRET),
+    postgres.IdleInTransactionSessionTimeout(SECRET),
+    postgres.IoError(SECRET),
+]
+
+TRANSIENT = [
+    postgres.SerializationFailure(SECRET),
+    postgres.DeadlockDetected(SECRET),
+    postgres.LockNotAvailable(SECRET),
+]
+
+DEFECTS = [
+    psycopg.ProgrammingError(SECRET),
+    postgres.UniqueViolation(SECRET),
+    postgres.CheckViolation(SECRET),
+    postgres.NotNullViolation(SECRET),
+    postgres.SyntaxError(SECRET),
+    postgres.NumericValueOutOfRange(SECRET),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "reason"),
+    [
+        *TRANSLATIONS,
+        *((error, UnavailableError, "DATABASE_UNAVAILABLE") for error in LOST + TRANSIENT),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_postgres_reports_has_a_reason_and_none_of_its_text(
+    error: psycopg.Error, kind: type[SessionHistoryError], reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each kind of trouble with the database is one of ours; the driver's text is neither told nor logged."""
+    translated = translate(error)
+    assert type(translated) is kind
+    assert translated.reason == reason
+    assert SECRET not in str(translated)
+    assert SECRET not in str(translated.metadata)
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("error", DEFECTS, ids=lambda error: type(error).__name__)
+def test_what_only_a_defect_can_cause_is_not_translated(error: psycopg.Error) -> None:
+    """A defect of ours is not passed off as the database's."""
+    assert translate(error) is None
+
+
+def test_only_a_lost_database_is_probed() -> None:
+    """Work that was turned away or collided says nothing about the database."""
+    assert all(is_unavailable(error) for error in LOST)
+    assert not any(is_unavailable(error) for error in TRANSIENT + DEFECTS)
+
+
+async def test_a_defect_is_raised_as_it_is(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """An error without a translation reaches the caller once, and not as its own cause."""
+
+    async def divide(connection: Connection) -> None:
+        await connection.execute("select 1 / 0")
+
+    database = await open_database(database_url)
+    for run in (database.read, database.write):
+        with pytest.raises(postgres.DivisionByZero) as caught:
+            await run(divide)
+        assert caught.value.__cause__ is None
+
+
+async def test_an_old_schema_is_said_to_be_old(
+    open_database: Callable[..., Awaitable[Database]], empty_database_url: str
+) -> None:
+    """A server that still has a pool while its tables are missing says what is wrong."""
+    history = use_cases(await open_database(empty_database_url))
+    with pytest.raises(UnavailableError) as caught:
+        await history.get_session("s", None)
+    assert caught.value.reason == "SCHEMA_OUTDATED"
+
+
+async def test_what_takes_too_long_in_postgres_exceeds_the_deadline(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """A statement that runs into the database's own limit has exceeded a deadline, and can be retried."""
+
+    async def hurry(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("set local statement_timeout = 1")
+            await connection.execute("select pg_sleep(600)")
+
+    database = await open_database(database_url)
+    with pytest.raises(DeadlineExceededError):
+        await database.write(hurry)
+
+
+async def test_a_busy_pool_says_when_to_retry(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """A call that gets no connection in time is turned away."""
+    database = await open_database(database_url, pool_timeout_seconds=0.01)
+
+    async def work(_: Connection) -> None:
+        with pytest.raises(ResourceExhaustedError) as caught:
+            await database.read(work)
+        assert caught.value.reason == "POOL_EXHAUSTED"
+
+    await database.read(work)
+
+
+async def test_without_a_pool_nothing_waits(database_url: str) -> None:
+    """While the database is away every call is refused at once."""
+    history = use_cases(Database(database_url, pool_size=1, pool_timeout_seconds=600))
+    with pytest.raises(UnavailableError) as caught:
+        await history.get_session("s", None)
+    assert caught.value.reason == "DATABASE_UNAVAILABLE"

@@ -1,0 +1,97 @@
+"""What is removed for good, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from store_support import append, locked, new_message, use_cases, waiting
+
+from sessionhistory_server import retention
+from sessionhistory_server.model import SessionContent
+from support.databases import execute
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sessionhistory_server.store.database import Database
+
+DUE = "update sessions set purge_time = now() where session_id like 'due-%'"
+
+
+async def store(database: Database, *session_ids: str) -> None:
+    """Make sessions of two messages each."""
+    history = use_cases(database)
+    for session_id in session_ids:
+        two = (new_message(), new_message())
+        await history.append(append(session_id, *two, create_session=SessionContent()))
+
+
+def remaining(url: str) -> tuple[list[str], int]:
+    """Return the ids of all sessions, and how many messages there are."""
+    ids = [str(session_id) for (session_id,) in execute(url, "select session_id from sessions order by 1")]
+    return ids, len(execute(url, "select sequence from messages"))
+
+
+async def test_only_what_is_due_is_purged(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """A session goes with its messages when its purge time has come, and no earlier."""
+    database = await open_database(database_url)
+    await store(database, "due-1", "due-2", "kept", "deleted", "expired")
+    history = use_cases(database)
+    await history.delete_session("deleted", None, purge=False)
+    await history.update_session("expired", None, {"expire_time": 0}, etag=None)
+    execute(
+        database_url,
+        DUE,
+        "update sessions set purge_time = now() + interval '1 hour' where session_id = 'expired'",
+    )
+    assert await retention.purge_batch(database) == 2
+    assert remaining(database_url) == (["deleted", "expired", "kept"], 6)
+    assert await retention.purge_batch(database) == 0
+
+
+async def test_a_batch_is_bounded(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """What many are due goes batch by batch, and the count tells whether more are left."""
+    database = await open_database(database_url)
+    count = retention.BATCH_SESSIONS + 1
+    await store(database, *(f"due-{n}" for n in range(count)))
+    execute(database_url, DUE)
+    assert await retention.purge_batch(database) == retention.BATCH_SESSIONS
+    assert remaining(database_url)[1] == 2
+    assert await retention.purge_batch(database) == 1
+
+
+async def test_purges_at_once_do_not_collide(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """Several servers may purge one database: none fails, and all is gone in the end."""
+    database = await open_database(database_url, pool_size=8)
+    await store(database, "kept", *(f"due-{n}" for n in range(60)))
+    execute(database_url, DUE)
+
+    async def purge_all() -> None:
+        while await retention.purge_batch(database):
+            pass
+
+    await asyncio.gather(*(purge_all() for _ in range(8)))
+    assert remaining(database_url) == (["kept"], 2)
+
+
+async def test_a_session_that_is_restored_meanwhile_is_kept(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """What was due when it was looked for and is no longer when it would be removed stays."""
+    database = await open_database(database_url, pool_size=2)
+    await store(database, "due-1")
+    execute(database_url, DUE)
+    restore = "update sessions set purge_time = null"
+    with locked(database_url, restore):
+        purge = asyncio.create_task(retention.purge_batch(database))
+        await until(lambda: waiting(database_url) == 1)
+    await purge
+    assert remaining(database_url) == (["due-1"], 2)
