@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,11 @@ _LOCK_KEY: Final = 0x53485F4D49475241
 
 # How long a step waits for a table that is in use, before it gives up and lets the others through.
 LOCK_TIMEOUT_SECONDS: Final = 10
+
+# Of what Alembic logs at this level only the steps that it takes are for people.
+logging.getLogger("alembic.runtime.migration").addFilter(
+    lambda record: record.levelno > logging.INFO or str(record.msg).startswith("Running")
+)
 
 
 class LockTimeoutError(Exception):
@@ -61,6 +67,8 @@ def upgrade(url: str, revision: str = "head") -> None:
         config = _config()
         if _is_newer(connection, config):
             return
+        # The lock and the timeout belong to the session; each step then has a transaction of its own.
+        connection.commit()
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, revision)
@@ -91,7 +99,6 @@ def _connected(url: str) -> Iterator[Connection]:
         "postgresql+psycopg://",
         creator=lambda: psycopg.connect(url),
         poolclass=NullPool,
-        isolation_level="AUTOCOMMIT",
     )
     with engine.connect() as connection:
         yield connection
