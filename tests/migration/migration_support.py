@@ -1,0 +1,46 @@
+"""The revisions of this release, and rows as each of them knew them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+import sessionhistory_migrations as migrations
+
+if TYPE_CHECKING:
+    from alembic.script import Script
+
+ROWS = {
+    "0001": """
+        insert into sessions (session_key, tenant_id, session_id, user_id, title, status, labels, metadata,
+            message_count, total_tokens, last_sequence, unpinned_tokens, unpinned_bytes, pinned_count,
+            revision, create_time, update_time, active_time)
+        values (encode(substring(sha256('default\\000old') for 16), 'hex')::uuid, 'default', 'old', 'u',
+            'old times', 'ACTIVE', '{"colour": "red"}', '{"a": 1.0}', 2, 20, 2, 10, 300, 1, 1,
+            '2020-01-01', '2020-01-01', '2020-01-01')
+    """,
+    "0002": """
+        insert into messages (session_key, sequence, message_id, role, content, pinned, status, token_count,
+            create_time, size_bytes, tokens_through, bytes_through)
+        select session_key, n, 'message-' || n, 'USER', content, n = 1, 'COMPLETE', 10, create_time, 300,
+               10 * (n - 1), 300 * (n - 1)
+        from sessions cross join (values (1, 'one'), (2, 'two')) as told (n, content)
+    """,
+}
+"""By revision: one statement that inserts what could be there when that revision was the newest."""
+
+
+def scripts() -> list[Script]:
+    """Return the migrations, first to last."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return list(ScriptDirectory.from_config(config).walk_revisions())[::-1]
+
+
+def revisions() -> list[str]:
+    """Return the revisions, first to last."""
+    return [script.revision for script in scripts()]

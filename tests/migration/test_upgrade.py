@@ -1,0 +1,145 @@
+"""Running the migrations: on nothing, with data, two at once, and when something is in the way."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, LiteralString
+
+import psycopg
+import pytest
+from catalog import describe
+from migration_support import ROWS, revisions
+
+import sessionhistory_migrations as migrations
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_migrations import _runner
+from support.databases import execute
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from support.service import Service
+
+_LOCK = f"select pg_advisory_xact_lock({_runner._LOCK_KEY})"  # noqa: SLF001
+_WAITING = """
+select pid from pg_stat_activity where wait_event = 'advisory' and datname = current_database()
+"""
+
+
+@contextmanager
+def locked(url: str, statement: LiteralString) -> Iterator[None]:
+    """Hold what a statement locks until the end of the block."""
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+        yield
+
+
+def test_an_empty_database_is_brought_to_the_newest_revision(empty_database_url: str) -> None:
+    """All migrations run on nothing at all."""
+    assert migrations.current(empty_database_url) is None
+    migrations.upgrade(empty_database_url)
+    assert migrations.current(empty_database_url) == migrations.head() == revisions()[-1]
+
+
+def test_a_migrated_database_is_left_as_it_is(database_url: str) -> None:
+    """A second run does nothing."""
+    execute(database_url, ROWS["0001"], ROWS["0002"])
+    before = execute(database_url, "select xmin, * from messages"), describe(database_url)
+    migrations.upgrade(database_url)
+    assert (execute(database_url, "select xmin, * from messages"), describe(database_url)) == before
+
+
+async def test_what_each_revision_stored_is_readable_in_the_end(
+    empty_database_url: str, serve: Callable[..., Awaitable[Service]]
+) -> None:
+    """Rows that were there before a migration are there after it, for the service as well."""
+    for revision in revisions():
+        migrations.upgrade(empty_database_url, revision)
+        execute(empty_database_url, ROWS[revision])
+    service = await serve(empty_database_url)
+    session = (await service.stub.GetSession(pb.GetSessionRequest(session_id="old"))).session
+    assert (session.title, session.user_id, session.labels["colour"]) == ("old times", "u", "red")
+    window = (await service.stub.GetHistory(pb.GetHistoryRequest(session_id="old"))).history
+    assert [message.content for message in window.messages] == ["one", "two"]
+    request = pb.AppendMessageRequest(session_id="old", message={"role": "ROLE_USER", "content": "three"})
+    assert (await service.stub.AppendMessage(request)).last_sequence == 3
+
+
+def test_every_revision_has_rows_to_migrate() -> None:
+    """A new revision comes with rows for the test above."""
+    assert list(ROWS) == revisions()
+
+
+def test_upgrades_at_once_run_one_after_the_other(empty_database_url: str) -> None:
+    """Several starts of one program may migrate the same database: each finds it migrated."""
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(migrations.upgrade, [empty_database_url] * 4))
+    assert migrations.current(empty_database_url) == migrations.head()
+
+
+def test_upgrades_of_two_programs_run_one_after_the_other(empty_database_url: str) -> None:
+    """Two programs that migrate the same database at the same time do not collide."""
+    command = [sys.executable, "-m", "sessionhistory_server", "migrate", "--database-url", empty_database_url]
+    with locked(empty_database_url, _LOCK):
+        processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        eventually(lambda: len(execute(empty_database_url, _WAITING)) == 2)
+    said = sorted(process.communicate()[0].strip() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    assert said == [f"schema none → {migrations.head()}"] * 2 or said == [
+        f"schema none → {migrations.head()}",
+        f"schema {migrations.head()}: nothing to do",
+    ]
+
+
+def test_a_database_of_a_later_release_is_left_alone(database_url: str) -> None:
+    """An older program finds a revision that it does not know, and changes nothing."""
+    execute(database_url, "update alembic_version set version_num = '9999'", "drop table messages")
+    migrations.upgrade(database_url)
+    assert migrations.current(database_url) == "9999"
+    assert not execute(database_url, "select 1 from pg_class where relname = 'messages'")
+
+
+def test_a_table_in_use_stops_a_step_with_nothing_done(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step that does not get its lock in time is undone as a whole, and can be run again."""
+    migrations.upgrade(empty_database_url, "0001")
+    before = describe(empty_database_url)
+    with monkeypatch.context() as patch, locked(empty_database_url, "lock alembic_version in share mode"):
+        patch.setattr(_runner, "LOCK_TIMEOUT_SECONDS", 0.01)
+        with pytest.raises(migrations.LockTimeoutError):
+            migrations.upgrade(empty_database_url)
+    assert describe(empty_database_url) == before
+    assert migrations.current(empty_database_url) == "0001"
+    migrations.upgrade(empty_database_url)
+    assert migrations.current(empty_database_url) == migrations.head()
+
+
+def test_a_step_that_fails_does_not_keep_others_out(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the migrations goes with the run that held it, however that ended."""
+    migrations.upgrade(empty_database_url, "0001")
+    with monkeypatch.context() as patch, locked(empty_database_url, "lock alembic_version in share mode"):
+        patch.setattr(_runner, "LOCK_TIMEOUT_SECONDS", 0.01)
+        with pytest.raises(migrations.LockTimeoutError):
+            migrations.upgrade(empty_database_url)
+    assert not execute(empty_database_url, "select 1 from pg_locks where locktype = 'advisory'")
+
+
+def test_a_run_says_which_steps_it_takes_and_no_more(
+    empty_database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of all that Alembic has to say only the steps are for people."""
+    with caplog.at_level(logging.INFO):
+        migrations.upgrade(empty_database_url)
+        migrations.upgrade(empty_database_url)
+        migrations.current(empty_database_url)
+    assert [record.getMessage().partition(" ->")[0] for record in caplog.records] == [
+        f"Running upgrade {before}" for before in ("", *revisions()[:-1])
+    ]
