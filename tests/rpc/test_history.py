@@ -115,7 +115,8 @@ async def test_a_negative_limit_is_refused(service: Service, field: str) -> None
 async def test_a_negative_limit_in_an_append_stores_nothing(service: Service, field: str) -> None:
     """The limits of the append's window are checked before the message is stored."""
     await store(service, user(1))
-    options: Any = hpb.HistoryOptions(**{field: -1})
+    negative: dict[str, Any] = {field: -1}
+    options = hpb.HistoryOptions(**negative)
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await service.stub.AppendMessage(
             pb.AppendMessageRequest(session_id="s", message=user(1), history=options)

@@ -24,6 +24,8 @@ from support.talk import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sessionhistory.v1 import message_pb2 as mpb
     from support.service import Service
 
@@ -109,7 +111,7 @@ async def test_a_result_whose_call_the_size_cut_off_is_dropped(service: Service)
 
 @pytest.mark.parametrize("make", [user, pinned])
 async def test_the_window_in_an_append_leaves_room_for_the_message(
-    service: Service, make: type[mpb.Message]
+    service: Service, make: Callable[..., mpb.Message]
 ) -> None:
     """An append of nearly 1 MiB returns it twice, as stored and in its window, under 3.5 MiB whole."""
     await store(service, *(user(1, content=LARGEST) for _ in range(4)))

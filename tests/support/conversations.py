@@ -281,8 +281,8 @@ class Conversations(RuleBasedStateMachine):
     ) -> Any:  # noqa: ANN401 - a bundle's values
         """The first page of a list of sessions."""
         if all_of_them:
-            kept = ("page_size", "order_by", "show_deleted")
-            filters, times = {key: value for key, value in filters.items() if key in kept}, []
+            general = ("page_size", "order_by", "show_deleted")
+            filters, times = {key: value for key, value in filters.items() if key in general}, []
         request = pb.ListSessionsRequest(**filters)
         fields = ("create_time_before", "active_before", "create_time_after", "active_after")
         for field, name in zip(fields, times, strict=False):

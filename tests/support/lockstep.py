@@ -97,7 +97,11 @@ class Lockstep:
             for child, their_child in pairs:
                 if not isinstance(child, Timestamp):
                     self._tie(child, their_child)
-                elif rules.is_tick(child) and actual.HasField(field.name):
+                elif (
+                    rules.is_tick(child)
+                    and isinstance(their_child, Timestamp)
+                    and actual.HasField(field.name)
+                ):
                     self._tie_time(child, their_child)
                     their_child.CopyFrom(child)
 

@@ -40,7 +40,9 @@ texts = st.sampled_from(_TEXTS) | st.text(_CHARACTERS, max_size=30)
 names = st.sampled_from(("", "", "weather", "größe 📏"))
 objects = st.sampled_from(("", "", *_OBJECTS))
 token_counts = st.sampled_from((0, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 10, 25, 90, 2**31 - 1))
-times = st.builds(dict, seconds=st.integers(-9_000_000_000, 9_000_000_000), nanos=st.integers(0, 999_999_999))
+times: st.SearchStrategy[dict[str, int]] = st.builds(
+    dict, seconds=st.integers(-9_000_000_000, 9_000_000_000), nanos=st.integers(0, 999_999_999)
+)
 
 limits = st.fixed_dictionaries(
     {},
@@ -66,7 +68,7 @@ _usages = st.dictionaries(
     st.sampled_from((0, 1, 2**31 - 1)),
     min_size=1,
 )
-_rich = st.fixed_dictionaries(
+_rich: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {},
     optional={
         "name": names,

@@ -52,7 +52,7 @@ async def store(service: Service, *messages: mpb.Message, session: spb.Session |
         )
 
 
-async def window(service: Service, session_id: str = "s", **limits: Any) -> hpb.History:  # noqa: ANN401 - a request's fields
+async def window(service: Service, session_id: str = "s", /, **limits: Any) -> hpb.History:  # noqa: ANN401 - a request's fields
     """Read the window of a session."""
     response = await service.stub.GetHistory(pb.GetHistoryRequest(session_id=session_id, **limits))
     history: hpb.History = response.history

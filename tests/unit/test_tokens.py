@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sessionhistory_server import tokens
 from sessionhistory_server.model import Media, MessageContent, Part, ToolCall
 
 
-def content(**fields: object) -> MessageContent:
+def content(**fields: Any) -> MessageContent:  # noqa: ANN401 - a message's fields
     """Return a message with some fields."""
     return MessageContent("id", "USER")._replace(**fields)
 
