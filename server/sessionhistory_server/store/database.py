@@ -207,13 +207,14 @@ class Database:
         Raises:
             SessionHistoryError: the work's own, or the database's translated.
         """
-        task = self._start(await self._checkout(), work)
+        checkout = await self._checkout()
+        task = self._start(checkout, work)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
             # Once, however often we are: a second time would interrupt the cancelling of the query.
             # And not before it has begun, or nobody would return the connection.
-            asyncio.get_running_loop().call_soon(task.cancel)
+            asyncio.get_running_loop().call_soon(self._cancel, task, checkout[1])
             raise
 
     async def write(self, work: Work[T]) -> T:
@@ -232,6 +233,11 @@ class Database:
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return task
+
+    def _cancel(self, task: asyncio.Task[Any], connection: Connection) -> None:
+        # Not on the connection's way back: the pool would never see it again.
+        if connection in self._in_use:
+            task.cancel()
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
