@@ -125,14 +125,25 @@ async def test_a_read_cancelled_while_it_hands_its_connection_back_leaks_none(
 ) -> None:
     """The way back into the pool cannot be cut short."""
     database = await open_database(database_url)
+    begun, end = asyncio.Event(), asyncio.Event()
 
-    async def finish_cancelled(_: Connection) -> None:
-        task = asyncio.current_task()
-        assert task
-        task.cancel()
+    async def work(_: Connection) -> None:
+        begun.set()
+        await end.wait()
 
-    read = asyncio.create_task(database.read(finish_cancelled))
+    read = asyncio.create_task(database.read(work))
+    await begun.wait()
+    assert database._pool  # noqa: SLF001
+    async with database._pool._lock:  # noqa: SLF001 - which the way back needs
+        end.set()
+        await _let_others_run()
+        read.cancel()
+        await _let_others_run()
     with suppress(asyncio.CancelledError):
         await read
     await _until_all_are_back(database)
-    assert await use_cases(database).create_session("s", SessionContent(), allow_existing=False)
+
+
+async def _let_others_run() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
