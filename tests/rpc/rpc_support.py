@@ -40,27 +40,24 @@ def nested(depth: int) -> str:
     return f'{{"a":{"[" * depth}{"]" * depth}}}'
 
 
-def said(content: str = "hello", **fields: Any) -> mpb.Message:  # noqa: ANN401 - any field of a message
+def said(content: str | None = "hello", **fields: Any) -> mpb.Message:  # noqa: ANN401 - any field of a message
     """Return a message of the user."""
-    return mpb.Message(**{"role": mpb.ROLE_USER, "content": content} | fields)
+    values: dict[str, Any] = {"role": mpb.ROLE_USER, "content": content} | fields
+    return mpb.Message(**values)
 
 
 def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type
     """Return a valid request of any method, for a session and as a user; ``fields`` are added."""
-    if method == "CreateSession":
-        session = spb.Session(user_id=user_id)
-        return pb.CreateSessionRequest(**{"session_id": session_id, "session": session} | fields)
-    if method == "ListSessions":
-        return pb.ListSessionsRequest(user_id=user_id, **fields)
-    if method == "UpdateSession":
-        session = spb.Session(session_id=session_id, title="changed")
-        return pb.UpdateSessionRequest(**{"session": session, "user_id": user_id} | fields)
-    own: dict[str, Any] = {
-        "AppendMessage": {"message": said()},
-        "AppendMessages": {"messages": [said()]},
-        "GetMessage": {"sequence": 1},
-    }.get(method, {})
-    return getattr(pb, f"{method}Request")(**own | {"session_id": session_id, "user_id": user_id} | fields)
+    named: dict[str, Any] = {"session_id": session_id, "user_id": user_id}
+    special: dict[str, dict[str, Any]] = {
+        "CreateSession": {"session_id": session_id, "session": {"user_id": user_id}},
+        "UpdateSession": {"session": {"session_id": session_id, "title": "changed"}, "user_id": user_id},
+        "ListSessions": {"user_id": user_id},
+        "AppendMessage": named | {"message": said()},
+        "AppendMessages": named | {"messages": [said()]},
+        "GetMessage": named | {"sequence": 1},
+    }
+    return getattr(pb, f"{method}Request")(**special.get(method, named) | fields)
 
 
 async def call(service: Service, method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type

@@ -113,7 +113,8 @@ async def _carry(service: Service, method: str, session_id: str, **fields: Any) 
     """Call a method with a session of the given fields."""
     if method == "UpdateSession":
         fields = {"title": "changed", "session_id": session_id} | fields
-    await call(service, method, session_id, **{CARRIERS[method]: spb.Session(**fields)})
+    carried: dict[str, Any] = {CARRIERS[method]: spb.Session(**fields)}
+    await call(service, method, session_id, **carried)
 
 
 @pytest.mark.parametrize("method", CARRIERS)

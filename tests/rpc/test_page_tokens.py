@@ -105,10 +105,11 @@ async def test_a_token_is_good_for_its_own_method_only(full: Service) -> None:
 @pytest.mark.parametrize("method", LISTS)
 async def test_arguments_that_mean_the_same_are_the_same(full: Service, method: str) -> None:
     """The order of a set's elements, and one named twice, make no other list."""
-    first, second = {
+    lists: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "ListSessions": ({"statuses": [1, 2]}, {"statuses": [2, 1, 1]}),
         "ListMessages": ({"roles": [3, 4]}, {"roles": [4, 3, 4]}),
-    }[method]
+    }
+    first, second = lists[method]
     await call(full, method, "s", **second, page_token=await _token(full, method, **first))
 
 

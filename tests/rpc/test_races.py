@@ -30,7 +30,8 @@ async def stubs(service: Service) -> AsyncIterator[list[Any]]:
     """Stubs on connections of their own."""
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(connect(service.address)) for _ in range(CHANNELS)]
-        yield [pb_grpc.SessionHistoryServiceStub(channel) for channel in channels]
+        stub: Any = pb_grpc.SessionHistoryServiceStub
+        yield [stub(channel) for channel in channels]
 
 
 async def _race(stubs: list[Any], calls: Iterable[tuple[str, Any]]) -> list[Any]:

@@ -199,7 +199,8 @@ async def test_a_page_may_be_of_another_size(service: Service) -> None:
     """page_size may change from page to page."""
     for number in range(6):
         await create(service, f"s{number}")
-    token, sizes = "", []
+    token = ""
+    sizes: list[int] = []
     for page_size in (1, 2, 1_000):
         page = await call(service, "ListSessions", "", page_size=page_size, page_token=token)
         token, sizes = page.next_page_token, [*sizes, len(page.sessions)]

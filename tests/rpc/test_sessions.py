@@ -16,7 +16,8 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
-ACTIVE, COMPLETED, ABANDONED = (spb.SessionStatus.values())[1:]
+ACTIVE = spb.SESSION_STATUS_ACTIVE
+COMPLETED, ABANDONED = spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED
 MAXIMUM, BUDGET = "history_settings.max_messages", "history_settings.token_budget"
 
 FULL: dict[str, Any] = {
