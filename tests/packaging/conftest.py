@@ -1,0 +1,59 @@
+"""The built wheel, and environments with nothing but it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import venv
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging_support import ROOT, Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+_PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
+
+
+def _run(command: list[str], what: str) -> None:
+    """Run a command that needs the network; without it there is nothing to test."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return
+    message = f"{what} failed: {(done.stderr or done.stdout).strip()[-500:]}"
+    if os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this release."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    _run(command, "building the wheel")
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="session")
+def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
+    """Makes environments with the wheel, its extras and other requirements, and nothing else."""
+
+    def make(extras: str = "", *requirements: str) -> Environment:
+        made = Environment(tmp_path_factory.mktemp("environment"))
+        venv.create(made.folder, with_pip=False)
+        install = [*_PIP, "--python", str(made.python), "install", "--only-binary", ":all:"]
+        _run([*install, f"{wheel}{extras}", *requirements], f"installing {requirements or extras or 'it'}")
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bare(environment: Callable[..., Environment]) -> Environment:
+    """An environment with the wheel and the newest of what it depends on: the client alone."""
+    return environment()

