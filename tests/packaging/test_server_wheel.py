@@ -55,7 +55,7 @@ def logged(process: subprocess.Popen[str], text: str) -> str:
 async def test_the_wheel_serves_from_an_empty_environment(
     installed: Environment, serving: subprocess.Popen[str]
 ) -> None:
-    """An install with the embedded Postgres migrates it, serves a conversation, and stops when it is told to."""
+    """With its own Postgres it migrates, serves a conversation, and stops when it is told to."""
     url = logged(serving, "psql").partition("psql '")[2].rstrip("'")
     address = logged(serving, "listening on").split()[2].rstrip(":")
     assert json.loads(await installed.converse(address)) == SAID
