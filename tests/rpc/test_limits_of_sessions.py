@@ -37,6 +37,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "state of 256 KiB": {"state": '{"a":"%s"}' % ("x" * (256 * KIB - 8))},
     "empty objects": {"metadata": " {} ", "state": "{\n}"},
     "any JSON inside": {"state": '{"n":-0.0e+99,"big":%s,"l":[null,true,"\\ud800\\u0000"]}' % ("9" * 5_000)},
+    "100 levels": {"metadata": nested(99), "state": '{"]":"[[\\"[["}'},
     "a key twice": {"metadata": '{"a":1,"a":2}'},
     "no messages in windows": {"history_settings": {"max_messages": 0, "token_budget": 0}},
     "largest settings": {"history_settings": {"max_messages": MAX_INT32, "token_budget": MAX_INT32}},
@@ -61,7 +62,8 @@ NO_OBJECTS = {
     "a NUL outside": "{}\0",
     "a raw control character": '{"a":"\n"}',
     "blanks": "  ",
-    "too deep": nested(30_000),
+    "too deep": nested(100),
+    "far too deep": nested(30_000),
     "unclosed and too deep": '{"a":' * 10_000,
 }
 

@@ -155,7 +155,8 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessage(self, request, context):
-        """Stores one message at the end of a session, and returns the new context window if asked to.
+        """Stores one message at the end of a session, and returns the new context window if asked to. The
+        window is read after the message is stored: if that fails, a retry with the same message_id returns both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -10,7 +10,12 @@ import re
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from sessionhistory_server.errors import FieldViolation, InvalidArgumentError
-from sessionhistory_server.limits import ID_CHARACTERS, MAX_ID_CHARACTERS, MAX_USER_ID_CHARACTERS
+from sessionhistory_server.limits import (
+    ID_CHARACTERS,
+    MAX_ID_CHARACTERS,
+    MAX_JSON_DEPTH,
+    MAX_USER_ID_CHARACTERS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sized
@@ -25,6 +30,9 @@ MIN_SECONDS: Final = -62_135_596_800
 """The start of the year 1, in seconds since the Unix epoch."""
 MAX_SECONDS: Final = 253_402_300_799
 """The end of the year 9999."""
+
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET: Final = re.compile(r"[\[\]{}]")
 
 _ID: Final = re.compile(f"[{ID_CHARACTERS}]+")
 
@@ -113,15 +121,29 @@ class Checks:
 
     def _json(self, field: str, value: str, what: str, kind: type) -> None:
         self.text(field, value)
-        try:
-            # Numbers stay text: they are not looked at, and may have any length.
-            parsed = json.loads(value, parse_int=str, parse_float=str, parse_constant=_refuse)
-        except RecursionError:
-            self.require(False, field, "must not be nested so deeply")  # noqa: FBT003 - the rule failed
-        except ValueError:
-            self.require(False, field, f"must be {what}")  # noqa: FBT003 - the rule failed
-        else:
-            self.require(isinstance(parsed, kind), field, f"must be {what}")
+        shallow = _is_shallow(value)
+        self.require(shallow, field, f"must be nested at most {MAX_JSON_DEPTH} levels deep")
+        if shallow:
+            self.require(_is_json(value, kind), field, f"must be {what}")
+
+
+def _is_shallow(value: str) -> bool:
+    """Return whether JSON text keeps to the depth; the parser's own limit depends on the interpreter."""
+    depth = 0
+    for bracket in _BRACKET.findall(_STRING.sub("", value)):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_JSON_DEPTH:
+            return False
+    return True
+
+
+def _is_json(value: str, kind: type) -> bool:
+    """Return whether text is JSON of a kind. Numbers stay text: they may have any length."""
+    try:
+        parsed = json.loads(value, parse_int=str, parse_float=str, parse_constant=_refuse)
+    except ValueError:
+        return False
+    return isinstance(parsed, kind)
 
 
 def _refuse(constant: str) -> NoReturn:
