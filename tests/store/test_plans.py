@@ -213,10 +213,11 @@ async def test_every_statement_is_served_by_its_indexes(
 
     That is so with many rows, and with few and no statistics.
     """
-    database = await open_database(request.getfixturevalue(url))
+    database_url = request.getfixturevalue(url)
+    database = await open_database(database_url)
     history = use_cases(database)
     await make_two_pages(history)
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, database_url) as recorder:
         await call_everything(history, database)
     assert recorder.connection
     seen = set()

@@ -71,7 +71,7 @@ async def test_a_window_reads_what_it_holds(
         where = f"sequence between 100 and {LONG_MESSAGES - 30}"
         execute(full_database_url, f"delete from messages where {where}")
     history = use_cases(await open_database(full_database_url), **defaults)
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         for limits in LIMITS:
             window = await history.get_history(LONG, None, limits)
             found = await last_plan(recorder)
@@ -82,10 +82,10 @@ async def test_a_window_reads_what_it_holds(
 
 
 async def test_a_window_without_pinned_messages_reads_one_more_than_it_holds(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch
+    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing is pinned the scans visit the window's messages, and the one that is cut off."""
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         for limits in LIMITS:
             window = await full_history.get_history("session-2", None, limits)
             found = await last_plan(recorder)
@@ -95,10 +95,10 @@ async def test_a_window_without_pinned_messages_reads_one_more_than_it_holds(
 
 @pytest.mark.parametrize("count", [1, 500])
 async def test_an_append_reads_no_message(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, count: int
+    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
     """Appending to a session of 50,000 messages is one statement, which visits no message."""
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         await full_history.append(append(LONG, *(new_message(f"new-{n}") for n in range(count))))
         (statement,) = recorder.take()
         text = statement.parameters["messages"].replace("new-", "newer-")
@@ -109,12 +109,12 @@ async def test_an_append_reads_no_message(
 
 
 async def test_a_retried_append_reads_what_it_returns(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch
+    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Finding the stored messages of a batch in a session of 50,000 visits these and no others."""
     batch = append(LONG, *(new_message(f"new-{n}") for n in range(500)))
     await full_history.append(batch)
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         appended, _ = (await full_history.append(batch))[1:]
         found = await last_plan(recorder)
     assert [m.content.message_id for m in appended.messages] == [f"new-{n}" for n in range(500)]
@@ -123,11 +123,11 @@ async def test_a_retried_append_reads_what_it_returns(
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_a_late_page_of_messages_reads_what_the_first_reads(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, *, descending: bool
+    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch, *, descending: bool
 ) -> None:
     """Page 200 of 50,000 messages visits as many rows as page 1: those of the page, and one more."""
     wanted, token = MessageFilter(descending=descending), ""
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         for number in range(1, 201):
             found, token = await full_history.list_messages(
                 LONG, None, wanted, page_size=50, page_token=token
@@ -141,11 +141,16 @@ async def test_a_late_page_of_messages_reads_what_the_first_reads(
 @pytest.mark.parametrize("by_creation", [False, True])
 @pytest.mark.parametrize("user_id", [None, HEAVY_USER])
 async def test_a_late_page_of_sessions_reads_what_the_first_reads(
-    full_history: SessionHistory, monkeypatch: pytest.MonkeyPatch, *, by_creation: bool, user_id: str | None
+    full_history: SessionHistory,
+    full_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    by_creation: bool,
+    user_id: str | None,
 ) -> None:
     """Page 200 of the sessions, of one user or all, visits as many rows as page 1."""
     wanted, token = SessionFilter(user_id=user_id, by_creation=by_creation, show_deleted=True), ""
-    with recording(monkeypatch) as recorder:
+    with recording(monkeypatch, full_database_url) as recorder:
         for number in range(1, 201):
             found, token = await full_history.list_sessions(wanted, page_size=20, page_token=token)
             if number in (1, 200):

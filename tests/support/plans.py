@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +24,6 @@ class Statement(NamedTuple):
 
     text: str
     parameters: dict[str, Any]
-    prepared: bool
 
     @property
     def names(self) -> list[str]:
@@ -51,9 +51,10 @@ class Recorder:
 
 
 @contextmanager
-def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
-    """Record what is sent through ``AsyncConnection.execute``, which is how the store sends everything."""
+def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
+    """Record what is sent to a database by ``AsyncConnection.execute``, as the store sends everything."""
     recorder = Recorder()
+    name = conninfo_to_dict(url)["dbname"]
     send = AsyncConnection.execute
 
     async def execute(
@@ -62,10 +63,10 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
         params: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        connection.prepared_max = None
-        recorder.connection = connection
-        prepared = options.get("prepare") is True
-        recorder.statements.append(Statement(str(query), dict(params or {}), prepared))
+        if connection.info.dbname == name:
+            connection.prepared_max = None
+            recorder.connection = connection
+            recorder.statements.append(Statement(str(query), dict(params or {})))
         return await send(connection, query, params, **options)
 
     with monkeypatch.context() as patch:
