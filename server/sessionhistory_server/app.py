@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.config import Address, Settings
 
 _RESTART_DELAY_SECONDS: Final = 1.0
+_CANCEL_AGAIN_SECONDS: Final = 0.2
 
 _log = logging.getLogger(__name__)
 
@@ -102,9 +103,10 @@ class App:
         task = asyncio.create_task(_endlessly(work))
 
         async def cancel() -> None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            # More than once: Python 3.11's wait_for swallows a cancellation that comes with a result.
+            while not task.done():
+                task.cancel()
+                await asyncio.wait((task,), timeout=_CANCEL_AGAIN_SECONDS)
 
         stack.push_async_callback(cancel)
 

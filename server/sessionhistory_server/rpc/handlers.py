@@ -54,9 +54,10 @@ def _behaviour(
 ) -> Handler:
     async def call(data: bytes, context: Context) -> bytes:
         request = _parse(request_type, data)
-        remaining = seconds_left(context)
+        # At the caller's own deadline gRPC cancels us: an answer then would be one to nobody, which it logs.
+        limit = default_deadline_seconds if seconds_left(context) is None else None
         try:
-            async with asyncio.timeout(default_deadline_seconds if remaining is None else remaining):
+            async with asyncio.timeout(limit):
                 response = await method(request)
         except TimeoutError as error:
             raise DeadlineExceededError from error
