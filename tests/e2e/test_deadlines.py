@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import grpc
-import psycopg
 import pytest
 import pytest_asyncio
 
@@ -15,11 +13,13 @@ from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import execute
 from support.errors import fails
+from support.proxy import locked
 from support.service import PATIENCE_SECONDS, Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     Serve = Callable[..., Awaitable[Service]]
 
@@ -37,11 +37,9 @@ class _Lock:
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        with psycopg.connect(self._database_url) as connection:
-            connection.execute("lock table messages in access exclusive mode")
-            yield
+    def held(self) -> AbstractContextManager[None]:
+        """Keep the server from the messages."""
+        return locked(self._database_url)
 
     def running(self) -> int:
         """How many statements of the server are under way; a transaction would freeze the view."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
 _CHUNK_BYTES = 65_536
 
@@ -145,3 +146,11 @@ def terminate_all(url: str) -> int:
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         ).rowcount
+
+
+@contextmanager
+def locked(url: str, table: str = "messages") -> Iterator[None]:
+    """Keep everybody else from a table."""
+    with psycopg.connect(url) as connection:
+        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(table)))
+        yield

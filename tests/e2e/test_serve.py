@@ -1,0 +1,172 @@
+"""`session-history serve` as a process on a Postgres of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sessionhistory.v1 import message_pb2, session_pb2
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.databases import execute
+from support.processes import Server, run
+from support.proxy import locked
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts servers; in the end all are gone."""
+    servers: list[Server] = []
+
+    def start_one(*arguments: str | Path, **variables: str) -> Server:
+        servers.append(Server(*arguments, **variables))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.clean()
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data directory that does not exist yet, on an awkward path."""
+    return tmp_path / "with space 'quoted' 履歴" / "data"
+
+
+def _append(message_id: str) -> pb.AppendMessageRequest:
+    message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content=message_id)
+    return pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+
+
+def _ids(server: Server) -> list[str]:
+    found = server.stub().ListMessages(pb.ListMessagesRequest(session_id="s"))
+    return [message.message_id for message in found.messages]
+
+
+def _processes(folder: Path) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if (entry / "cwd").resolve().is_relative_to(folder):
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def _socket_folder(data_dir: Path) -> Path:
+    return Path((data_dir / "lock").read_text().split("\n")[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_leaves_nothing_and_the_next_start_has_the_data(
+    start: Start, data_dir: Path, number: signal.Signals
+) -> None:
+    """Ctrl-C or SIGTERM ends server and Postgres with exit code 0; a second start finds the messages."""
+    server = start("--data-dir", data_dir)
+    server.stub().AppendMessage(_append("kept"))
+    sockets = _socket_folder(data_dir)
+    assert sockets.exists()
+    server.signal(number)
+    assert server.wait() == 0, server.log
+    assert not _processes(data_dir)
+    assert not sockets.exists()
+    assert [event["event"] for event in server.events][-2:] == ["stopping", "stopped"]
+    assert _ids(start("--data-dir", data_dir)) == ["kept"]
+
+
+def test_everything_killed(start: Start, data_dir: Path) -> None:
+    """After a kill -9 of server and Postgres the next start has what was acknowledged."""
+    server = start("--data-dir", data_dir)
+    server.stub().AppendMessage(_append("kept"))
+    for pid in (server.process.pid, *_processes(data_dir)):
+        os.kill(pid, signal.SIGKILL)
+    server.wait()
+    assert _ids(start("--data-dir", data_dir)) == ["kept"]
+
+
+def test_a_second_server_on_one_data_directory_says_why_not(start: Start, data_dir: Path) -> None:
+    """It ends with one line that names the first, which goes on."""
+    first = start("--data-dir", data_dir)
+    stub = first.stub()
+    second = run("serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--log-format", "json")
+    assert second.returncode == 1
+    *_, line = second.stderr.splitlines()
+    assert line.startswith(f"Error: process {first.process.pid} already serves {data_dir}")
+    stub.AppendMessage(_append("still"))
+
+
+def test_calls_under_way_are_answered_at_sigterm(start: Start, database_url: str) -> None:
+    """An append that the database has at SIGTERM is committed and answered; then the server ends with 0."""
+    server = start("--database-url", database_url)
+    stub = server.stub()
+    stub.AppendMessage(_append("first"))
+    with locked(database_url):
+        call = stub.AppendMessage.future(_append("second"))
+        _until_waiting(database_url)
+        server.signal(signal.SIGTERM)
+        server.wait_for("stopping")
+        assert server.process.poll() is None
+    assert call.result().message.sequence == 2
+    assert server.wait() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_wait(start: Start, database_url: str, number: signal.Signals) -> None:
+    """Who signals twice gets an end at once, whatever is under way."""
+    server = start("--database-url", database_url, "--drain-seconds", "600")
+    server.stub()
+    server.signal(number)
+    server.wait_for("stopping")
+    server.signal(number)
+    assert server.wait() in {1, 130, -number}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(start: Start, data_dir: Path, number: signal.Signals) -> None:
+    """A server that is stopped while its Postgres is made leaves no process; the next start works."""
+    server = start("--data-dir", data_dir)
+    server.wait_for("creating a new database")
+    server.signal(number)
+    server.wait()
+    assert not _processes(data_dir)
+    start("--data-dir", data_dir).stub().AppendMessage(_append("m"))
+
+
+def test_two_servers_on_one_port(start: Start, database_url: str) -> None:
+    """The second ends with one line that names the address; the first goes on."""
+    first = start("--database-url", database_url)
+    address = first.address()
+    second = run("serve", "--database-url", database_url, "--listen", address, "--metrics-listen", "off")
+    assert second.returncode == 1
+    errors = [line for line in second.stderr.splitlines() if line.startswith("Error")]
+    assert errors == [f"Error: cannot serve gRPC on {address}: is another server there?"]
+    assert "Traceback" not in second.stderr
+    first.stub().AppendMessage(_append("m"))
+
+
+def test_an_outdated_schema_is_served_after_the_migration(start: Start, empty_database_url: str) -> None:
+    """On a database without our tables it is NOT_SERVING and names the command, after which it serves."""
+    server = start("--database-url", empty_database_url)
+    server.wait_for("run `session-history migrate`")
+    health = run("health", "--listen", server.address())
+    assert (health.stdout, health.returncode) == ("NOT_SERVING\n", 1)
+    migrated = run("migrate", "--database-url", empty_database_url)
+    assert migrated.returncode == 0, migrated.stderr
+    server.stub().AppendMessage(_append("m"))
+    health = run("health", "--listen", server.address())
+    assert (health.stdout, health.returncode) == ("SERVING\n", 0)
+
+
+def _until_waiting(url: str) -> None:
+    query = "select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+    eventually(lambda: len(execute(url, query)) == 1)

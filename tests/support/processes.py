@@ -1,0 +1,119 @@
+"""The command `session-history`, run as a stranger runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+COMMAND = Path(sys.executable).with_name("session-history")
+PATIENCE_SECONDS = 60
+
+_LISTENING = re.compile(r"listening on (?P<address>\S+:[0-9]+):")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return this process's environment without settings of the service, and with some variables set."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_HISTORY_")}
+    return kept | variables
+
+
+def run(*arguments: str | Path, variables: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    """Run a command of `session-history` to its end."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env=environment(**variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+class Server:
+    """`session-history serve` in a process group of its own, on any free port, without metrics."""
+
+    def __init__(self, *arguments: str | Path, command: str | Path = COMMAND, **variables: str) -> None:
+        defaults = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--log-format", "json")
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [command, "serve", *defaults, *arguments],
+            env=environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def log(self) -> str:
+        """All that it has said."""
+        return "".join(self.lines)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Its log lines, which are JSON objects."""
+        return [json.loads(line) for line in self.lines]
+
+    def address(self) -> str:
+        """Wait until it listens; return where, as its log says."""
+        eventually(lambda: _LISTENING.search(self.log) or self.process.poll() is not None)
+        match = _LISTENING.search(self.log)
+        assert match, self.log
+        return match["address"]
+
+    def stub(self) -> Any:  # noqa: ANN401 - the generated stub has no types
+        """Wait until it serves; return its methods."""
+        self.wait_for("database: ready")
+        return pb_grpc.SessionHistoryServiceStub(grpc.insecure_channel(self.address()))
+
+    def wait_for(self, text: str) -> None:
+        """Wait until its log has a text."""
+        eventually(lambda: text in self.log or self.process.poll() is not None)
+        assert text in self.log, self.log
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, as a terminal does."""
+        os.killpg(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Wait for the end; return the exit code."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        return code
+
+    def clean(self) -> None:
+        """Leave nothing running, whatever the test has done."""
+        if self.process.poll() is None:
+            self.signal(signal.SIGINT)
+            try:
+                self.process.wait(PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+                self.process.wait()
+        self._reader.join(PATIENCE_SECONDS)
+        assert self.process.stderr
+        self.process.stderr.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self.lines.append(line)
