@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import re
 from pathlib import Path
@@ -53,6 +54,19 @@ class _AddressType(click.ParamType[Any]):
         if match is None or int(match[2]) > 65_535:
             self.fail("must be HOST:PORT, for example 127.0.0.1:50051 or [::1]:50051", param, ctx)
         return Address(match[1], int(match[2]))
+
+
+class _Seconds(click.FloatRange):
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):  # which is in every range, by comparison
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return seconds
 
 
 class _BudgetsType(click.ParamType[Any]):
@@ -109,10 +123,10 @@ class Settings:
     )
     pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections to Postgres.")
     pool_timeout_seconds: float = _setting(
-        5.0, click.FloatRange(0.01, 600), "How long a call waits for a connection."
+        5.0, _Seconds(0.01, 600), "How long a call waits for a connection."
     )
     default_deadline_seconds: float = _setting(
-        30.0, click.FloatRange(0.1, 3_600), "The deadline of calls that come without one."
+        30.0, _Seconds(0.1, 3_600), "The deadline of calls that come without one."
     )
     history_max_messages: int = _setting(
         20,
@@ -137,12 +151,12 @@ class Settings:
     )
     drain_seconds: float = _setting(
         0.0,
-        click.FloatRange(0, 600),
+        _Seconds(0, 600),
         "How long to report NOT_SERVING before calls are refused, on SIGTERM.",
     )
     grace_seconds: float = _setting(
         10.0,
-        click.FloatRange(0, 600),
+        _Seconds(0, 600),
         "How long calls under way may take to finish, on SIGTERM or SIGINT.",
     )
     slow_call_millis: int = _setting(

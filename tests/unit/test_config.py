@@ -1,0 +1,168 @@
+"""The settings: by flag, by environment, and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sessionhistory_server import config
+from sessionhistory_server.config import Address, Settings, options, variable
+
+# What can be set, each to something other than its default; and what cannot.
+_GOOD: dict[str, tuple[str, object]] = {
+    "database_url": ("postgresql://u@h/d", "postgresql://u@h/d"),
+    "data_dir": ("/some where/data", Path("/some where/data")),
+    "listen": ("[::1]:0", Address("[::1]", 0)),
+    "metrics_listen": ("off", None),
+    "pool_size": ("1000", 1_000),
+    "pool_timeout_seconds": ("0.01", 0.01),
+    "default_deadline_seconds": ("3600", 3_600.0),
+    "history_max_messages": ("0", 0),
+    "history_token_budget": ("2147483647", 2**31 - 1),
+    "model_token_budgets": ("gpt-4o=100000,a=b=0", {"gpt-4o": 100_000, "a=b": 0}),
+    "require_user_id": ("true", True),
+    "delete_retention_days": ("0", 0),
+    "drain_seconds": ("0.5", 0.5),
+    "grace_seconds": ("0", 0.0),
+    "slow_call_millis": ("1", 1),
+    "log_level": ("debug", "debug"),
+    "log_format": ("json", "json"),
+}
+_BAD: dict[str, tuple[str, ...]] = {
+    "data_dir": (str(Path(__file__)),),
+    "listen": ("", "50051", "host", "host:", ":1", "host:65536", "a:b:1", "http://host:1", "off", "h:-1"),
+    "metrics_listen": ("", "9464", "on", "h:99999"),
+    "pool_size": ("0", "1001", "-1", "eight", "1.5"),
+    "pool_timeout_seconds": ("0", "601", "nan", "inf", "soon"),
+    "default_deadline_seconds": ("0", "3601", "nan", "never"),
+    "history_max_messages": ("-1", "2147483648", "x"),
+    "history_token_budget": ("-1", "2147483648", "x"),
+    "model_token_budgets": ("gpt-4o", "=1", "m=-1", "m=2147483648", "m=x"),
+    "require_user_id": ("maybe",),
+    "delete_retention_days": ("-1", "36501", "x"),
+    "drain_seconds": ("-1", "601", "nan", "x"),
+    "grace_seconds": ("-1", "601", "nan", "x"),
+    "slow_call_millis": ("0", "3600001", "x"),
+    "log_level": ("loud", "DEBUGGING"),
+    "log_format": ("xml",),
+}
+_ANYTHING_GOES = {"database_url"}  # until it is used: then libpq judges it
+# An empty variable counts as none, and a flag that is a switch takes no value.
+_BAD_BY = [
+    (by, name, value)
+    for name, values in _BAD.items()
+    for value in values
+    for by in ("flag", "variable")
+    if (by, name) != ("flag", "require_user_id") and (by, value) != ("variable", "")
+]
+
+
+@click.command
+@options()
+@click.pass_context
+def _command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the settings, by name
+    context.obj.append(Settings(**values))
+
+
+def _settings(*arguments: str, **variables: str) -> Settings:
+    found: list[Settings] = []
+    environment = {field.name: None for field in dataclasses.fields(Settings)} | variables
+    by_variable = {variable(name): value for name, value in environment.items()}
+    result = CliRunner(env=by_variable).invoke(_command, arguments, obj=found)
+    assert result.exit_code == 0, result.output
+    return found[0]
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def test_every_setting_is_tested() -> None:
+    """A setting that is added is added here."""
+    names = {field.name for field in dataclasses.fields(Settings)}
+    assert set(_GOOD) == names
+    assert set(_BAD) == names - _ANYTHING_GOES
+
+
+def test_nothing_set_is_the_defaults() -> None:
+    """Without flags and variables the settings are those of the class."""
+    assert _settings() == Settings()
+
+
+@pytest.mark.parametrize("name", _GOOD)
+def test_a_flag_and_a_variable_say_the_same(name: str) -> None:
+    """Each setting is taken from its flag, and from the variable of the same name."""
+    text, value = _GOOD[name]
+    by_flag = _settings(_flag(name)) if name == "require_user_id" else _settings(_flag(name), text)
+    assert by_flag == dataclasses.replace(Settings(), **{name: value})
+    assert _settings(**{name: text}) == by_flag
+
+
+def test_a_flag_beats_a_variable() -> None:
+    """What is said on the command line counts."""
+    assert _settings("--pool-size", "3", pool_size="4").pool_size == 3
+    assert not _settings("--no-require-user-id", require_user_id="true").require_user_id
+
+
+@pytest.mark.parametrize(("by", "name", "value"), _BAD_BY)
+def test_nonsense_is_refused_in_one_line(by: str, name: str, value: str) -> None:
+    """A value that makes no sense ends the command with code 2 and one line that names its source."""
+    arguments = [f"{_flag(name)}={value}"] if by == "flag" else []
+    variables = {} if by == "flag" else {variable(name): value}
+    result = CliRunner(env=variables).invoke(_command, arguments, obj=[])
+    assert result.exit_code == 2, result.output
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error"))
+    assert result.stderr.endswith(f"{line}\n")
+    assert _flag(name) in line
+    assert variable(name) in line
+
+
+def test_an_empty_variable_counts_as_none() -> None:
+    """A variable that is set to nothing, as compose files do, leaves the default."""
+    assert _settings(**dict.fromkeys(_GOOD, "")) == Settings()
+
+
+def test_an_unknown_flag_is_refused() -> None:
+    """A misspelt flag is not ignored."""
+    result = CliRunner().invoke(_command, ["--pool-sizes", "3"], obj=[])
+    assert result.exit_code == 2
+    assert "--pool-size" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("uid", "data_home", "expected"),
+    [
+        (0, None, "/var/lib/session-history"),
+        (0, "/elsewhere", "/var/lib/session-history"),
+        (1_000, None, "/home/ada/.local/share/session-history"),
+        (1_000, "/elsewhere", "/elsewhere/session-history"),
+        (1_000, "", "/home/ada/.local/share/session-history"),
+    ],
+)
+def test_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, uid: int, data_home: str | None, expected: str
+) -> None:
+    """The embedded database lives with the system's data for root, else with the user's."""
+    monkeypatch.setattr(config.os, "geteuid", lambda: uid)
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    if data_home is not None:
+        monkeypatch.setenv("XDG_DATA_HOME", data_home)
+    assert Settings().embedded_data_dir == Path(expected)
+    assert Settings(data_dir=Path("mine")).embedded_data_dir == Path("mine")
+
+
+def test_help_shows_every_setting_and_no_value() -> None:
+    """Help names each flag with its variable, and never what a variable holds."""
+    result = CliRunner(env={variable("database_url"): "postgresql://u:secret@h/d"}).invoke(
+        _command, ["--help"], terminal_width=200
+    )
+    for field in dataclasses.fields(Settings):
+        assert _flag(field.name) in result.output
+        assert variable(field.name) in result.output
+    assert "secret" not in result.output
