@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 QUICK = settings(
-    max_examples=150,
+    max_examples=200,
     stateful_step_count=60,
     deadline=None,
     print_blob=True,
@@ -42,6 +42,8 @@ REACHED = {
     "list of messages in several pages",
     "list of sessions in several pages",
     "append stored before",
+    "batch stored before",
+    "no title after a cleared one",
     "session made by an append",
     "session of forty messages",
     "ABORTED ETAG_MISMATCH",

@@ -111,11 +111,14 @@ class Conversations(RuleBasedStateMachine):
             request.update_mask.paths.extend(paths)
         self._call("UpdateSession", request)
 
-    @rule(name=SESSION_IDS, status=st.sampled_from((1, 2, 3)))
-    def set_status(self, name: str, status: spb.SessionStatus) -> None:
-        """Close a session, or open it again."""
-        session = spb.Session(session_id=name, status=status)
-        self._call("UpdateSession", pb.UpdateSessionRequest(session=session))
+    @rule(
+        name=SESSION_IDS, change=st.sampled_from(({"status": 1}, {"status": 2}, {"status": 3}, {"title": ""}))
+    )
+    def change(self, name: str, change: dict[str, Any]) -> None:
+        """Close a session or open it again; take its title away."""
+        session = spb.Session(session_id=name, **change)
+        request = pb.UpdateSessionRequest(session=session, update_mask={"paths": [*change]})
+        self._call("UpdateSession", request)
 
     @rule(name=SESSION_IDS, user=ACTING, odds=ODDS)
     def delete_or_restore(self, name: str, user: str, odds: int) -> None:
@@ -203,6 +206,23 @@ class Conversations(RuleBasedStateMachine):
             message.content += "!"
         self._call("AppendMessages" if not single else "AppendMessage", again)
 
+    @rule(
+        name=SESSION_IDS,
+        first=st.integers(0, 40),
+        step=st.sampled_from((1, 1, 2, -1)),
+        size=st.integers(1, 4),
+    )
+    def append_what_is_stored(self, name: str, first: int, step: int, size: int) -> None:
+        """Messages that are stored, in a row or not, as one batch."""
+        kept = self.both.reference.sessions.get(name)
+        if kept and kept.sent:
+            stored = list(kept.sent.values())
+            first %= len(stored)
+            batch = stored[first::step][:size]
+            request = pb.AppendMessagesRequest(session_id=name, messages=batch)
+            if not isinstance(self._call("AppendMessages", request), Refused) and size > 1:
+                self._reach("batch stored before")
+
     # Reading
 
     @rule(name=SESSION_IDS, user=ACTING, limits=sent.limits, before=st.none() | st.integers(0, 60))
@@ -237,7 +257,7 @@ class Conversations(RuleBasedStateMachine):
         name=SESSION_IDS,
         user=ACTING,
         filters=st.fixed_dictionaries(
-            {"page_size": st.sampled_from((0, 1, 2, 3, 7, 5_000))},
+            {"page_size": st.sampled_from((1, 2, 3, 7, 0, 5_000))},
             optional={
                 "descending": st.booleans(),
                 "after_sequence": st.integers(0, 30),
@@ -246,9 +266,19 @@ class Conversations(RuleBasedStateMachine):
             },
         ),
         times=st.just([]) | st.lists(st.integers(1, 60), max_size=2),
+        all_of_them=st.booleans(),
     )
-    def list_messages(self, name: str, user: str, filters: dict[str, Any], times: list[int]) -> Any:  # noqa: ANN401
+    def list_messages(
+        self,
+        name: str,
+        user: str,
+        filters: dict[str, Any],
+        times: list[int],
+        all_of_them: bool,  # noqa: FBT001 - drawn by name
+    ) -> Any:  # noqa: ANN401 - a bundle's values
         """The first page of a list of messages."""
+        if all_of_them:
+            filters, times = {"page_size": filters["page_size"]}, []
         request = pb.ListMessagesRequest(session_id=name, user_id=self._user(user, name), **filters)
         kept = self.both.reference.sessions.get(name)
         for field, number in zip(("create_time_after", "create_time_before"), times, strict=False):
@@ -350,6 +380,9 @@ class Conversations(RuleBasedStateMachine):
             newest = (response.messages if method == "AppendMessages" else [response.message])[-1]
             if newest.sequence < response.last_sequence:
                 self._reach("append stored before")
+            shown = self.both.reference.sessions[response.session_id].shown
+            if newest.role == mpb.ROLE_USER and newest.content and not shown.title:
+                self._reach("no title after a cleared one")
             if response.last_sequence >= 40:
                 self._reach("session of forty messages")
         return response
