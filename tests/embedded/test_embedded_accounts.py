@@ -78,9 +78,7 @@ def test_root_uses_an_unprivileged_account(data_dir: Path) -> None:
     assert groups.split("\n")[0].strip() == ""
 
 
-def test_without_an_account_postgres_nobody_serves(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_account_postgres_nobody_serves(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no `postgres`, `nobody` runs it, and goes on to when `postgres` appears."""
     with monkeypatch.context() as patch:
         patch.setattr(account, "_UNPRIVILEGED", ("nobody",))
@@ -157,9 +155,7 @@ def test_two_copies_at_once(far_wheel: Path) -> None:
     assert len([each for each in wheel._CACHE.iterdir() if each.is_dir()]) == 1  # noqa: SLF001 - the state under test
 
 
-def test_copy_cannot_be_written(
-    data_dir: Path, far_wheel: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_copy_cannot_be_written(data_dir: Path, far_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the programs can neither be reached nor copied, the message says so."""
     monkeypatch.setattr(wheel, "_CACHE", Path("/proc/no/such/folder"))
     with (

@@ -114,9 +114,7 @@ def test_postgres_dies_while_we_serve(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
-def test_interrupted_initdb(
-    data_dir: Path, public_dir: Path, owner: Start, signum: signal.Signals
-) -> None:
+def test_interrupted_initdb(data_dir: Path, public_dir: Path, owner: Start, signum: signal.Signals) -> None:
     """A death in the middle of initdb leaves nothing that the next start takes for a cluster."""
     initdb = public_dir / "initdb"
     initdb.write_text('#!/bin/sh\nfor d; do :; done; cd "$d"; echo 18 >PG_VERSION; exec sleep 999')

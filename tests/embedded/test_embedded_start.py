@@ -65,9 +65,7 @@ def test_relative_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (tmp_path / "data" / "postgres" / "PG_VERSION").exists()
 
 
-def test_settings_of_the_environment_do_not_matter(
-    data_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_the_environment_do_not_matter(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables meant for another Postgres neither reach ours nor mislead its clients."""
     for name, value in {"PGDATA": "/nowhere", "PGPORT": "1", "PGHOST": "nowhere"}.items():
         monkeypatch.setenv(name, value)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def database(postgres_url: str, template: str) -> Iterator[tuple[str, str]]:
     """Clone a database; yield the clone's name and connection string; drop it whoever is connected."""
     name = f"test_{secrets.token_hex(6)}"
-    execute(postgres_url, sql.SQL("create database {} template {}").format(*map(sql.Identifier, (name, template))))
+    execute(
+        postgres_url, sql.SQL("create database {} template {}").format(*map(sql.Identifier, (name, template)))
+    )
     try:
         yield name, make_conninfo(postgres_url, dbname=name)
     finally:
