@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
@@ -95,10 +95,12 @@ def _config() -> Config:
 @contextmanager
 def _connected(url: str) -> Iterator[Connection]:
     """Connect as libpq does, so that every URL that serves also migrates."""
-    engine = sqlalchemy.create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(url),
-        poolclass=NullPool,
-    )
-    with engine.connect() as connection:
-        yield connection
+    with closing(psycopg.connect(url)) as driver:
+        engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: driver, poolclass=NullPool)
+        try:
+            with engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error):
+                raise error.orig from error
+            raise

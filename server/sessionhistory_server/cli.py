@@ -19,6 +19,7 @@ import sessionhistory_migrations as migrations
 from sessionhistory_server import embedded, inspection, logs
 from sessionhistory_server.app import App, ListenError
 from sessionhistory_server.config import Address, Settings, options, variable
+from sessionhistory_server.store.database import conninfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ async def _serve(settings: Settings, url: str) -> None:
 def _database(settings: Settings) -> Iterator[str]:
     """Yield the URL to serve from: the given one, or an embedded Postgres's, migrated."""
     if settings.database_url:
-        yield settings.database_url
+        yield _valid(settings.database_url)
         return
     _log.info("no %s: using a Postgres of its own", variable("database_url"))
     with embedded.running(settings.embedded_data_dir, report=_log.info) as url:
@@ -126,6 +127,18 @@ def _required(database_url: str | None) -> str:
             f"give --database-url or {variable('database_url')}; `serve` keeps its embedded database"
             " up to date by itself"
         )
+    return _valid(database_url)
+
+
+def _valid(database_url: str) -> str:
+    """Judge a URL before anything uses it: the driver's errors quote it, and it may hold a password."""
+    try:
+        conninfo(database_url)
+    except psycopg.ProgrammingError:
+        raise click.UsageError(
+            f"--database-url ({variable('database_url')}) is no valid libpq URL: it looks like"
+            " postgresql://user:password@host:5432/database, with special characters as %-codes"
+        ) from None
     return database_url
 
 
@@ -140,12 +153,6 @@ def _clear_errors() -> Iterator[None]:
         raise click.ClickException(
             "a table is in use by a long transaction: end it, then run this again"
         ) from error
-    except psycopg.ProgrammingError as error:
-        # The driver's text quotes the URL, and the URL may hold a password.
-        raise click.ClickException(
-            f"{variable('database_url')} is no valid libpq URL: it looks like"
-            " postgresql://user:password@host:5432/database"
-        ) from error
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         first_line = str(error).partition("\n")[0]
         raise click.ClickException(f"cannot use the database: {first_line}") from error

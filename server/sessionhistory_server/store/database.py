@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,18 +28,21 @@ Connection = AsyncConnection[Row]
 Work = Callable[[Connection], Awaitable[T]]
 
 STATEMENT_TIMEOUT_SECONDS: Final = 60
+LOCK_TIMEOUT_SECONDS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 3
 
 _POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
 
 # jit: a millisecond of compiling for statements that take a tenth of one.
 # plan_cache_mode: the plans that run are the plans that the tests have proven.
+# lock_timeout: callers of one session that somebody has locked must not keep all connections.
 # enable_…: every statement has an index in its order; no statistics may talk the planner out of it.
 _CONFIGURE: Final = f"""
 select set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_sort', 'off', false),
+       set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS}s', false),
        set_config('statement_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false),
        set_config('idle_in_transaction_session_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false)
 """
@@ -119,9 +123,16 @@ def conninfo(url: str) -> str:
     """Return the connection string for a URL, completed with the defaults it does not override.
 
     Raises:
-        psycopg.ProgrammingError: it is no valid connection string.
+        psycopg.ProgrammingError: it is no valid connection string, or was meant otherwise than it reads.
     """
-    return make_conninfo(url, **{**_CONNECTION_DEFAULTS, **conninfo_to_dict(url)})
+    parameters = conninfo_to_dict(url)
+    # An @ or / of the password that is not percent-encoded: libpq takes the rest for a host or port,
+    # and whoever cannot resolve it shows it.
+    if "@" in str(parameters.get("host") or "")[1:]:
+        raise psycopg.ProgrammingError("the host has an @")
+    if not re.fullmatch(r"[0-9,]*", str(parameters.get("port") or "")):
+        raise psycopg.ProgrammingError("the port is no number")
+    return make_conninfo(url, **{**_CONNECTION_DEFAULTS, **parameters})
 
 
 async def configure(connection: Connection) -> None:

@@ -1,0 +1,145 @@
+"""`session-history migrate`, `check`, `health`, and what any command says when it cannot."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg.conninfo import make_conninfo
+
+import sessionhistory_migrations as migrations
+from support.databases import execute
+from support.processes import Server, run
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+_SECRET = "s3cr3t"
+_NOBODY = "127.0.0.1:1"
+_BAD_URLS = [
+    f"postgresql://u:{_SECRET}/x@{_NOBODY}/d",
+    f"postgresql://u:p@{_SECRET}@{_NOBODY}/d",
+    f"postgresql://u:{_SECRET}@{_NOBODY}/d?nonsense=1",
+    f"postgresql//u:{_SECRET}@{_NOBODY}/d",
+    f"mysql://u:{_SECRET}@{_NOBODY}/d",
+    f"host=127.0.0.1 password={_SECRET} port",
+    f"postgresql://u:{_SECRET}%zz@{_NOBODY}/d",
+]
+
+
+@pytest.fixture
+def nowhere() -> str:
+    """A URL with a password, of a database that does not answer."""
+    return f"postgresql://u:{_SECRET}@{_NOBODY}/d"
+
+
+@pytest.fixture
+def unreachable(nowhere: str) -> Iterator[Server]:
+    """A server that waits for its database, and says all it can."""
+    server = Server("--database-url", nowhere, "--log-level", "debug")
+    yield server
+    server.clean()
+
+
+def _error(result: subprocess.CompletedProcess[str]) -> str:
+    """Return the one line of an error; there must be nothing else of use to nobody."""
+    assert "Traceback" not in result.stderr
+    assert not result.stdout
+    (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error: "))
+    assert result.stderr.endswith(f"{line}\n")
+    return line
+
+
+def test_migrate_twice(empty_database_url: str) -> None:
+    """The first run says from where to where, the second that there is nothing to do."""
+    first = run("migrate", "--database-url", empty_database_url)
+    assert (first.returncode, first.stdout) == (0, f"schema none → {migrations.head()}\n")
+    second = run("migrate", variables={"SESSION_HISTORY_DATABASE_URL": empty_database_url})
+    assert (second.returncode, second.stdout) == (0, f"schema {migrations.head()}: nothing to do\n")
+
+
+def test_migrate_without_the_right_to(database_url: str) -> None:
+    """What Postgres refuses is told in one line."""
+    role = f"reader_{secrets.token_hex(4)}"
+    execute(database_url, f"create role {role} login", "update alembic_version set version_num = '0001'")
+    try:
+        result = run("migrate", "--database-url", make_conninfo(database_url, user=role))
+    finally:
+        execute(database_url, f"drop role {role}")
+    assert result.returncode == 1
+    assert "cannot use the database: permission denied" in _error(result)
+
+
+def test_check_a_ready_database(database_url: str) -> None:
+    """Text for people, JSON for programs, exit code 0."""
+    text = run("check", "--database-url", database_url)
+    assert text.returncode == 0, text.stderr
+    assert dict(line.split(maxsplit=1) for line in text.stdout.splitlines())["ready"] == "True"
+    found = run("check", "--json", "--database-url", database_url)
+    assert found.returncode == 0
+    report = json.loads(found.stdout)
+    assert report["ready"] is True
+    assert report["schema"] == report["newest_schema"] == migrations.head()
+    assert execute(database_url, "show server_version")[0][0].startswith(report["postgres"])  # type: ignore[attr-defined]
+
+
+def test_check_a_database_that_is_not_migrated(empty_database_url: str) -> None:
+    """Exit code 1, and the command to run."""
+    found = run("check", "--json", "--database-url", empty_database_url)
+    assert found.returncode == 1
+    report = json.loads(found.stdout)
+    assert (report["ready"], report["schema"]) == (False, "none")
+    assert "session-history migrate" in report["state"]
+
+
+@pytest.mark.parametrize("command", ["migrate", "check"])
+def test_a_url_is_needed(command: str) -> None:
+    """Without a URL the commands for databases say which flag and variable to give."""
+    result = run(command)
+    assert result.returncode == 2
+    line = _error(result)
+    assert "--database-url" in line
+    assert "SESSION_HISTORY_DATABASE_URL" in line
+
+
+@pytest.mark.parametrize("command", ["migrate", "check"])
+def test_a_database_that_does_not_answer(command: str, nowhere: str) -> None:
+    """One line, exit code 1, no password."""
+    result = run(command, "--database-url", nowhere)
+    assert result.returncode == 1, result.stderr
+    assert "cannot use the database" in _error(result)
+    assert _SECRET not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["migrate", "check", "serve"])
+@pytest.mark.parametrize("url", _BAD_URLS)
+def test_a_url_that_makes_no_sense(command: str, url: str) -> None:
+    """One line that names flag and variable, exit code 2, nothing of the URL."""
+    result = run(command, "--database-url", url)
+    assert result.returncode == 2, result.stderr
+    line = _error(result)
+    assert "--database-url" in line
+    assert "SESSION_HISTORY_DATABASE_URL" in line
+    assert _SECRET not in result.stderr
+
+
+def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> None:
+    """A password is in no log line at any level, however often the connection fails."""
+    unreachable.wait_for("database: the database does not answer")
+    assert run("health", "--listen", unreachable.address()).stdout == "NOT_SERVING\n"
+    assert _SECRET not in unreachable.log
+
+
+def test_health_of_nobody() -> None:
+    """Where no server is, health says so within seconds, exit code 1."""
+    result = run("health", "--listen", _NOBODY)
+    assert result.returncode == 1
+    assert _error(result) == f"Error: no answer from {_NOBODY}: UNAVAILABLE"
+
+
+def test_the_version() -> None:
+    """The command knows its release."""
+    assert run("--version").stdout.startswith("session-history, version ")
