@@ -40,6 +40,7 @@ REACHED = {
     "window with pinned messages",
     "window paged back three times",
     "list of messages in several pages",
+    "list of messages backwards in several pages",
     "list of sessions in several pages",
     "append stored before",
     "batch stored before",

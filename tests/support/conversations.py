@@ -257,9 +257,8 @@ class Conversations(RuleBasedStateMachine):
         name=SESSION_IDS,
         user=ACTING,
         filters=st.fixed_dictionaries(
-            {"page_size": st.sampled_from((1, 2, 3, 7, 0, 5_000))},
+            {"page_size": st.sampled_from((1, 2, 3, 7, 0, 5_000)), "descending": st.booleans()},
             optional={
-                "descending": st.booleans(),
                 "after_sequence": st.integers(0, 30),
                 "before_sequence": st.integers(0, 60),
                 "roles": st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True).map(sorted),
@@ -278,7 +277,7 @@ class Conversations(RuleBasedStateMachine):
     ) -> Any:  # noqa: ANN401 - a bundle's values
         """The first page of a list of messages."""
         if all_of_them:
-            filters, times = {"page_size": filters["page_size"]}, []
+            filters, times = {key: filters[key] for key in ("page_size", "descending")}, []
         request = pb.ListMessagesRequest(session_id=name, user_id=self._user(user, name), **filters)
         kept = self.both.reference.sessions.get(name)
         for field, number in zip(("create_time_after", "create_time_before"), times, strict=False):
@@ -333,6 +332,8 @@ class Conversations(RuleBasedStateMachine):
         elif tamper == 2:
             request.page_size = 100
         self._reach(f"list of {method.removeprefix('List').lower()} in several pages")
+        if method == "ListMessages" and request.descending:
+            self._reach("list of messages backwards in several pages")
         return self._list(method, request)
 
     # What is refused
