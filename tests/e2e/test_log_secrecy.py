@@ -1,0 +1,201 @@
+"""What people say to each other is in no log and in no error."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from sessionhistory.v1 import message_pb2, session_pb2
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server import logs
+from sessionhistory_server.history import SessionHistory
+from support.databases import execute
+from support.errors import fails
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
+
+    from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
+
+SAID = "zq-the-quick-brown-fox"
+
+_TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 6, "NOT_FOUND"]
+
+# What can be wrong with a database, so that it refuses or cannot find a row, and says which.
+_TROUBLES = {
+    "check": "alter table messages add check (length(content) < 1) not valid",
+    "not null": "alter table messages add column more text not null",
+    "unique": "create unique index on messages (role)",
+    "numeric": "alter table messages alter column content type integer using 0",
+    "too long": "alter table messages alter column content type varchar(3) using ''",
+    "not null title": "alter table sessions add check (title is null) not valid",
+    "no column": "alter table messages drop column content",
+    "no table": "alter table messages rename to gone",
+    "no sessions": "alter table sessions rename to gone",
+    "read only": "do $$ begin execute 'alter database ' || quote_ident(current_database())"
+    " || ' set default_transaction_read_only = on'; end $$",
+    "raise": "create function shout() returns trigger language plpgsql as"
+    " $$ begin raise exception 'shout: %', new; end $$;"
+    "create trigger shout before insert or update on messages for each row execute function shout()",
+}
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """All that the server's own logging writes, at debug level."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", stream)
+        logs.configure(level="debug", log_format="json")
+        yield stream
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
+def _talkative(session_id: str) -> list[tuple[str, Any]]:
+    """A call of each kind that says the words wherever words can be said."""
+    message = message_pb2.Message(
+        message_id="m",
+        role=message_pb2.ROLE_ASSISTANT,
+        name=SAID,
+        content=SAID,
+        tool_calls=[message_pb2.ToolCall(id=SAID, name=SAID, arguments=f'{{"a": "{SAID}"}}')],
+        payload=SAID.encode(),
+        payload_type=SAID,
+        metadata=f'{{"a": "{SAID}"}}',
+        model=SAID,
+        provider=SAID,
+    )
+    session = session_pb2.Session(
+        user_id=SAID,
+        title=SAID,
+        model=SAID,
+        labels={"app": SAID},
+        metadata=f'{{"a": "{SAID}"}}',
+        state=f'{{"a": "{SAID}"}}',
+    )
+    mask = FieldMask(paths=["title", "state"])
+    named = {"session_id": session_id, "user_id": SAID}
+    changed = session_pb2.Session(session_id=session_id, title=SAID, state=f'{{"a": "{SAID}"}}')
+    return [
+        ("CreateSession", pb.CreateSessionRequest(session_id=session_id, session=session)),
+        ("CreateSession", pb.CreateSessionRequest(session_id=session_id, session=session)),
+        ("AppendMessage", pb.AppendMessageRequest(**named, message=message, create_session=session)),
+        ("AppendMessages", pb.AppendMessagesRequest(**named, messages=[message, message])),
+        (
+            "UpdateSession",
+            pb.UpdateSessionRequest(session=changed, user_id=SAID, update_mask=mask),
+        ),
+        ("GetHistory", pb.GetHistoryRequest(**named)),
+        ("ListMessages", pb.ListMessagesRequest(**named)),
+        ("GetMessage", pb.GetMessageRequest(**named, message_id="m")),
+        ("ListSessions", pb.ListSessionsRequest(user_id=SAID, title_contains=SAID, labels={"app": SAID})),
+        ("DeleteSession", pb.DeleteSessionRequest(**named)),
+        ("AppendMessage", pb.AppendMessageRequest(**named, message=message)),
+    ]
+
+
+def _wrong() -> list[tuple[str, Any]]:
+    """Calls that say the words where they are refused."""
+    said: dict[str, Any] = {"role": message_pb2.ROLE_USER}
+    long = SAID * 100_000
+    messages: list[dict[str, Any]] = [
+        {"name": long},
+        {"metadata": SAID},
+        {"metadata": f'["{SAID}"]'},
+        {"content": f"{SAID}\0"},
+        {"content": long},
+        {"tool_call_id": long},
+        {"tool_calls": [message_pb2.ToolCall(name=long)]},
+        {"message_id": f"{SAID} "},
+        {"payload_type": long},
+        {"role": 99, "content": SAID},
+    ]
+    sessions: list[dict[str, Any]] = [
+        {"title": long},
+        {"user_id": long},
+        {"state": SAID},
+        {"labels": {f"{SAID} ": ""}},
+        {"labels": {"key": long}},
+        {"metadata": f'{{"{SAID}": NaN}}'},
+    ]
+    appends = (
+        pb.AppendMessageRequest(session_id="s", message=message_pb2.Message(**said | each))
+        for each in messages
+    )
+    creations = (pb.CreateSessionRequest(session=session_pb2.Session(**each)) for each in sessions)
+    return [
+        *(("AppendMessage", request) for request in appends),
+        *(("CreateSession", request) for request in creations),
+        ("ListSessions", pb.ListSessionsRequest(page_token=SAID)),
+        ("ListSessions", pb.ListSessionsRequest(title_contains=long)),
+        ("ListMessages", pb.ListMessagesRequest(session_id="s", page_token=SAID)),
+        ("GetHistory", pb.GetHistoryRequest(session_id="s", user_id=long)),
+    ]
+
+
+async def _say(service: Service, calls: Iterable[tuple[str, Any]]) -> list[str]:
+    """Make calls, right or wrong; return the codes, having judged the errors."""
+    codes = []
+    for method, request in calls:
+        try:
+            await getattr(service.stub, method)(request)
+        except grpc.aio.AioRpcError as error:
+            said = f"{error.details()} {error.trailing_metadata()}"
+            assert SAID not in said, f"{method}: {said}"
+            codes.append(error.code().name)
+        else:
+            codes.append("OK")
+    return codes
+
+
+async def test_right_and_wrong_calls(serve: Serve, database_url: str, log: io.StringIO) -> None:
+    """Neither what is stored nor what is refused is logged or sent back in an error, ids apart."""
+    service = await serve(database_url, slow_call_millis=1)
+    assert await _say(service, _talkative("s")) == _TALKATIVE_CODES
+    assert set(await _say(service, _wrong())) == {"INVALID_ARGUMENT"}
+    assert "AppendMessage" in log.getvalue()
+    assert SAID not in log.getvalue()
+
+
+@pytest.mark.parametrize("trouble", _TROUBLES)
+async def test_a_database_in_trouble(serve: Serve, database_url: str, log: io.StringIO, trouble: str) -> None:
+    """What Postgres says of a row that it refuses stays between Postgres and us."""
+    execute(database_url, _TROUBLES[trouble])
+    service = await serve(database_url)
+    codes = set(await _say(service, _talkative("s")))
+    assert codes & {"INTERNAL", "UNAVAILABLE", "ALREADY_EXISTS"}
+    assert codes <= {"OK", "INTERNAL", "UNAVAILABLE", "ALREADY_EXISTS", "NOT_FOUND", "INVALID_ARGUMENT"}
+    assert "Logging error" not in log.getvalue()
+    assert SAID not in log.getvalue()
+
+
+async def test_a_defect_of_ours(service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unexpected error is INTERNAL with the request's id, and logged by type and place alone."""
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ValueError(f"cannot: {SAID}") from KeyError(SAID)
+
+    monkeypatch.setattr(SessionHistory, "append", broken)
+    with fails("INTERNAL", "INTERNAL") as failure:
+        await service.stub.AppendMessage(
+            pb.AppendMessageRequest(session_id="s", message=message_pb2.Message(role=1, content=SAID)),
+            metadata=[("x-request-id", "my-own")],
+        )
+    assert SAID not in str(failure)
+    assert "my-own" in failure.message
+    (line,) = (json.loads(line) for line in log.getvalue().splitlines() if "internal error" in line)
+    assert (line["error"], line["cause"]["error"]) == ("ValueError", "KeyError")
+    assert (line["request_id"], line["method"]) == ("my-own", "AppendMessage")
+    assert any("broken" in place for place in line["where"])
+    assert SAID not in log.getvalue()
