@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("auto", "console", "json")
 
+_MAX_CAUSES: Final = 8  # an error can be its own cause
+
 bind = structlog.contextvars.bind_contextvars
 """Add fields to every line that is logged from here on in this task."""
 
@@ -54,7 +56,7 @@ def _error_without_message(_logger: WrappedLogger, _name: str, event: EventDict)
     return event
 
 
-def describe(error: BaseException) -> dict[str, Any]:
+def describe(error: BaseException, *, causes: int = _MAX_CAUSES) -> dict[str, Any]:
     """Return what may be logged of an error: its type, its SQLSTATE, where it came from, and its cause."""
     frames = traceback.extract_tb(error.__traceback__)
     described: dict[str, Any] = {
@@ -63,6 +65,6 @@ def describe(error: BaseException) -> dict[str, Any]:
     }
     if sqlstate := getattr(error, "sqlstate", None):
         described["sqlstate"] = sqlstate
-    if error.__cause__ is not None:
-        described["cause"] = describe(error.__cause__)
+    if error.__cause__ is not None and causes:
+        described["cause"] = describe(error.__cause__, causes=causes - 1)
     return described
