@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
-from support.databases import database, execute
-from support.service import Service, default_settings
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server import embedded
+from support.databases import database, execute
+from support.service import Service, default_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

@@ -67,6 +67,7 @@ class App:
             # Stopped after the server: until then, calls that wait for a lost database are failed.
             self._run(stack, self._monitor.run)
             stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
+            stack.push_async_callback(self._health.end_watches)
             self._run(stack, partial(retention.run, self._database))
             stack.push_async_callback(self._health.shut_down)
             self._stack = stack.pop_all()

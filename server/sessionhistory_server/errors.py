@@ -33,7 +33,8 @@ class InvalidArgumentError(SessionHistoryError):
     """The request breaks a rule of the contract; ``violations`` says which."""
 
     def __init__(self, *violations: FieldViolation, reason: str = "INVALID_FIELD") -> None:
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations), reason=reason)
+        more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
+        super().__init__(f"{violations[0].field}: {violations[0].description}{more}", reason=reason)
         self.violations = violations
 
 

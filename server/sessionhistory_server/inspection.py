@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server.store.database import connect
 from sessionhistory_server.store.readiness import State, probe
-
-MINIMUM_POSTGRES: Final = 15
 
 
 class Report(NamedTuple):
@@ -29,10 +27,9 @@ def inspect(url: str) -> Report:
         psycopg.Error: it cannot be reached.
     """
     state, version = asyncio.run(_look(url))
-    supported = version // 10_000 >= MINIMUM_POSTGRES
     return Report(
-        ready=supported and state is State.READY,
-        state=state.value if supported else f"Postgres {MINIMUM_POSTGRES} or later is needed",
+        ready=state is State.READY,
+        state=state.value,
         postgres=f"{version // 10_000}.{version % 10_000}",
         schema=migrations.current(url) or "none",
         newest_schema=migrations.head(),

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.store import sessions
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ _log = logging.getLogger(__name__)
 async def run(database: Database) -> None:
     """Purge until cancelled. Any number of servers may do so on one database."""
     while True:
+        delay_seconds = INTERVAL_SECONDS
         try:
             while await purge_batch(database) == BATCH_SESSIONS:
                 pass
-        except SessionHistoryError as error:
-            _log.info("purge put off", extra={"reason": error.reason})
-        await asyncio.sleep(INTERVAL_SECONDS)
+        except RetryableError as error:
+            _log.debug("purge put off", extra={"reason": error.reason})
+            delay_seconds = error.retry_delay_seconds
+        await asyncio.sleep(delay_seconds)
 
 
 async def purge_batch(database: Database) -> int:

@@ -68,7 +68,7 @@ async def test_a_request_at_the_limit_is_read(shared: Service) -> None:
     assert batch.ByteSize() == 4 * MIB
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await shared.stub.AppendMessages(batch)
-    assert list(failure.violations) == ["messages", "messages[0]"]
+    assert list(failure.violations) == ["messages"]
 
 
 async def test_an_empty_request_is_a_message(shared: Service) -> None:
@@ -115,7 +115,8 @@ async def test_no_more_than_ten_violations_are_named(shared: Service, worst: Any
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await getattr(shared.stub, method)(worst, metadata=request_id)
     assert 1 <= len(failure.violations) <= 10
-    assert failure.message.count(": ") >= len(failure.violations)
+    field, description = next(iter(failure.violations.items()))
+    assert failure.message.startswith(f"{field}: {description}")
 
 
 @pytest.mark.parametrize("method", NAMING)

@@ -143,12 +143,18 @@ async def test_an_append_makes_nothing_of_anothers_id(
 
 
 async def test_the_owner_never_changes(shared: Service) -> None:
-    """UpdateSession leaves the owner, whatever session.user_id says."""
+    """UpdateSession takes session.user_id for the user it acts for, and leaves the owner."""
     session_id = await _a_session(shared, "UpdateSession", "u")
     session = spb.Session(session_id=session_id, user_id="v", title="t")
+    with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
+        await call(shared, "UpdateSession", session_id, session=session)
+    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+        await call(shared, "UpdateSession", session_id, "u", session=session)
+    assert list(failure.violations) == ["session.user_id"]
+    session.user_id = "u"
     for mask in (None, {"paths": ["*"]}):
         updated = await call(shared, "UpdateSession", session_id, session=session, update_mask=mask)
-        assert updated.session.user_id == "u"
+        assert (updated.session.user_id, updated.session.title) == ("u", "t")
 
 
 @pytest_asyncio.fixture

@@ -72,7 +72,8 @@ DEFECTS = [
     ("error", "kind", "reason"),
     [
         *TRANSLATIONS,
-        *((error, UnavailableError, "DATABASE_UNAVAILABLE") for error in LOST + TRANSIENT),
+        *((error, UnavailableError, "DATABASE_UNAVAILABLE") for error in LOST),
+        *((error, UnavailableError, "TRANSACTION_CONFLICT") for error in TRANSIENT),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

@@ -51,7 +51,7 @@ def failure_of(error: grpc.aio.AioRpcError | grpc.RpcError) -> Failure:
 
 @contextmanager
 def fails(code: str, reason: str) -> Iterator[Failure]:
-    """Expect a call to fail with a code and a reason; what it said is in the yielded value after the block."""
+    """Expect a call to fail with a code and a reason; it is in the yielded value after the block."""
     failure = Failure()
     with pytest.raises(grpc.RpcError) as caught:
         yield failure

@@ -87,6 +87,7 @@ class Reference:
 
     def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:  # noqa: N802
         new = request.session
+        request.user_id = request.user_id or new.user_id
         kept = self._found(request, new.session_id)
         shown = kept.shown
         stale = new.etag and new.etag != shown.etag

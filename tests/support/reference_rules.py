@@ -78,6 +78,7 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         yield "\0" not in session.title
     if method == "UpdateSession":
         yield _is_id(request.session.session_id)
+        yield not request.user_id or request.session.user_id in ("", request.user_id)
         yield all(path in (*MUTABLE, "*") for path in request.update_mask.paths)
         yield paths_of(request)
     if method == "GetMessage":

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from sessionhistory_server.errors import FieldViolation, InvalidArgumentError
 from sessionhistory_server.limits import (
     ID_CHARACTERS,
+    MAX_FILTER_VALUES,
     MAX_ID_CHARACTERS,
     MAX_JSON_DEPTH,
     MAX_USER_ID_CHARACTERS,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sized
+    from collections.abc import Sequence, Sized
 
     from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,7 +39,7 @@ _ID: Final = re.compile(f"[{ID_CHARACTERS}]+")
 
 
 class Checks:
-    """Collects violations; ``finish`` raises them together."""
+    """Collects violations; ``finish`` raises them together, the tenth raises them at once."""
 
     def __init__(self) -> None:
         self._violations: list[FieldViolation] = []
@@ -47,15 +48,17 @@ class Checks:
         """Raise what was collected.
 
         Raises:
-            InvalidArgumentError: there were violations; it names the first ten.
+            InvalidArgumentError: there were violations.
         """
         if self._violations:
-            raise InvalidArgumentError(*self._violations[:MAX_VIOLATIONS])
+            raise InvalidArgumentError(*self._violations)
 
     def require(self, holds: object, field: str, description: str) -> None:
         """Note a violation unless the rule holds."""
         if not holds:
             self._violations.append(FieldViolation(field, description))
+            if len(self._violations) == MAX_VIOLATIONS:
+                self.finish()
 
     def text(self, field: str, value: str, max_characters: int | None = None) -> None:
         """Text that Postgres can keep, of a limited length."""
@@ -80,10 +83,12 @@ class Checks:
         self.require(value or not required, field, "is required by this server")
         self.text(field, value, MAX_USER_ID_CHARACTERS)
 
-    def length(self, field: str, value: Sized, maximum: int, *, minimum: int = 0) -> None:
-        """A number of elements within bounds."""
+    def length(self, field: str, value: Sized, maximum: int, *, minimum: int = 0) -> bool:
+        """A number of elements within bounds; if it is not, they need no look."""
+        fits = minimum <= len(value) <= maximum
         bounds = f"{minimum} to {maximum}" if minimum else f"at most {maximum}"
-        self.require(minimum <= len(value) <= maximum, field, f"must have {bounds} elements")
+        self.require(fits, field, f"must have {bounds} elements")
+        return fits
 
     def not_negative(self, field: str, value: int) -> None:
         """A count or a limit."""
@@ -94,10 +99,11 @@ class Checks:
         self.require(value in kind.values(), field, "must be a known value")
         self.require(value or not required, field, "is required")
 
-    def all_known(self, field: str, values: Iterable[int], kind: EnumTypeWrapper) -> None:
-        """Values that the enum has, none of them zero."""
-        for index, value in enumerate(values):
-            self.known(f"{field}[{index}]", value, kind, required=True)
+    def all_known(self, field: str, values: Sequence[int], kind: EnumTypeWrapper) -> None:
+        """A few values that the enum has, none of them zero."""
+        if self.length(field, values, MAX_FILTER_VALUES):
+            for index, value in enumerate(values):
+                self.known(f"{field}[{index}]", value, kind, required=True)
 
     def json_object(self, field: str, value: str, max_bytes: int) -> None:
         """A JSON object as text, or nothing."""
@@ -121,29 +127,27 @@ class Checks:
 
     def _json(self, field: str, value: str, what: str, kind: type) -> None:
         self.text(field, value)
-        shallow = _is_shallow(value)
+        try:
+            # Numbers stay text: they are not looked at, and may have any length.
+            parsed = json.loads(value, parse_int=str, parse_float=str, parse_constant=_refuse)
+            shallow = _is_shallow(value)
+        except RecursionError:
+            parsed, shallow = None, False
+        except ValueError:
+            self.require(None, field, f"must be {what}")
+            return
         self.require(shallow, field, f"must be nested at most {MAX_JSON_DEPTH} levels deep")
-        if shallow:
-            self.require(_is_json(value, kind), field, f"must be {what}")
+        self.require(not shallow or isinstance(parsed, kind), field, f"must be {what}")
 
 
 def _is_shallow(value: str) -> bool:
-    """Return whether JSON text keeps to the depth; the parser's own limit depends on the interpreter."""
+    """Return whether valid JSON keeps to the depth; the parser's own limit depends on the interpreter."""
     depth = 0
     for bracket in _BRACKET.findall(_STRING.sub("", value)):
         depth += 1 if bracket in "[{" else -1
         if depth > MAX_JSON_DEPTH:
             return False
     return True
-
-
-def _is_json(value: str, kind: type) -> bool:
-    """Return whether text is JSON of a kind. Numbers stay text: they may have any length."""
-    try:
-        parsed = json.loads(value, parse_int=str, parse_float=str, parse_constant=_refuse)
-    except ValueError:
-        return False
-    return isinstance(parsed, kind)
 
 
 def _refuse(constant: str) -> NoReturn:

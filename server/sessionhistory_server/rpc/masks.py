@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sessionhistory_server.limits import MAX_MASK_PATHS
 from sessionhistory_server.rpc import convert
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ MUTABLE: Final = (*_SCALARS, "history_settings", *_SETTINGS, *_EXPIRATION)
 
 def check(checks: Checks, request: pb.UpdateSessionRequest) -> None:
     """Check the paths of the mask. Unknown ones are not named: they may hold anything."""
+    if not checks.length("update_mask.paths", request.update_mask.paths, MAX_MASK_PATHS):
+        return
     for index, path in enumerate(request.update_mask.paths):
         named = path in MUTABLE or path == "*"
         checks.require(named, f"update_mask.paths[{index}]", f"must be one of *, {', '.join(MUTABLE)}")

@@ -60,13 +60,16 @@ class SessionHistoryServicer:
         """Change the fields that the mask names."""
         checks = Checks()
         checks.identifier("session.session_id", request.session.session_id, required=True)
-        checks.user_id("user_id", request.user_id, required=self._require_user_id)
+        user_id = request.user_id or request.session.user_id
+        checks.user_id("user_id", request.user_id, required=self._require_user_id and not user_id)
+        same = request.session.user_id in ("", user_id)
+        checks.require(same, "session.user_id", "must be empty or the same as user_id")
         validate.check_session(checks, "session", request.session, require_user_id=False)
         masks.check(checks, request)
         checks.finish()
         session = await self._history.update_session(
             request.session.session_id,
-            request.user_id or None,
+            user_id or None,
             masks.changes(request),
             etag=request.session.etag or None,
         )

@@ -42,7 +42,8 @@ def check_session(checks: Checks, field: str, session: spb.Session, *, require_u
 
 def check_labels(checks: Checks, field: str, labels: Mapping[str, str]) -> None:
     """Check a map of labels. Keys are not named in the violation: they may hold anything."""
-    checks.length(field, labels, limits.MAX_LABELS)
+    if not checks.length(field, labels, limits.MAX_LABELS):
+        return
     for key, value in labels.items():
         checks.identifier(f"{field}.key", key, required=True)
         checks.text(f"{field}.key", key, limits.MAX_LABEL_KEY_CHARACTERS)
@@ -51,8 +52,9 @@ def check_labels(checks: Checks, field: str, labels: Mapping[str, str]) -> None:
 
 def check_message(checks: Checks, field: str, message: mpb.Message) -> None:
     """Check what a caller sets of a message."""
-    size_fits = message.ByteSize() <= limits.MAX_MESSAGE_BYTES
-    checks.require(size_fits, field, f"must have at most {limits.MAX_MESSAGE_BYTES} bytes")
+    if message.ByteSize() > limits.MAX_MESSAGE_BYTES:
+        checks.require(None, field, f"must have at most {limits.MAX_MESSAGE_BYTES} bytes")
+        return
     checks.identifier(f"{field}.message_id", message.message_id)
     checks.known(f"{field}.role", message.role, mpb.Role, required=True)
     checks.known(f"{field}.status", message.status, mpb.MessageStatus)
@@ -78,12 +80,11 @@ def check_message(checks: Checks, field: str, message: mpb.Message) -> None:
 
 def check_batch(checks: Checks, field: str, messages: Sequence[mpb.Message]) -> None:
     """Check the messages of one append."""
-    checks.length(field, messages, limits.MAX_BATCH_MESSAGES, minimum=1)
-    if len(messages) > limits.MAX_BATCH_MESSAGES:
+    if not checks.length(field, messages, limits.MAX_BATCH_MESSAGES, minimum=1):
         return
-    size = sum(message.ByteSize() for message in messages)
-    fits = size <= limits.MAX_BATCH_BYTES
-    checks.require(fits, field, f"must have at most {limits.MAX_BATCH_BYTES} bytes together")
+    if sum(message.ByteSize() for message in messages) > limits.MAX_BATCH_BYTES:
+        checks.require(None, field, f"must have at most {limits.MAX_BATCH_BYTES} bytes together")
+        return
     seen: set[str] = set()
     for index, message in enumerate(messages):
         check_message(checks, f"{field}[{index}]", message)
@@ -91,11 +92,6 @@ def check_batch(checks: Checks, field: str, messages: Sequence[mpb.Message]) -> 
         checks.require(new, f"{field}[{index}].message_id", "must not be twice in one request")
         if message.message_id:
             seen.add(message.message_id)
-
-
-def check_page_size(checks: Checks, page_size: int) -> None:
-    """Check the size of a page; one above the cap is the cap."""
-    checks.not_negative("page_size", page_size)
 
 
 def check_times(checks: Checks, request: object, fields: Iterable[str]) -> None:
@@ -106,7 +102,8 @@ def check_times(checks: Checks, request: object, fields: Iterable[str]) -> None:
 
 
 def _check_tool_calls(checks: Checks, field: str, tool_calls: Sequence[mpb.ToolCall]) -> None:
-    checks.length(field, tool_calls, limits.MAX_TOOL_CALLS)
+    if not checks.length(field, tool_calls, limits.MAX_TOOL_CALLS):
+        return
     for index, call in enumerate(tool_calls):
         checks.text(f"{field}[{index}].id", call.id, limits.MAX_NAME_CHARACTERS)
         checks.require(call.name, f"{field}[{index}].name", "is required")
@@ -115,7 +112,8 @@ def _check_tool_calls(checks: Checks, field: str, tool_calls: Sequence[mpb.ToolC
 
 
 def _check_parts(checks: Checks, field: str, parts: Sequence[mpb.Part]) -> None:
-    checks.length(field, parts, limits.MAX_PARTS)
+    if not checks.length(field, parts, limits.MAX_PARTS):
+        return
     for index, part in enumerate(parts):
         match part.WhichOneof("kind"):
             case "text":

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _UNAVAILABLE_CLASSES: Final = frozenset({"08", "25", "28", "3D", "53", "57", "58"})
 _SCHEMA_OUTDATED: Final = frozenset({"42P01", "42703", "42883"})
-_TRANSIENT: Final = frozenset({"40001", "40P01", "55P03"})
+_CONFLICT: Final = frozenset({"40001", "40P01", "55P03"})
 _QUERY_CANCELED: Final = "57014"
 
 
@@ -38,11 +38,10 @@ def translate(error: psycopg.Error) -> SessionHistoryError | None:
         return DeadlineExceededError()
     if error.sqlstate in _SCHEMA_OUTDATED:
         return UnavailableError("the database's schema is too old for this server", reason="SCHEMA_OUTDATED")
-    if is_unavailable(error) or error.sqlstate in _TRANSIENT:
-        _log.warning(
-            "database unavailable",
-            extra={"sqlstate": error.sqlstate, "error": type(error).__name__},
-        )
+    if error.sqlstate in _CONFLICT:
+        return UnavailableError("another transaction was in the way", reason="TRANSACTION_CONFLICT")
+    if is_unavailable(error):
+        _log.debug("database lost", extra={"sqlstate": error.sqlstate, "error": type(error).__name__})
         return database_unavailable()
     return None
 
@@ -53,4 +52,4 @@ def is_unavailable(error: psycopg.Error) -> bool:
         return True
     if error.sqlstate is None:
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-    return error.sqlstate[:2] in _UNAVAILABLE_CLASSES
+    return error.sqlstate[:2] in _UNAVAILABLE_CLASSES and error.sqlstate != _QUERY_CANCELED

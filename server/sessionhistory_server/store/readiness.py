@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.store.database import Connection, Database
 
+MINIMUM_POSTGRES: Final = 15_00_00
+"""As libpq counts versions."""
+
 MINIMUM_REVISION: Final = "0002"
 """The oldest schema this release runs on. A newer one is fine: migrations only expand what it uses."""
 
@@ -34,15 +37,18 @@ class State(enum.Enum):
     READY = "ready"
     UNAVAILABLE = "the database does not answer"
     READ_ONLY = "the database is a standby that takes no writes"
+    UNSUPPORTED = "Postgres 15 or later is needed"
     SCHEMA_OUTDATED = "the database's schema is too old: run `session-history migrate`"
 
 
 async def probe(connection: Connection) -> State:
-    """Return what a connection shows: READY, READ_ONLY or SCHEMA_OUTDATED.
+    """Return what a connection shows: anything but UNAVAILABLE.
 
     Raises:
         psycopg.Error: the connection is of no use.
     """
+    if connection.info.server_version < MINIMUM_POSTGRES:
+        return State.UNSUPPORTED
     found = await (await connection.execute(_HAS_REVISION)).fetchone()
     if found is None or not found[0]:
         return State.SCHEMA_OUTDATED

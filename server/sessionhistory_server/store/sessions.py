@@ -110,17 +110,17 @@ returning {_COLUMNS}
 
 _PURGE: Final = f"delete from sessions where {NAMED} returning {_COLUMNS}"
 
-_PURGE_MESSAGES: Final = "delete from messages where session_key = any(%(session_keys)s::uuid[])"
+_PURGE_MESSAGES: Final = "delete from messages where session_key = %(session_key)s::uuid"
 
 _DUE: Final = """
 select session_key::text from sessions where purge_time <= now() order by purge_time limit %(limit)s::bigint
 """
 
-# coalesce: so that the rows are found by key, and not all that are due are looked through for each batch.
+# coalesce: so that the row is found by key, and not among all that are due.
 _PURGE_DUE: Final = """
 delete from sessions
-where session_key = any(%(session_keys)s::uuid[]) and coalesce(purge_time <= now(), false)
-returning session_key::text
+where session_key = %(session_key)s::uuid and coalesce(purge_time <= now(), false)
+returning true
 """
 
 
@@ -226,23 +226,24 @@ async def purge(connection: Connection, ref: SessionRef) -> Session:
     """
     async with connection.transaction():
         purged = _found(await _one(connection, _PURGE, ref._asdict()), ref)
-        await connection.execute(_PURGE_MESSAGES, {"session_keys": [ref.session_key]}, prepare=True)
+        await connection.execute(_PURGE_MESSAGES, {"session_key": ref.session_key}, prepare=True)
     return purged
 
 
 async def purge_due(connection: Connection, *, limit: int) -> int:
-    """Remove up to ``limit`` sessions whose purge time has come, and their messages.
+    """Remove up to ``limit`` sessions whose purge time has come, and their messages, one by one.
 
     Returns:
         How many were found; fewer than ``limit`` means that none are left.
     """
     due = await (await connection.execute(_DUE, {"limit": limit}, prepare=True)).fetchall()
-    if due:
+    for (session_key,) in due:
+        key = {"session_key": session_key}
         async with connection.transaction():
-            keys = {"session_keys": sorted(key for (key,) in due)}
-            purged = await (await connection.execute(_PURGE_DUE, keys, prepare=True)).fetchall()
-            keys = {"session_keys": [key for (key,) in purged]}
-            await connection.execute(_PURGE_MESSAGES, keys, prepare=True)
+            # Restored, or purged by another server, since it was found due.
+            if await (await connection.execute(_PURGE_DUE, key, prepare=True)).fetchone() is None:
+                continue
+            await connection.execute(_PURGE_MESSAGES, key, prepare=True)
     return len(due)
 
 
@@ -258,7 +259,7 @@ async def change(
 
     Raises:
         NotFoundError: there is none for this caller.
-        AbortedError: it has another etag.
+        AbortedError: it has another etag than the given one.
     """
     statement = (
         update(sessions)
@@ -268,16 +269,18 @@ async def change(
     )
     if etag is not None:
         statement = statement.where(_has_etag(etag))
-    row = await (await execute(connection, statement)).fetchone()
-    if row is not None:
-        return session_of(row)
-    actual = (await get(connection, ref)).etag
-    raise AbortedError(
-        f"session {ref.session_id!r} has changed: its etag is {actual}",
-        reason="ETAG_MISMATCH",
-        session_id=ref.session_id,
-        actual_etag=actual,
-    )
+    while True:
+        row = await (await execute(connection, statement)).fetchone()
+        if row is not None:
+            return session_of(row)
+        actual = (await get(connection, ref)).etag
+        if etag not in (None, actual):
+            raise AbortedError(
+                f"session {ref.session_id!r} has changed: its etag is {actual}",
+                reason="ETAG_MISMATCH",
+                session_id=ref.session_id,
+                actual_etag=actual,
+            )
 
 
 def is_live() -> ColumnElement[bool]:

@@ -1,0 +1,56 @@
+"""Requests of a legal size that would keep everybody else waiting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.limits import MIB
+from support.errors import fails
+from support.service import PATIENCE_SECONDS
+
+if TYPE_CHECKING:
+    from support.service import Service
+
+# Cost that grew with the square of these took hours, so that patience is no matter of the machine's speed.
+QUOTES = '"' + '\\"' * (MIB // 2 - 1_000)
+BRACKETS = "[" * (MIB - 1_000)
+
+WIDE = [
+    ("statuses", pb.ListSessionsRequest(statuses=[1] * 4_000_000)),
+    ("roles", pb.ListMessagesRequest(session_id="s", roles=[9] * 4_000_000)),
+    (
+        "update_mask.paths",
+        pb.UpdateSessionRequest(session={"session_id": "s"}, update_mask={"paths": [""] * 10**6}),
+    ),
+    ("labels", pb.ListSessionsRequest(labels={str(i): "" for i in range(200_000)})),
+    (
+        "message.tool_calls",
+        pb.AppendMessageRequest(session_id="s", message={"role": 3, "tool_calls": [{}] * 400_000}),
+    ),
+    ("message.parts", pb.AppendMessageRequest(session_id="s", message={"role": 3, "parts": [{}] * 400_000})),
+    ("messages", pb.AppendMessagesRequest(session_id="s", messages=[{}] * 10**6)),
+]
+
+
+@pytest.mark.parametrize("text", [QUOTES, BRACKETS], ids=["quotes", "brackets"])
+async def test_json_takes_time_by_its_length(shared: Service, text: str) -> None:
+    """Text that is hard to take apart is refused in one pass."""
+    message = mpb.Message(role=mpb.ROLE_USER, parts=[mpb.Part(json=text)])
+    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+        await shared.stub.AppendMessage(
+            pb.AppendMessageRequest(session_id="s", message=message), timeout=PATIENCE_SECONDS
+        )
+    assert list(failure.violations) == ["message.parts[0].json"]
+
+
+@pytest.mark.parametrize(("field", "wide"), [pytest.param(f, w, id=f) for f, w in WIDE])
+async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, wide: Any) -> None:  # noqa: ANN401 - any request
+    """A list that is too long is one violation, whatever it holds."""
+    method = type(wide).__name__.removesuffix("Request")
+    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+        await getattr(shared.stub, method)(wide, timeout=PATIENCE_SECONDS)
+    assert list(failure.violations) == [field]
