@@ -154,3 +154,11 @@ def locked(url: str, table: str = "messages") -> Iterator[None]:
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(table)))
         yield
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

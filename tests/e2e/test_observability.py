@@ -1,0 +1,166 @@
+"""Request ids, log lines and metrics of calls."""
+
+from __future__ import annotations
+
+import logging
+import re
+import urllib.request
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+from prometheus_client.parser import text_string_to_metric_families
+
+from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.config import Address
+from support.errors import fails
+from support.proxy import free_port, locked
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
+
+_GET = pb.GetSessionRequest(session_id="s")
+_LOGGER = "sessionhistory_server.rpc.interceptors"
+
+
+def _append(session_id: str = "s", *, window: int | None = None) -> pb.AppendMessageRequest:
+    request = pb.AppendMessageRequest(
+        session_id=session_id,
+        message=message_pb2.Message(role=message_pb2.ROLE_USER, content="hello"),
+        create_session=session_pb2.Session(),
+    )
+    if window is not None:
+        request.history.CopyFrom(history_pb2.HistoryOptions(max_messages=window))
+    return request
+
+
+async def _returned_id(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
+    metadata = dict(await call.trailing_metadata() or ())
+    return str(metadata["x-request-id"])
+
+
+@pytest.mark.parametrize("method", ["GetSession", "AppendMessage"])
+async def test_a_request_id_comes_back(service: Service, method: str) -> None:
+    """A caller's own id is kept, of calls that succeed and of calls that fail."""
+    request = _GET if method == "GetSession" else _append()
+    call = getattr(service.stub, method)(request, metadata=[("x-request-id", "order-7/a.b:c@d_e")])
+    assert (await call.code()) is (
+        grpc.StatusCode.NOT_FOUND if method == "GetSession" else grpc.StatusCode.OK
+    )
+    assert await _returned_id(call) == "order-7/a.b:c@d_e"
+
+
+@pytest.mark.parametrize("given", ["", "with space", "x" * 129, "semi;colon", '{"a":1}', None])
+async def test_a_bad_request_id_is_replaced(service: Service, given: str | None) -> None:
+    """What is no id, or none at all, becomes a new one."""
+    call = service.stub.AppendMessage(_append(), metadata=[] if given is None else [("x-request-id", given)])
+    await call
+    assert re.fullmatch(r"[0-9a-f]{16}", await _returned_id(call))
+
+
+async def test_calls_are_logged_by_how_they_end(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """At info there are the calls that fail; at debug those that succeed as well."""
+    with caplog.at_level(logging.INFO, _LOGGER):
+        await service.stub.AppendMessage(_append())
+        await service.health.Check(health_pb2.HealthCheckRequest())
+        with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
+            await service.stub.GetSession(pb.GetSessionRequest(session_id="none"))
+    (record,) = (r for r in caplog.records if r.name == _LOGGER)
+    assert (record.levelname, record.message, vars(record)["code"]) == ("INFO", "call", "NOT_FOUND")
+    with caplog.at_level(logging.DEBUG, _LOGGER):
+        await service.stub.AppendMessage(_append())
+    record = caplog.records[-1]
+    assert (record.levelname, record.message, vars(record)["code"]) == ("DEBUG", "call", "OK")
+
+
+async def test_slow_calls_are_logged(
+    serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that takes longer than the limit is a warning, with its time."""
+    service = await serve(database_url, slow_call_millis=50)
+    await service.stub.AppendMessage(_append())
+    caplog.clear()
+    with locked(database_url), pytest.raises(grpc.aio.AioRpcError):
+        await service.stub.GetHistory(pb.GetHistoryRequest(session_id="s"), timeout=0.2)
+    await until(lambda: any(r.message == "slow call" for r in caplog.records))
+    (record,) = (r for r in caplog.records if r.message == "slow call")
+    assert record.levelname == "WARNING"
+    assert vars(record)["millis"] >= 50
+    assert vars(record)["code"] == "DEADLINE_EXCEEDED"
+
+
+class _Metrics:
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/metrics"
+
+    def read(self) -> dict[tuple[str, ...], float]:
+        """Fetch the metrics: values by name and labels' values."""
+        with urllib.request.urlopen(self._url, timeout=10) as answer:
+            text = answer.read().decode()
+        return {
+            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> None:
+    """On a port of their own: calls by method and code, their time, the pool, appends, windows by cut."""
+    port = free_port()
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
+    for _ in range(3):
+        await service.stub.AppendMessage(_append(window=2))
+    batch = [message_pb2.Message(role=message_pb2.ROLE_USER, content="x") for _ in range(4)]
+    await service.stub.AppendMessages(pb.AppendMessagesRequest(session_id="s", messages=batch))
+    await service.stub.GetHistory(pb.GetHistoryRequest(session_id="s"))
+    with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
+        await service.stub.GetSession(pb.GetSessionRequest(session_id="none"))
+    with fails("INVALID_ARGUMENT", "INVALID_FIELD"):
+        await service.stub.GetSession(pb.GetSessionRequest(session_id=" "))
+    found = _Metrics(port).read()
+    assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 3
+    assert found["sessionhistory_rpcs_total", "OK", "AppendMessages"] == 1
+    assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetSession"] == 1
+    assert found["sessionhistory_rpcs_total", "INVALID_ARGUMENT", "GetSession"] == 1
+    assert found["sessionhistory_rpc_seconds_count", "GetSession"] == 2
+    assert found["sessionhistory_rpc_seconds_bucket", "+Inf", "AppendMessage"] == 3
+    assert 0 < found["sessionhistory_rpc_seconds_sum", "AppendMessage"] < 60
+    assert found["sessionhistory_appended_messages_total",] == 7
+    assert found["sessionhistory_windows_total", "MAX_MESSAGES"] == 1
+    assert found["sessionhistory_windows_total", "NONE"] == 3
+    assert found["sessionhistory_pool_connections",] == 8
+    assert found["sessionhistory_pool_waiting",] == 0
+
+
+async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_url: str) -> None:
+    """A call whose time is up is counted as such, and so is one whose caller has gone."""
+    port = free_port()
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
+    await service.stub.AppendMessage(_append())
+    metrics = _Metrics(port)
+    read = pb.GetHistoryRequest(session_id="s")
+
+    async def counted(code: str) -> None:
+        counter = ("sessionhistory_rpcs_total", code, "GetHistory")
+        await until(lambda: metrics.read().get(counter) == 1)
+
+    async def available(connections: int) -> None:
+        await until(lambda: metrics.read()["sessionhistory_pool_available",] == connections)
+
+    with locked(database_url):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.stub.GetHistory(read, timeout=0.2)
+        await counted("DEADLINE_EXCEEDED")
+        await available(8)
+        call = service.stub.GetHistory(read)
+        await available(7)
+        call.cancel()
+        await counted("CANCELLED")
+        await available(8)
