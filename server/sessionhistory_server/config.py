@@ -152,7 +152,7 @@ class Settings:
     drain_seconds: float = _setting(
         0.0,
         _Seconds(0, 600),
-        "How long to report NOT_SERVING before calls are refused, on SIGTERM.",
+        "How long to report NOT_SERVING before calls are refused, on SIGTERM or SIGINT.",
     )
     grace_seconds: float = _setting(
         10.0,

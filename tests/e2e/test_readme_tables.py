@@ -1,0 +1,117 @@
+"""The README's tables say what the code says."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server import limits
+from sessionhistory_server.config import Settings, variable
+from support.readme import blocks, code, table
+
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text()
+_PROTO = (_ROOT / "protos/sessionhistory/v1/session_history_service.proto").read_text()
+_SERVER = _ROOT / "server" / "sessionhistory_server"
+
+# The row that shows each limit, by its first words. KIB and MIB are units.
+_ROWS = {
+    "MAX_ID_CHARACTERS": "session_id",
+    "ID_CHARACTERS": "session_id",
+    "MAX_USER_ID_CHARACTERS": "user_id",
+    "MAX_TITLE_CHARACTERS": "title",
+    "MAX_TITLE_FILTER_CHARACTERS": "title_contains",
+    "MAX_NAME_CHARACTERS": "name",
+    "MAX_TURN_ID_CHARACTERS": "turn_id",
+    "MAX_URI_CHARACTERS": "uri",
+    "MAX_LABELS": "labels",
+    "MAX_LABEL_KEY_CHARACTERS": "labels",
+    "MAX_LABEL_VALUE_CHARACTERS": "labels",
+    "MAX_METADATA_BYTES": "metadata",
+    "MAX_STATE_BYTES": "state",
+    "MAX_JSON_DEPTH": "JSON",
+    "MAX_TOOL_CALLS": "tool_calls",
+    "MAX_PARTS": "parts",
+    "MAX_PINNED_MESSAGES": "pinned messages",
+    "MAX_MESSAGE_BYTES": "a message",
+    "MAX_BATCH_MESSAGES": "a batch",
+    "MAX_BATCH_BYTES": "a batch",
+    "MAX_REQUEST_BYTES": "a request",
+    "MAX_RESPONSE_BYTES": "a response",
+    "MAX_WINDOW_MESSAGES": "max_messages",
+    "MAX_PAGE_SIZE": "page_size",
+    "DEFAULT_PAGE_SIZE": "page_size",
+    "MAX_FILTER_VALUES": "statuses",
+    "MAX_MASK_PATHS": "update_mask",
+    "MAX_INT32": "token_count",
+    "MIN_TTL_SECONDS": "ttl",
+    "MAX_TTL_SECONDS": "ttl",
+}
+_NO_ROW = {
+    "KIB": "a unit",
+    "MIB": "a unit",
+    "MAX_INT64": "the width of a field, which no caller can exceed",
+}
+
+
+def _limits() -> dict[str, object]:
+    return {name: value for name, value in vars(limits).items() if name.isupper()}
+
+
+def test_every_limit_has_a_row() -> None:
+    """A limit that is added is added to the README, or here with the reason why not."""
+    assert set(_limits()) == set(_ROWS) | set(_NO_ROW)
+
+
+@pytest.mark.parametrize("name", _ROWS)
+def test_the_limits(name: str) -> None:
+    """Each limit stands in its row, as the number that it is."""
+    rows = {row[0].replace("`", "").split(",")[0]: row[1] for row in table(_README, "Limits")}
+    value = _limits()[name]
+    shown = f"{value:,}" if isinstance(value, int) else str(value)
+    assert re.search(rf"(?<![\w,]){re.escape(shown)}(?![\w]|,\d)", rows[_ROWS[name]]), rows
+
+
+def test_the_settings() -> None:
+    """Each setting, in order, with its flag, variable and default."""
+    expected = [
+        [
+            f"--{field.name.replace('_', '-')}",
+            variable(field.name),
+            "" if field.default is None else str(field.default),
+        ]
+        for field in dataclasses.fields(Settings)
+    ]
+    found = [["".join(code(cell)) for cell in row[:3]] for row in table(_README, "Configuration")]
+    assert found == expected
+
+
+def test_the_settings_are_explained_as_their_help_explains_them() -> None:
+    """The words are the help's, so that both stay true together."""
+    helps = [field.metadata["help"] for field in dataclasses.fields(Settings)]
+    rows = [row[3].replace("`", "") for row in table(_README, "Configuration")]
+    for row, text in zip(rows, helps, strict=True):
+        assert row.split(". ")[0].split(":")[0].rstrip(".") in text.replace("`", "")
+
+
+def test_the_reasons_of_errors() -> None:
+    """README, contract and code have the same reasons, under the same codes."""
+    in_readme = {row[0]: set(code(row[1])) for row in table(_README, "Errors")}
+    comment = re.findall(r"^//   ([A-Z_]{5,}) +([A-Z][A-Z_, ]+[A-Z])", _PROTO, re.MULTILINE)
+    assert {name: set(reasons.split(", ")) for name, reasons in comment} == in_readme
+    source = "".join(path.read_text() for path in sorted(_SERVER.rglob("*.py")))
+    in_code = set(re.findall(r'reason(?:: str)? ?= ?"([A-Z_]+)"', source))
+    assert in_code == set().union(*in_readme.values())
+
+
+def test_every_rpc_is_listed_and_shown() -> None:
+    """Each RPC is in the table and in a command."""
+    methods = {method.name for method in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods}
+    listed = [name for row in table(_README, "The API at a glance") for name in code(row[0])]
+    assert sorted(listed) == sorted(methods)
+    commands = "\n".join(block.text for block in blocks(_README) if block.kind == "sh")
+    assert set(re.findall(r"SessionHistoryService/(\w+)", commands)) == methods

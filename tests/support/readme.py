@@ -1,0 +1,102 @@
+"""What a markdown file promises: its commands, its programs, its samples, its tables."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<kind>\S*)\s*$")
+_FAILS = re.compile(r"^<!-- fails: (?P<code>[0-9]+) -->$")
+_QUOTED = re.compile(r'"([^"]*)"')
+_LEFT_OUT = "..."
+_TIME = "_time"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its kind as tagged, where it starts, and how its commands are to end."""
+
+    kind: str
+    text: str
+    line: int
+    exit_code: int = 0
+
+
+def blocks(markdown: str) -> list[Block]:
+    """Return the fenced blocks in order.
+
+    Raises:
+        ValueError: a block does not end.
+    """
+    return list(_blocks(enumerate(markdown.splitlines(), start=1)))
+
+
+def _blocks(lines: Iterator[tuple[int, str]]) -> Iterator[Block]:
+    before = ""
+    for number, line in lines:
+        if opening := _FENCE.match(line):
+            fails = _FAILS.match(before)
+            text = _until(opening["fence"], lines, number)
+            yield Block(opening["kind"], text, number, int(fails["code"]) if fails else 0)
+        before = line or before
+
+
+def _until(fence: str, lines: Iterator[tuple[int, str]], start: int) -> str:
+    content = []
+    for _, line in lines:
+        if line == fence:
+            return "\n".join(content)
+        content.append(line)
+    raise ValueError(f"the block of line {start} does not end")
+
+
+def table(markdown: str, heading: str) -> list[list[str]]:
+    """Return the rows of the first table below a heading, without its head.
+
+    Raises:
+        ValueError: there is no such heading or table.
+    """
+    _, found, section = markdown.partition(f"\n## {heading}\n")
+    rows = re.search(r"(?:^\|.*\|\n)+", section.split("\n## ")[0], re.MULTILINE)
+    if not found or not rows:
+        raise ValueError(f"no table below {heading!r}")
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[0].splitlines()[2:]]
+
+
+def code(cell: str) -> list[str]:
+    """Return what a table's cell shows as code."""
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def differences(sample: str, kind: str, output: str) -> list[str]:
+    """Return how a command's output differs from the sample that is shown of it."""
+    if kind == "json":
+        return list(_json_differences(json.loads(sample), json.loads(output), "$"))
+    return [line for line in sample.splitlines() for part in _said(line) if part not in output]
+
+
+def _said(line: str) -> list[str]:
+    """Return what a line of a sample says, however it is laid out."""
+    quoted = [text for text in _QUOTED.findall(line) if "…" not in text]
+    return quoted or [line.strip()]
+
+
+def _json_differences(sample: Any, output: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(sample, dict) and isinstance(output, dict):
+        for key in sample.keys() - {_LEFT_OUT}:
+            if key not in output:
+                yield f"{path}.{key} is missing"
+            elif not key.endswith(_TIME):
+                yield from _json_differences(sample[key], output[key], f"{path}.{key}")
+        if _LEFT_OUT not in sample:
+            yield from (f"{path}.{key} is not shown" for key in output.keys() - sample.keys())
+    elif isinstance(sample, list) and isinstance(output, list) and len(sample) == len(output):
+        for index, pair in enumerate(zip(sample, output, strict=True)):
+            yield from _json_differences(*pair, f"{path}[{index}]")
+    elif sample != output:
+        yield f"{path} is {output!r}, not {sample!r}"
