@@ -18,10 +18,12 @@ from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 COMMAND = Path(sys.executable).with_name("session-history")
 PATIENCE_SECONDS = 60
+
+_DEFAULTS = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--log-format", "json")
 
 _LISTENING = re.compile(r"listening on (?P<address>\S+:[0-9]+):")
 
@@ -46,17 +48,26 @@ def run(*arguments: str | Path, variables: Mapping[str, str] = {}) -> subprocess
 
 
 class Server:
-    """`session-history serve` in a process group of its own, on any free port, without metrics."""
+    """`session-history serve` in a process group of its own, on any free port, without metrics.
 
-    def __init__(self, *arguments: str | Path, command: str | Path = COMMAND, **variables: str) -> None:
-        defaults = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--log-format", "json")
+    Another command that serves can be given, to be run in a folder and an environment of its own.
+    """
+
+    def __init__(
+        self,
+        *arguments: str | Path,
+        command: Sequence[str | Path] = (COMMAND, "serve", *_DEFAULTS),
+        cwd: Path | None = None,
+        **variables: str,
+    ) -> None:
         self.lines: list[str] = []
         self.process = subprocess.Popen(
-            [command, "serve", *defaults, *arguments],
+            [*command, *arguments],
+            cwd=cwd,
             env=environment(**variables),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
@@ -85,9 +96,11 @@ class Server:
         self.wait_for("database: ready")
         return pb_grpc.SessionHistoryServiceStub(grpc.insecure_channel(self.address()))
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until its log has a text."""
-        eventually(lambda: text in self.log or self.process.poll() is not None)
+        eventually(
+            lambda: text in self.log or self.process.poll() is not None, patience_seconds=patience_seconds
+        )
         assert text in self.log, self.log
 
     def signal(self, number: signal.Signals) -> None:
@@ -110,10 +123,10 @@ class Server:
                 self.signal(signal.SIGKILL)
                 self.process.wait()
         self._reader.join(PATIENCE_SECONDS)
-        assert self.process.stderr
-        self.process.stderr.close()
+        assert self.process.stdout
+        self.process.stdout.close()
 
     def _read(self) -> None:
-        assert self.process.stderr
-        for line in self.process.stderr:
+        assert self.process.stdout
+        for line in self.process.stdout:
             self.lines.append(line)

@@ -1,0 +1,206 @@
+"""The README's commands are run, and show what the README shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from sessionhistory_server import embedded
+from support.processes import Server, environment
+from support.proxy import free_port
+from support.readme import Block, blocks, code, differences, table
+
+_ROOT = Path(__file__).parents[2]
+_README = (_ROOT / "README.md").read_text()
+_BLOCKS = blocks(_README)
+_PATIENCE_SECONDS = 60
+_INSTALL_SECONDS = 240
+
+_COMMANDS, _PROGRAM, _SAMPLES = "sh", "python", {"json", "text"}
+
+# Blocks that are not run beside a running server, by their first line, and what is done about each.
+_OWN_POSTGRES = "pip install '.[server]'"
+_ELSEWHERE = {
+    "make serve": "test_make_serve runs it in a copy of the repository",
+    "make test": "is what runs this",
+    _OWN_POSTGRES: "test_make_serve runs it where nothing but the service is installed",
+    "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
+    "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
+}
+
+
+class _Shell:
+    """Runs the README's commands as somebody who has just opened a terminal."""
+
+    def __init__(self, folder: Path, ports: dict[str, int], path: list[Path], **variables: str) -> None:
+        home = folder / "home"
+        home.mkdir()
+        self._folder = folder
+        self._ports = ports
+        self._environment = environment(
+            HOME=str(home), PATH=os.pathsep.join([*map(str, path), os.environ["PATH"]]), **variables
+        )
+
+    def run(self, block: Block) -> str:
+        """Run a block's commands, or its program; return the output."""
+        text = self._local(block.text)
+        if block.kind == _PROGRAM:
+            (self._folder / "first.py").write_text(text)
+            command = [sys.executable, "first.py"]
+        else:
+            command = ["sh", "-eu", "-c", text]
+        done = subprocess.run(
+            command,
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_PATIENCE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == block.exit_code, f"README line {block.line}:\n{block.text}\n{done.stdout}"
+        return done.stdout
+
+    def _local(self, text: str) -> str:
+        for address, port in self._ports.items():
+            text = text.replace(address, f"127.0.0.1:{port}")
+        return text
+
+
+def _require(*commands: str, path: list[Path]) -> None:
+    for command in commands:
+        if not shutil.which(command, path=os.pathsep.join([*map(str, path), os.environ["PATH"]])):
+            assert not os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"), f"{command} is not installed"
+            pytest.skip(f"{command} is not installed")
+
+
+def _first_line(block: Block) -> str:
+    return block.text.partition("\n")[0]
+
+
+def test_every_block_is_of_a_known_kind() -> None:
+    """A new kind of block has to say here whether it is run."""
+    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, *_SAMPLES}
+
+
+def test_what_is_run_elsewhere_is_there() -> None:
+    """The exceptions are in the README, the make targets in the Makefile, grpcurl's version as there."""
+    makefile = (_ROOT / "Makefile").read_text()
+    assert set(_ELSEWHERE) <= {_first_line(block) for block in _BLOCKS}
+    for first_line in _ELSEWHERE:
+        if first_line.startswith("make "):
+            assert re.search(rf"^{first_line.removeprefix('make ')}:.*##", makefile, re.MULTILINE)
+    (grpcurl,) = (line for line in _ELSEWHERE if "grpcurl" in line)
+    assert f"GRPCURL_VERSION := {grpcurl.partition('@v')[2]}\n" in makefile
+
+
+def test_every_command_runs(tmp_path: Path) -> None:
+    """In the README's order, on one server: each ends as it should, and prints the sample that follows."""
+    path = [Path(sys.executable).parent, _ROOT / ".tools" / "bin", embedded.binaries()]
+    _require("grpcurl", "curl", path=path)
+    ports = {"127.0.0.1:50051": free_port(), "127.0.0.1:9464": free_port()}
+    listen, metrics = (f"127.0.0.1:{port}" for port in ports.values())
+    server = Server("--data-dir", tmp_path / "data", "--listen", listen, "--metrics-listen", metrics)
+    try:
+        server.stub()
+        match = re.search(r"psql '([^']+)'", server.log)
+        assert match
+        shell = _Shell(tmp_path, ports, path, SESSION_HISTORY_DATABASE_URL=match[1])
+        outputs = _run_all(shell)
+    finally:
+        server.clean()
+    names = [name.partition("{")[0] for row in table(_README, "Watching it") for name in code(row[0])[:1]]
+    assert names
+    for name in names:
+        assert f"# HELP {name.removesuffix('_total')}" in outputs, name
+
+
+def _run_all(shell: _Shell) -> str:
+    output, outputs = "", []
+    for block in _BLOCKS:
+        if block.kind in _SAMPLES:
+            assert differences(block.text, block.kind, output) == [], f"README line {block.line}"
+        elif _first_line(block) not in _ELSEWHERE:
+            output = shell.run(block)
+            outputs.append(output)
+    return "".join(outputs)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """What a stranger gets who clones the repository, on an awkward path."""
+    if not (_ROOT / ".git").exists():
+        pytest.skip("this is no clone")
+    target = tmp_path / "a clone"
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=_ROOT, capture_output=True, check=True).stdout
+    for name in names.decode().split("\0"):
+        if name and (_ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(_ROOT / name, target / name)
+    return target
+
+
+def test_make_serve(copy: Path, tmp_path: Path, empty_database_url: str) -> None:
+    """In a clone, with nothing installed: `make serve` serves until Ctrl-C; so does what it has installed."""
+    (tmp_path / "home").mkdir()
+    common = {
+        "HOME": str(tmp_path / "home"),
+        "SESSION_HISTORY_DATA_DIR": str(copy / "data"),
+        "SESSION_HISTORY_LISTEN": "127.0.0.1:0",
+        "SESSION_HISTORY_METRICS_LISTEN": "off",
+    }
+    made = Server(command=["make", "serve"], cwd=copy, **common)
+    try:
+        made.wait_for("database: ready", patience_seconds=_INSTALL_SECONDS)
+        assert "Installing the service and Postgres into .venv" in made.lines[0] + made.lines[1]
+        made.signal(signal.SIGINT)
+        made.wait()
+    finally:
+        made.clean()
+    assert _processes(copy) == []
+    assert "stopped" in made.log
+
+    (block,) = (block for block in _BLOCKS if _first_line(block) == _OWN_POSTGRES)
+    script = re.sub(r"postgresql://\S+", _url(empty_database_url), block.text)
+    assert script.endswith("session-history serve")
+    path = f"{copy / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    own = Server(command=["sh", "-eu", "-c", script], cwd=copy, PATH=path, **common)
+    try:
+        own.wait_for("database: ready", patience_seconds=_INSTALL_SECONDS)
+        assert re.search(r"^ready +True$", own.log, re.MULTILINE)
+        own.signal(signal.SIGINT)
+        own.wait()
+    finally:
+        own.clean()
+    assert _processes(copy) == []
+
+
+def _url(conninfo: str) -> str:
+    """Write a database's address as a URL."""
+    parameters = {name: quote(str(value), safe="") for name, value in conninfo_to_dict(conninfo).items()}
+    host, database = parameters.pop("host"), parameters.pop("dbname")
+    return f"postgresql://{host}/{database}?" + "\\&".join(f"{k}={v}" for k, v in parameters.items())
+
+
+def _processes(folder: Path) -> list[str]:
+    """Return the commands of the processes that run from a folder or work in it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            links = [(entry / name).resolve() for name in ("cwd", "exe")]
+            if any(link.is_relative_to(folder) for link in links):
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
