@@ -9,8 +9,10 @@ import grpc
 import pytest
 import pytest_asyncio
 
+import sessionhistory_migrations as migrations
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server import embedded
 from sessionhistory_server.store import database
 from support.errors import fails, failure_of
 from support.proxy import Proxy, terminate_all
@@ -19,6 +21,7 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     Serve = Callable[..., Awaitable[Service]]
 
@@ -113,6 +116,25 @@ async def test_terminated_backends_are_replaced(proxied: Service, database_url: 
     assert set(outcomes) <= {"OK", _GONE}
     await until(lambda: _pool(proxied).get("pool_available") == 8)
     await _all_work(proxied)
+
+
+async def test_postgres_is_stopped_and_started(serve: Serve, tmp_path: Path) -> None:
+    """A restart of Postgres itself is an outage like any other."""
+    with embedded.running(tmp_path / "data") as url:
+        migrations.upgrade(url)
+        proxy = Proxy(url)
+        await proxy.listen()
+        service = await serve(proxy.url)
+        await service.stub.AppendMessage(_append("first"))
+    await service.wait_until_serving(NOT_SERVING)
+    assert await _outcome(service.stub.AppendMessage(_append("lost"))) == _GONE
+    with embedded.running(tmp_path / "data") as url:
+        proxy.lead_to(url)
+        await _all_work(service)
+        answer = await service.stub.AppendMessage(_append("second"))
+        assert answer.last_sequence == 2
+        await service.app.stop()
+        await proxy.vanish()
 
 
 async def test_callers_that_wait_for_a_connection_are_failed_too(proxied: Service, proxy: Proxy) -> None:

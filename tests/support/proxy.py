@@ -21,10 +21,7 @@ class Proxy:
     """A way to one Postgres database; ``url`` goes through it."""
 
     def __init__(self, upstream_url: str) -> None:
-        parameters = conninfo_to_dict(upstream_url)
-        self._host = str(parameters.get("host") or "127.0.0.1")
-        self._port = int(parameters.get("port") or 5432)
-        self._upstream_url = upstream_url
+        self.lead_to(upstream_url)
         self._listener: asyncio.Server | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
@@ -56,6 +53,13 @@ class Proxy:
     def open_connections(self) -> int:
         """How many connections go through it now."""
         return len(self._live)
+
+    def lead_to(self, upstream_url: str) -> None:
+        """Take new connections to this database, which may have come back elsewhere."""
+        parameters = conninfo_to_dict(upstream_url)
+        self._host = str(parameters.get("host") or "127.0.0.1")
+        self._port = int(parameters.get("port") or 5432)
+        self._upstream_url = upstream_url
 
     async def listen(self) -> None:
         """Take connections; after ``vanish``, on the same port."""
