@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 REQUEST_ID_KEY: Final = "x-request-id"
 
+# The caller's clock started earlier than ours, by as long as the request took to come.
+_SLACK_SECONDS: Final = 0.1
+
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
 _log = logging.getLogger(__name__)
@@ -114,5 +117,5 @@ def _request_id(context: Context) -> str:
 
 def _cancelled_code(context: Context) -> grpc.StatusCode:
     remaining = seconds_left(context)
-    expired = remaining is not None and remaining <= 0
+    expired = remaining is not None and remaining <= _SLACK_SECONDS
     return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
