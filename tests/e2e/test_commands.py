@@ -7,9 +7,11 @@ import secrets
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
 import sessionhistory_migrations as migrations
+from sessionhistory_server.cli import cli
 from support.databases import execute
 from support.processes import Server, run
 
@@ -114,16 +116,27 @@ def test_a_database_that_does_not_answer(command: str, nowhere: str) -> None:
     assert _SECRET not in result.stderr
 
 
-@pytest.mark.parametrize("command", ["migrate", "check", "serve"])
+@pytest.mark.parametrize("command", ["migrate", "check"])
 @pytest.mark.parametrize("url", _BAD_URLS)
 def test_a_url_that_makes_no_sense(command: str, url: str) -> None:
     """One line that names flag and variable, exit code 2, nothing of the URL."""
-    result = run(command, "--database-url", url)
+    result = CliRunner().invoke(cli, [command, "--database-url", url])
+    assert result.exit_code == 2, result.output
+    _assert_refused(result.stderr)
+
+
+@pytest.mark.parametrize("url", _BAD_URLS[:2])
+def test_a_url_that_makes_no_sense_to_a_server(url: str) -> None:
+    """A server refuses it in the same way, and logs nothing of it."""
+    result = run("serve", variables={"SESSION_HISTORY_DATABASE_URL": url})
     assert result.returncode == 2, result.stderr
-    line = _error(result)
-    assert "--database-url" in line
-    assert "SESSION_HISTORY_DATABASE_URL" in line
-    assert _SECRET not in result.stderr
+    _error(result)
+    _assert_refused(result.stderr)
+
+
+def _assert_refused(said: str) -> None:
+    assert "--database-url (SESSION_HISTORY_DATABASE_URL) is no valid libpq URL" in said.splitlines()[-1]
+    assert _SECRET not in said
 
 
 def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> None:
