@@ -60,7 +60,6 @@ class App:
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.close)
-            await self._health.set_serving(serving=False)
             self._serve_metrics(stack)
             self.port = _bind(self._server.add_insecure_port, self._settings.listen)
             await self._server.start()

@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import psycopg
+from grpc_health.v1 import health_pb2
 from rpc_support import append, create, said
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.store import sessions
 from support.errors import fails
-from support.service import NOT_SERVING, PATIENCE_SECONDS, Service, default_settings
+from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, default_settings
 
 if TYPE_CHECKING:
     import pytest
@@ -60,6 +61,7 @@ async def test_a_stop_does_not_wait_for_those_who_watch(database_url: str) -> No
     async with asyncio.timeout(PATIENCE_SECONDS):
         async with Service.running(settings, database_url) as service:
             await service.wait_until_serving()
-            watching = asyncio.create_task(service.wait_until_serving(NOT_SERVING))
+            watch = aiter(service.health.Watch(health_pb2.HealthCheckRequest()))
+            assert (await anext(watch)).status == SERVING
             await service.app.stop()
-            await watching
+            assert [answer.status async for answer in watch] == [NOT_SERVING]

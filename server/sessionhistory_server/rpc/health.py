@@ -1,56 +1,76 @@
-"""grpc.health.v1: NOT_SERVING until told otherwise."""
+"""grpc.health.v1: NOT_SERVING until told otherwise.
+
+The stock servicer's watches end only with their clients, so that a stop would wait for them in vain.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from grpc_health.v1 import health, health_pb2
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sessionhistory_server.rpc.handlers import SERVICE
 
 if TYPE_CHECKING:
     from sessionhistory_server.rpc.handlers import Context
 
+_Answer = health_pb2.HealthCheckResponse
+
 # The whole server, and our service by name.
 _NAMES: Final = (health.OVERALL_HEALTH, SERVICE.full_name)
 
 
-class _Servicer(health.aio.HealthServicer):
-    """The stock servicer, whose watches can be ended: a stop would wait for them in vain."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.watches: set[asyncio.Task[Any]] = set()
-
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
-        task = asyncio.current_task()
-        assert task is not None, "a handler runs in a task"  # noqa: S101 - for the type checker
-        self.watches.add(task)
-        try:
-            await super().Watch(request, context)
-        finally:
-            self.watches.discard(task)
-
-
-class Health:
+class Health(health_pb2_grpc.HealthServicer):
     """What the health service answers."""
 
     def __init__(self) -> None:
-        self.servicer = _Servicer()
+        self._serving = False
+        self._shut_down = False
+        self._ended = False
+        self._changed = asyncio.Condition()
 
     async def set_serving(self, *, serving: bool) -> None:
         """Answer SERVING or NOT_SERVING from now on, and tell those who watch."""
-        answer = health_pb2.HealthCheckResponse
-        status = answer.SERVING if serving else answer.NOT_SERVING
-        for name in _NAMES:
-            await self.servicer.set(name, status)
+        async with self._changed:
+            self._serving = serving and not self._shut_down
+            self._changed.notify_all()
 
     async def shut_down(self) -> None:
         """Answer NOT_SERVING for good."""
-        await self.servicer.enter_graceful_shutdown()
+        self._shut_down = True
+        await self.set_serving(serving=False)
 
     async def end_watches(self) -> None:
-        """End the streams of those who watch; they have been told."""
-        for task in tuple(self.servicer.watches):
-            task.cancel()
+        """Let those go who watch, once they have been told; later ones at once."""
+        self._ended = True
+        await self.set_serving(serving=False)
+
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> _Answer:  # noqa: N802
+        """Answer once."""
+        if request.service not in _NAMES:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
+        return _Answer(status=self._status_of(request.service))
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
+        """Answer now and whenever it changes."""
+        told = None
+        while True:
+            status = self._status_of(request.service)
+            if status != told:
+                await context.write(_Answer(status=status))
+                told = status
+            elif self._ended:
+                return
+            else:
+                await self._change_from(status, request.service)
+
+    async def _change_from(self, status: int, service: str) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._ended or self._status_of(service) != status)
+
+    def _status_of(self, service: str) -> int:
+        if service not in _NAMES:
+            return _Answer.SERVICE_UNKNOWN
+        return _Answer.SERVING if self._serving else _Answer.NOT_SERVING

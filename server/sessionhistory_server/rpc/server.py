@@ -40,7 +40,7 @@ def build_server(
     server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
     handler = generic_handler(servicer, default_deadline_seconds=settings.default_deadline_seconds)
     server.add_generic_rpc_handlers((handler,))
-    health_pb2_grpc.add_HealthServicer_to_server(serving.servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(serving, server)
     reflection.enable_server_reflection(
         (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
