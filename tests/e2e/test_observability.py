@@ -124,7 +124,10 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
         await service.stub.GetSession(pb.GetSessionRequest(session_id="none"))
     with fails("INVALID_ARGUMENT", "INVALID_FIELD"):
         await service.stub.GetSession(pb.GetSessionRequest(session_id=" "))
-    found = _Metrics(port).read()
+    metrics = _Metrics(port)
+    # A refused call is counted once its answer is on the way.
+    await until(lambda: ("sessionhistory_rpcs_total", "INVALID_ARGUMENT", "GetSession") in metrics.read())
+    found = metrics.read()
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 3
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessages"] == 1
     assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetSession"] == 1
