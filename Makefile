@@ -36,8 +36,8 @@ serve: .venv/serve.stamp ## Start the service with a Postgres of its own (ARGS= 
 	@exec $(BIN)/session-history serve $(ARGS)
 
 .PHONY: test
-test: .venv/dev.stamp ## Run the tests (ARGS= is passed on to pytest)
-	@PATH="$$PWD/.tools/bin:$$PATH" exec $(BIN)/python -m pytest $(ARGS)
+test: .venv/dev.stamp ## Run the tests, on all cores (ARGS= is passed on to pytest)
+	@PATH="$$PWD/.tools/bin:$$PATH" exec $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 .venv/serve.stamp: pyproject.toml
 	@$(call require-python,$(PYTHON))
