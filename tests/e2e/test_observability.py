@@ -72,6 +72,7 @@ async def test_calls_are_logged_by_how_they_end(service: Service, caplog: pytest
         await service.health.Check(health_pb2.HealthCheckRequest())
         with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
             await service.stub.GetSession(pb.GetSessionRequest(session_id="none"))
+        await until(lambda: any(r.name == _LOGGER for r in caplog.records))
     (record,) = (r for r in caplog.records if r.name == _LOGGER)
     assert (record.levelname, record.message, vars(record)["code"]) == ("INFO", "call", "NOT_FOUND")
     with caplog.at_level(logging.DEBUG, _LOGGER):
