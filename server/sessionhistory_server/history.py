@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sessionhistory_server import paging
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.model import TOOL, Appended, Message, Window
-from sessionhistory_server.store import append, messages, session_list, sessions, window
+from sessionhistory_server.store import append, messages, session_list, session_update, sessions, window
 from sessionhistory_server.store.schema import session_key
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
@@ -79,7 +79,7 @@ class SessionHistory:
         """Set fields of a live session."""
         ref = _ref(session_id, user_id)
         return await self._database.write(
-            lambda c: sessions.change(c, ref, changes, etag=etag, retention=self._retention)
+            lambda c: session_update.change(c, ref, changes, etag=etag, retention=self._retention)
         )
 
     async def list_sessions(

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 from rpc_support import append, create, said
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.store import sessions
+from sessionhistory_server.store import session_update
 from support.errors import fails
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, default_settings
 
@@ -41,14 +41,14 @@ async def test_an_update_without_an_etag_never_mismatches(
     """A session that is restored between an update and the look at why it failed is updated after all."""
     await create(service, "s")
     await service.stub.DeleteSession(pb.DeleteSessionRequest(session_id="s"))
-    get = sessions.get
+    get = session_update.get
 
     async def restored_meanwhile(connection: Connection, ref: SessionRef) -> Session:
-        monkeypatch.setattr(sessions, "get", get)
+        monkeypatch.setattr(session_update, "get", get)
         await service.stub.UndeleteSession(pb.UndeleteSessionRequest(session_id="s"))
         return await get(connection, ref)
 
-    monkeypatch.setattr(sessions, "get", restored_meanwhile)
+    monkeypatch.setattr(session_update, "get", restored_meanwhile)
     updated = await service.stub.UpdateSession(
         pb.UpdateSessionRequest(session={"session_id": "s", "title": "new"})
     )
