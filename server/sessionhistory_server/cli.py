@@ -29,7 +29,18 @@ _HEALTH_TIMEOUT_SECONDS: Final = 3
 _log = logging.getLogger(__name__)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class _Group(click.Group):
+    """Says what is wrong with a command's arguments in one line, without its usage before it."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.ctx = None
+            raise
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="session-history")
 def cli() -> None:
     """Keep the conversation history of LLM applications in Postgres, behind gRPC."""

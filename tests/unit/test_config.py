@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from sessionhistory_server import config
+from sessionhistory_server.cli import cli
 from sessionhistory_server.config import Address, Settings, options, variable
 
 # What can be set, each to something other than its default; and what cannot.
@@ -166,3 +167,12 @@ def test_help_shows_every_setting_and_no_value() -> None:
         assert _flag(field.name) in result.output
         assert variable(field.name) in result.output
     assert "secret" not in result.output
+
+
+@pytest.mark.parametrize("arguments", [["serve", "--pool-size", "0"], ["serve", "--no-such"], ["no-such"]])
+def test_the_command_says_it_in_one_line_alone(arguments: list[str]) -> None:
+    """Bad arguments of the command itself end it with one line, without its usage before it."""
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
