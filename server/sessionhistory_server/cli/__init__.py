@@ -1,0 +1,79 @@
+"""The command `session-history`. Here is which commands there are; each is imported when it is called."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sessionhistory_server.cli._lazy import LazyCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["cli"]
+
+_SERVER: Final = "session-history[server]"
+
+# What the command is, where it is, what it does, and what must be installed for it.
+_COMMANDS: Final = (
+    LazyCommand(
+        "serve",
+        "sessionhistory_server.cli.serve:serve",
+        "Serve gRPC until SIGTERM or Ctrl-C.",
+        needs=f"{_SERVER}, or session-history[embedded] for a Postgres of its own",
+    ),
+    LazyCommand(
+        "migrate",
+        "sessionhistory_server.cli.schema:migrate",
+        "Bring a database's schema up to date.",
+        needs=_SERVER,
+    ),
+    LazyCommand(
+        "check",
+        "sessionhistory_server.cli.schema:check",
+        "Say whether a database can be served from.",
+        needs=_SERVER,
+    ),
+    LazyCommand(
+        "health",
+        "sessionhistory_server.cli.health:health",
+        "Ask a running server whether it is serving.",
+        needs=_SERVER,
+    ),
+)
+
+
+class _Group(click.Group):
+    """Says what is wrong with a command's arguments in one line, without its usage before it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        with _in_one_line() if args else nullcontext():  # without any it is help that is raised
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        with _in_one_line():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = None
+        raise
+
+
+@click.group(
+    cls=_Group,
+    commands=_COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
+@click.version_option(package_name="session-history")
+def cli() -> None:
+    """Keep the conversation history of LLM applications in Postgres, behind gRPC."""

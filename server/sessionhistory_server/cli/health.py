@@ -1,0 +1,30 @@
+"""The command that asks a server how it is."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+import click
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sessionhistory_server.config import Address, options
+
+_TIMEOUT_SECONDS: Final = 3
+
+
+@click.command()
+@options("listen")
+def health(listen: Address) -> None:
+    """Ask a running server whether it is serving. Exits with 1 if it is not."""
+    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(listen.host, listen.host)  # noqa: S104 - what it listens on
+    with grpc.insecure_channel(f"{host}:{listen.port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            raise click.ClickException(f"no answer from {host}:{listen.port}: {error.code().name}") from error
+    status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    click.echo(status)
+    sys.exit(0 if status == "SERVING" else 1)

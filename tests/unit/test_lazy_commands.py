@@ -1,0 +1,93 @@
+"""Each command is imported when it is called, and says what to install if it cannot be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from sessionhistory_server.cli import cli
+from sessionhistory_server.cli._lazy import LazyCommand
+
+_HEAVY = ("alembic", "grpc", "prometheus_client", "psycopg", "sqlalchemy", "structlog")
+
+# Runs the command in an interpreter of its own, without some packages; then prints which are loaded.
+_RUN = f"""
+import sys
+sys.modules.update(dict.fromkeys(filter(None, sys.argv.pop(1).split(","))))
+from sessionhistory_server.__main__ import main
+try:
+    main()
+finally:
+    print([name for name in {_HEAVY} if sys.modules.get(name)])
+"""
+
+
+def _run(*arguments: str, missing: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", _RUN, missing, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["servee"]])
+def test_nothing_is_loaded_before_it_is_needed(arguments: list[str]) -> None:
+    """What no command has to answer needs nothing of the server."""
+    done = _run(*arguments, missing=",".join(_HEAVY))
+    assert done.returncode == (2 if arguments == ["servee"] else 0), done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_command_is_loaded_when_it_is_called() -> None:
+    """A command imports what it uses, and nothing that only others use."""
+    assert _run("health", "--help").stdout.splitlines()[-1] == "['grpc', 'structlog']"
+    assert "sqlalchemy" in _run("migrate", "--help").stdout.splitlines()[-1]
+
+
+def test_every_command_is_listed_as_it_describes_itself() -> None:
+    """The list of commands has them all, each with the first sentence of its own help."""
+    listed = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2]
+    rows = dict(line.split(maxsplit=1) for line in listed.splitlines())
+    assert list(rows) == list(cli.commands)
+    for name, command in cli.commands.items():
+        assert isinstance(command, LazyCommand)
+        assert (command.load().help or "").startswith(rows[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        *(("serve", package) for package in ("grpc_health", "prometheus_client", "psycopg", "structlog")),
+        *((name, package) for name in ("migrate", "check") for package in ("alembic", "psycopg")),
+        ("health", "grpc_health"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_to_install(name: str, package: str) -> None:
+    """Without a package that a command needs it says so in one line, and what brings it."""
+    done = _run(name, "--help", missing=package)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        rf"Error: {package}\S* is missing: install session-history\[server\].*\n", done.stderr
+    )
+
+
+def test_without_the_library_of_the_commands_the_extras_are_named() -> None:
+    """The bare install has the command, which says what it lacks."""
+    done = _run("--help", missing="click")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("session-history: click is missing: install session-history[cli]")
+
+
+def test_a_misspelt_flag_of_the_group_is_one_line_too() -> None:
+    """Not only commands' arguments are judged without a usage before it."""
+    result = CliRunner().invoke(cli, ["--versoin"])
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: No such option")
+
+
+def test_no_arguments_show_help() -> None:
+    """Who types the bare command is shown what there is."""
+    assert "Commands:" in CliRunner().invoke(cli, []).output
