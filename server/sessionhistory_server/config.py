@@ -18,6 +18,8 @@ from sessionhistory_server.limits import MAX_INT32
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    _Command = Callable[..., Any]
+    _Decorator = Callable[[_Command], _Command]
     ParamType = click.ParamType[Any]
 else:
     ParamType = click.ParamType  # generic since click 8.4
@@ -182,33 +184,38 @@ class Settings:
         return json.dumps(self.model_token_budgets) if self.model_token_budgets else None
 
 
-def options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add settings to a command as options, all of them if none is named."""
+_FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for field in reversed(dataclasses.fields(Settings)):
-            if not names or field.name in names:
-                command = _option(field)(command)
+
+def options() -> _Decorator:
+    """Add all settings to a command as options."""
+
+    def decorate(command: _Command) -> _Command:
+        for name in reversed(_FIELDS):
+            command = option(name)(command)
         return command
 
     return decorate
 
 
-def variable(name: str) -> str:
-    """Return the environment variable of a setting."""
-    return PREFIX + name.upper()
-
-
-def _option(field: dataclasses.Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    flag = "--" + field.name.replace("_", "-")
+def option(name: str, text: str | None = None) -> _Decorator:
+    """Add a setting to a command as an option, with a help text of its own if it means something else."""
+    field = _FIELDS[name]
+    flag = "--" + name.replace("_", "-")
     is_flag = field.metadata["kind"] is bool
     return click.option(
         f"{flag}/--no-{flag[2:]}" if is_flag else flag,
-        field.name,
+        name,
         type=field.metadata["kind"],
-        default=field.default,
-        envvar=variable(field.name),
+        # As text: help would show the parts of an address one by one.
+        default=str(field.default) if isinstance(field.default, Address) else field.default,
+        envvar=variable(name),
         show_envvar=True,
         show_default=field.default is not None,
-        help=field.metadata["help"],
+        help=text or field.metadata["help"],
     )
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of a setting."""
+    return PREFIX + name.upper()

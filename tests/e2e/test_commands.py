@@ -63,6 +63,14 @@ def test_migrate_twice(empty_database_url: str) -> None:
     assert (second.returncode, second.stdout) == (0, f"schema {migrations.head()}: nothing to do\n")
 
 
+def test_migrate_for_programs(empty_database_url: str) -> None:
+    """One JSON object with the revisions before and after; before the first there is none."""
+    for before in (None, migrations.head()):
+        done = run("migrate", "--json", "--database-url", empty_database_url)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert json.loads(done.stdout) == {"before": before, "after": migrations.head()}
+
+
 def test_migrate_without_the_right_to(database_url: str) -> None:
     """What Postgres refuses is told in one line."""
     role = f"reader_{secrets.token_hex(4)}"
@@ -143,6 +151,8 @@ def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> N
     """A password is in no log line at any level, however often the connection fails."""
     unreachable.wait_for("database: the database does not answer")
     assert run("health", "--listen", unreachable.address()).stdout == "NOT_SERVING\n"
+    found = run("health", "--json", "--listen", unreachable.address())
+    assert (found.returncode, json.loads(found.stdout)) == (1, {"status": "NOT_SERVING"})
     assert _SECRET not in unreachable.log
 
 
@@ -151,6 +161,32 @@ def test_health_of_nobody() -> None:
     result = run("health", "--listen", _NOBODY)
     assert result.returncode == 1
     assert _error(result) == f"Error: no answer from {_NOBODY}: UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("command", "flag", "text"),
+    [
+        ("migrate", "--database-url", "Required."),
+        ("check", "--database-url", "Required."),
+        ("health", "--listen", "The server to ask"),
+    ],
+)
+def test_help_says_what_a_flag_means_to_the_command(command: str, flag: str, text: str) -> None:
+    """A setting of the server that another command takes is explained as that command uses it."""
+    shown = run(command, "--help").stdout.partition(f"{flag} ")[2].partition("--json")[0]
+    assert text in shown
+    assert "Absent" not in shown
+    assert "Where to serve" not in shown
+
+
+def test_a_server_logs_for_programs(nowhere: str) -> None:
+    """`serve --json` logs JSON lines, whatever the format that is set."""
+    server = Server("--database-url", nowhere, "--log-format", "console", "--json")
+    try:
+        server.wait_for("the database does not answer")
+        assert server.events
+    finally:
+        server.clean()
 
 
 def test_the_version() -> None:

@@ -169,6 +169,13 @@ def test_help_shows_every_setting_and_no_value() -> None:
     assert "secret" not in result.output
 
 
+def test_help_shows_addresses_as_they_are_given() -> None:
+    """The default of an address is HOST:PORT, not its parts."""
+    result = CliRunner().invoke(_command, ["--help"], terminal_width=200)
+    assert "default: 127.0.0.1:50051" in result.output
+    assert "default: 127.0.0.1:9464" in result.output
+
+
 @pytest.mark.parametrize("arguments", [["serve", "--pool-size", "0"], ["serve", "--no-such"], ["no-such"]])
 def test_the_command_says_it_in_one_line_alone(arguments: list[str]) -> None:
     """Bad arguments of the command itself end it with one line, without its usage before it."""

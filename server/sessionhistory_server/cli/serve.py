@@ -25,9 +25,10 @@ _log = logging.getLogger(__name__)
 
 @click.command()
 @options()
-def serve(**values: Any) -> None:  # noqa: ANN401 - the settings, by name
+@click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
+def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settings, by name
     """Serve gRPC until SIGTERM or Ctrl-C. Without --database-url, on a Postgres of its own."""
-    settings = Settings(**values)
+    settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
