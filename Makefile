@@ -71,6 +71,8 @@ check-code: .venv/dev.stamp
 	@$(BIN)/ruff format --check .
 	$(label) "ruff check"
 	@$(BIN)/ruff check .
+	$(label) "the client for threads is that for asyncio"
+	@$(BIN)/python scripts/sync_client.py --check
 	$(label) "mypy"
 	@$(BIN)/mypy
 	$(label) "lint-imports"
@@ -102,6 +104,10 @@ format: .venv/dev.stamp buf ## Format the code and the contract, and mend what r
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 	@$(BUF) format --write protos
+
+.PHONY: sync-client
+sync-client: .venv/dev.stamp ## Remake the client for threads from the one for asyncio
+	@$(BIN)/python scripts/sync_client.py
 
 
 ## Change the contract

@@ -1,0 +1,58 @@
+"""The client of Session History, which keeps the conversation history of LLM applications.
+
+``SessionHistoryClient`` is for threads, ``AsyncSessionHistoryClient`` for asyncio; they have the same
+methods. What they take and return is here too; what they raise is in ``sessionhistory.errors``. The
+generated stubs are in ``sessionhistory.v1``.
+"""
+
+from sessionhistory._async.client import AsyncSessionHistoryClient
+from sessionhistory._sync.client import SessionHistoryClient
+from sessionhistory.errors import SessionHistoryError
+from sessionhistory.types import (
+    AppendMessageResult,
+    AppendMessagesResult,
+    CreateSessionResult,
+    History,
+    HistoryCut,
+    HistoryOptions,
+    HistorySettings,
+    JsonPart,
+    MediaPart,
+    Message,
+    MessagePage,
+    MessageStatus,
+    Role,
+    Session,
+    SessionOrder,
+    SessionPage,
+    SessionStatus,
+    TextPart,
+    ToolCall,
+    Usage,
+)
+
+__all__ = [
+    "AppendMessageResult",
+    "AppendMessagesResult",
+    "AsyncSessionHistoryClient",
+    "CreateSessionResult",
+    "History",
+    "HistoryCut",
+    "HistoryOptions",
+    "HistorySettings",
+    "JsonPart",
+    "MediaPart",
+    "Message",
+    "MessagePage",
+    "MessageStatus",
+    "Role",
+    "Session",
+    "SessionHistoryClient",
+    "SessionHistoryError",
+    "SessionOrder",
+    "SessionPage",
+    "SessionStatus",
+    "TextPart",
+    "ToolCall",
+    "Usage",
+]

@@ -1,0 +1,93 @@
+"""From gRPC's errors to ours."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from sessionhistory import errors
+
+_DOMAIN: Final = "sessionhistory.v1"
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+_REQUEST_ID_KEY: Final = "x-request-id"
+
+_KINDS: Final[dict[grpc.StatusCode, type[errors.SessionHistoryError]]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
+    grpc.StatusCode.ABORTED: errors.AbortedError,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
+    grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+}
+
+_REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
+    "INVALID_FIELD": errors.InvalidFieldError,
+    "INVALID_PAGE_TOKEN": errors.InvalidPageTokenError,
+    "MALFORMED_REQUEST": errors.MalformedRequestError,
+    "REQUEST_TOO_LARGE": errors.RequestTooLargeError,
+    "SESSION_NOT_FOUND": errors.SessionNotFoundError,
+    "MESSAGE_NOT_FOUND": errors.MessageNotFoundError,
+    "SESSION_EXISTS": errors.SessionExistsError,
+    "MESSAGE_ID_REUSED": errors.MessageIdReusedError,
+    "SEQUENCE_MISMATCH": errors.SequenceMismatchError,
+    "ETAG_MISMATCH": errors.EtagMismatchError,
+    "SESSION_NOT_ACTIVE": errors.SessionNotActiveError,
+    "SESSION_NOT_DELETED": errors.SessionNotDeletedError,
+    "TOO_MANY_PINNED": errors.TooManyPinnedError,
+    "POOL_EXHAUSTED": errors.PoolExhaustedError,
+    "DATABASE_UNAVAILABLE": errors.DatabaseUnavailableError,
+    "SCHEMA_OUTDATED": errors.SchemaOutdatedError,
+    "TRANSACTION_CONFLICT": errors.TransactionConflictError,
+}
+
+
+def failure(error: Any) -> errors.SessionHistoryError:  # noqa: ANN401 - gRPC's two kinds of call share no type
+    """Return the error of a call as one of ours."""
+    trailing = dict(error.trailing_metadata() or ())
+    code = error.code() or grpc.StatusCode.UNKNOWN
+    known = _details(trailing.get(_DETAILS_KEY, b""))
+    reason = known.get("reason", "")
+    kind = _REASONS.get(reason) or _KINDS.get(code, errors.SessionHistoryError)
+    request_id = trailing.get(_REQUEST_ID_KEY, "")
+    return kind(error.details() or code.name, code=code, request_id=request_id, **known)
+
+
+def invalid_field(path: str, description: str) -> errors.InvalidFieldError:
+    """Return the error for a value that cannot even be sent."""
+    return errors.InvalidFieldError(
+        f"{path}: {description}",
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_FIELD",
+        violations=(errors.FieldViolation(path, description),),
+    )
+
+
+def _details(serialized: bytes) -> dict[str, Any]:
+    """Return what a google.rpc.Status of the service says beside code and message."""
+    known: dict[str, Any] = {}
+    try:
+        status = Status.FromString(serialized)
+    except DecodeError:  # of a proxy between: not ours to read
+        return known
+    for packed in status.details:
+        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(packed.value)
+            if info.domain == _DOMAIN:
+                known |= {"reason": info.reason, "metadata": info.metadata}
+        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad = error_details_pb2.BadRequest.FromString(packed.value)
+            known["violations"] = tuple(
+                errors.FieldViolation(violation.field, violation.description)
+                for violation in bad.field_violations
+            )
+        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
+            known["retry_delay_seconds"] = delay.seconds + delay.nanos / 1e9
+    return known

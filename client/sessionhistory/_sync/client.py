@@ -1,0 +1,360 @@
+"""The client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory import _requests, _responses
+from sessionhistory._sync.transport import Transport
+from sessionhistory.types import CreateSessionResult
+from sessionhistory.v1 import session_history_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Self, Unpack
+
+    import grpc
+
+    from sessionhistory.types import (
+        AppendMessageResult,
+        AppendMessagesResult,
+        History,
+        HistoryOptions,
+        Message,
+        MessageFilters,
+        MessagePage,
+        Session,
+        SessionFilters,
+        SessionPage,
+        SessionUpdate,
+    )
+
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+
+
+class SessionHistoryClient:
+    """A client of a Session History service, to be shared and kept: it holds the connections.
+
+    Every call has a deadline, and is tried again until then while the service is unavailable, if doing it
+    twice does what doing it once does. That is so for all calls but these, which are then yours to repeat:
+    ``create_session`` with an id and without ``allow_existing``, ``update_session`` with an etag,
+    ``delete_session`` without ``allow_missing``, and ``undelete_session``.
+
+    ``user_id`` says which user a call acts for: another's session is then not found.
+
+    Every call raises ``SessionHistoryError``, in one of the classes of ``sessionhistory.errors``.
+
+    Args:
+        target: ``HOST:PORT``, or any target of gRPC; where it names several addresses, all of them are used.
+        credentials: TLS, as ``grpc.ssl_channel_credentials()`` gives it; ``None``: plaintext.
+        metadata: What to send with every call, for example ``{"authorization": "Bearer …"}``, or a function
+            that returns it anew for each attempt. Keys are lower case.
+        timeout_seconds: How long a call may take in all, where it does not say itself.
+        options: Channel arguments of gRPC, beside or instead of the client's own.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:50051",
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = {},  # noqa: B006
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        options: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self._transport = Transport(
+            target,
+            credentials=credentials,
+            metadata=metadata,
+            timeout_seconds=timeout_seconds,
+            options=options,
+        )
+
+    def __enter__(self) -> Self:
+        """Return the client itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections. Calls under way fail."""
+        self._transport.close()
+
+    def create_session(
+        self, session: Session, *, allow_existing: bool = False, timeout_seconds: float | None = None
+    ) -> CreateSessionResult:
+        """Create a session; without a ``session_id`` it gets one.
+
+        Args:
+            session: What it is to be.
+            allow_existing: Return the one that has the id already, instead of ``SessionExistsError``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.create_session(session, allow_existing=allow_existing)
+        response = self._transport.call(
+            "CreateSession", request, repeatable=request.allow_existing, timeout_seconds=timeout_seconds
+        )
+        # An id that was made for this call is new, whichever of its attempts it was that made the session.
+        created = response.created or not session.session_id
+        return CreateSessionResult(session=_responses.session(response.session), created=created)
+
+    def get_session(
+        self, session_id: str, *, user_id: str | None = None, timeout_seconds: float | None = None
+    ) -> Session:
+        """Return a session."""
+        request = _requests.of_session(pb.GetSessionRequest, session_id, user_id=user_id)
+        response = self._transport.call("GetSession", request, timeout_seconds=timeout_seconds)
+        return _responses.session(response.session)
+
+    def update_session(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        etag: str = "",
+        timeout_seconds: float | None = None,
+        **changes: Unpack[SessionUpdate],
+    ) -> Session:
+        """Change what is named of a session, and return it.
+
+        Args:
+            session_id: The session.
+            user_id: The user the call acts for.
+            etag: Of the session as it was read: ``EtagMismatchError`` if it has changed since.
+            timeout_seconds: How long the call may take in all.
+            **changes: The new values; ``None`` or empty clears.
+        """
+        request = _requests.update_session(session_id, changes, user_id=user_id, etag=etag)
+        response = self._transport.call(
+            "UpdateSession", request, repeatable=not etag, timeout_seconds=timeout_seconds
+        )
+        return _responses.session(response.session)
+
+    def list_sessions(
+        self, *, page_size: int = 0, timeout_seconds: float | None = None, **filters: Unpack[SessionFilters]
+    ) -> Iterator[Session]:
+        """Yield sessions, newest first, and fetch them page by page.
+
+        Args:
+            page_size: How many to fetch at once, 1 to 1,000; 0: 50.
+            timeout_seconds: How long the call for each page may take.
+            **filters: Which sessions, and in which order.
+        """
+        token = ""
+        while True:
+            page = self.list_sessions_page(
+                page_size=page_size, page_token=token, timeout_seconds=timeout_seconds, **filters
+            )
+            for session in page.sessions:
+                yield session
+            token = page.next_page_token
+            if not token:
+                return
+
+    def list_sessions_page(
+        self,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout_seconds: float | None = None,
+        **filters: Unpack[SessionFilters],
+    ) -> SessionPage:
+        """Return one page of sessions; the token of the page before leads to the next, with equal filters."""
+        request = _requests.list_sessions(page_size=page_size, page_token=page_token, **filters)
+        response = self._transport.call("ListSessions", request, timeout_seconds=timeout_seconds)
+        return _responses.session_page(response)
+
+    def delete_session(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        purge: bool = False,
+        allow_missing: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Session | None:
+        """Delete a session, and return it as it is then.
+
+        Args:
+            session_id: The session.
+            user_id: The user the call acts for.
+            purge: For good and at once, instead of restorable until ``purge_time``.
+            allow_missing: Return ``None`` if there is no such session, instead of ``SessionNotFoundError``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.delete_session(
+            session_id, user_id=user_id, purge=purge, allow_missing=allow_missing
+        )
+        response = self._transport.call(
+            "DeleteSession", request, repeatable=allow_missing, timeout_seconds=timeout_seconds
+        )
+        return _responses.session(response.session) if response.HasField("session") else None
+
+    def undelete_session(
+        self, session_id: str, *, user_id: str | None = None, timeout_seconds: float | None = None
+    ) -> Session:
+        """Restore a deleted or expired session, and return it."""
+        request = _requests.of_session(pb.UndeleteSessionRequest, session_id, user_id=user_id)
+        response = self._transport.call(
+            "UndeleteSession", request, repeatable=False, timeout_seconds=timeout_seconds
+        )
+        return _responses.session(response.session)
+
+    def append_message(
+        self,
+        session_id: str | None,
+        message: Message,
+        *,
+        user_id: str | None = None,
+        create_session: Session | None = None,
+        expected_last_sequence: int | None = None,
+        history: HistoryOptions | None = None,
+        timeout_seconds: float | None = None,
+    ) -> AppendMessageResult:
+        """Store a message at the end of a session. The same message again returns the stored one.
+
+        Args:
+            session_id: The session; ``None``, with ``create_session``: a new one.
+            message: The message.
+            user_id: The user the call acts for.
+            create_session: What to make if there is no such session.
+            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
+            history: Return the window after it, with these limits.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.append_message(
+            session_id,
+            message,
+            user_id=user_id,
+            create=create_session,
+            expected_last_sequence=expected_last_sequence,
+            history=history,
+        )
+        response = self._transport.call("AppendMessage", request, timeout_seconds=timeout_seconds)
+        return _responses.append_message_result(response)
+
+    def append_messages(
+        self,
+        session_id: str | None,
+        messages: Iterable[Message],
+        *,
+        user_id: str | None = None,
+        create_session: Session | None = None,
+        expected_last_sequence: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> AppendMessagesResult:
+        """Store 1 to 500 messages at the end of a session, in order, all or nothing.
+
+        Args:
+            session_id: The session; ``None``, with ``create_session``: a new one.
+            messages: The messages, together below 3 MiB.
+            user_id: The user the call acts for.
+            create_session: What to make if there is no such session.
+            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.append_messages(
+            session_id,
+            messages,
+            user_id=user_id,
+            create=create_session,
+            expected_last_sequence=expected_last_sequence,
+        )
+        response = self._transport.call("AppendMessages", request, timeout_seconds=timeout_seconds)
+        return _responses.append_messages_result(response)
+
+    def get_message(
+        self,
+        session_id: str,
+        *,
+        message_id: str | None = None,
+        sequence: int | None = None,
+        user_id: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Message:
+        """Return one message, by its id or its sequence."""
+        request = _requests.get_message(session_id, message_id=message_id, sequence=sequence, user_id=user_id)
+        response = self._transport.call("GetMessage", request, timeout_seconds=timeout_seconds)
+        return _responses.message(response.message)
+
+    def get_history(
+        self,
+        session_id: str,
+        *,
+        user_id: str | None = None,
+        max_messages: int | None = None,
+        token_budget: int | None = None,
+        before_sequence: int | None = None,
+        include_pinned: bool | None = None,
+        timeout_seconds: float | None = None,
+    ) -> History:
+        """Return the context for the next model call: the newest messages that fit the limits.
+
+        Args:
+            session_id: The session.
+            user_id: The user the call acts for.
+            max_messages: At most this many, 0 to 1,000; ``None``: the session's, else the server's.
+            token_budget: At most this many tokens; ``None``: the session's, else the server's.
+            before_sequence: Only messages before this one.
+            include_pinned: Whether pinned messages are part of it; ``None``: they are.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.get_history(
+            session_id,
+            user_id=user_id,
+            max_messages=max_messages,
+            token_budget=token_budget,
+            before_sequence=before_sequence,
+            include_pinned=include_pinned,
+        )
+        response = self._transport.call("GetHistory", request, timeout_seconds=timeout_seconds)
+        return _responses.history(response.history)
+
+    def list_messages(
+        self,
+        session_id: str,
+        *,
+        page_size: int = 0,
+        timeout_seconds: float | None = None,
+        **filters: Unpack[MessageFilters],
+    ) -> Iterator[Message]:
+        """Yield all messages of a session by sequence, never trimmed, and fetch them page by page.
+
+        Args:
+            session_id: The session.
+            page_size: How many to fetch at once, 1 to 1,000; 0: 50.
+            timeout_seconds: How long the call for each page may take.
+            **filters: Which messages, and in which direction.
+        """
+        token = ""
+        while True:
+            page = self.list_messages_page(
+                session_id, page_size=page_size, page_token=token, timeout_seconds=timeout_seconds, **filters
+            )
+            for message in page.messages:
+                yield message
+            token = page.next_page_token
+            if not token:
+                return
+
+    def list_messages_page(
+        self,
+        session_id: str,
+        *,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout_seconds: float | None = None,
+        **filters: Unpack[MessageFilters],
+    ) -> MessagePage:
+        """Return one page of messages; the token of the page before leads to the next, with equal filters."""
+        request = _requests.list_messages(session_id, page_size=page_size, page_token=page_token, **filters)
+        response = self._transport.call("ListMessages", request, timeout_seconds=timeout_seconds)
+        return _responses.message_page(response)

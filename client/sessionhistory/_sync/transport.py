@@ -1,0 +1,90 @@
+"""The way to the service: a channel, a deadline for each call, and another attempt where that is safe."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+
+from sessionhistory._channels import open_channel
+from sessionhistory._failures import failure
+from sessionhistory._retry import Attempts
+from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from sessionhistory._channels import Channel
+
+    Metadata = Mapping[str, str | bytes]
+
+
+class Transport:
+    """Calls methods of the service.
+
+    The channel is opened by the first call: in its event loop, and after the forks of a prefork server.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None,
+        metadata: Metadata | Callable[[], Metadata],
+        timeout_seconds: float,
+        options: Sequence[tuple[str, Any]],
+    ) -> None:
+        self._open: Callable[[], Channel] = partial(open_channel, target, credentials, options)
+        self._metadata = metadata
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._channel: Channel | None = None
+        self._stub: Any = None
+        self._closed = False
+
+    def call(
+        self, method: str, request: Message, *, repeatable: bool = True, timeout_seconds: float | None
+    ) -> Any:  # noqa: ANN401 - the response of the method
+        """Return the response of a method; ``repeatable``: whether doing it twice does what once does.
+
+        Raises:
+            SessionHistoryError: the call failed, and trying again cannot help or there is no time for it.
+        """
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        attempts = Attempts(seconds, repeatable=repeatable)
+        while True:
+            try:
+                return self._attempt(method, request, attempts.remaining_seconds)
+            except grpc.RpcError as error:
+                ours = failure(error)
+                delay_seconds = attempts.delay(ours)
+                if delay_seconds is None:
+                    raise ours from error
+            time.sleep(delay_seconds)
+
+    def close(self) -> None:
+        """Close the channel; calls under way are cancelled."""
+        with self._lock:
+            self._closed = True
+            channel, self._channel, self._stub = self._channel, None, None
+        if channel is not None:
+            channel.close()
+
+    def _attempt(self, method: str, request: Message, timeout_seconds: float) -> Any:  # noqa: ANN401
+        metadata = self._metadata() if callable(self._metadata) else self._metadata
+        call = getattr(self._connected(), method)
+        return call(request, timeout=timeout_seconds, metadata=tuple(metadata.items()))
+
+    def _connected(self) -> Any:  # noqa: ANN401 - the generated stub has no types
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the client is closed")
+            if self._stub is None:
+                self._channel = self._open()
+                self._stub = cast("Any", SessionHistoryServiceStub)(self._channel)
+            return self._stub
