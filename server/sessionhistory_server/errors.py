@@ -125,6 +125,14 @@ def message_id_reused(message_id: str, index: int) -> AlreadyExistsError:
     )
 
 
-def database_unavailable() -> UnavailableError:
-    """Return the error while Postgres cannot be reached."""
-    return UnavailableError("the database is not available", reason="DATABASE_UNAVAILABLE")
+def database_unavailable(message: str = "the database is not available") -> UnavailableError:
+    """Return the error while Postgres cannot be reached, or cannot be served from."""
+    return UnavailableError(message, reason="DATABASE_UNAVAILABLE")
+
+
+def schema_outdated() -> UnavailableError:
+    """Return the error while the database's schema is older than this release needs."""
+    return UnavailableError(
+        "the database's schema is too old for this server: run `session-history migrate`",
+        reason="SCHEMA_OUTDATED",
+    )

@@ -13,7 +13,6 @@ from rpc_support import METHODS, NAMING, SERVICE_PATH, append, call, create, fre
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
-from support.databases import execute
 from support.errors import fails, failure_of
 from support.service import PATIENCE_SECONDS
 
@@ -222,17 +221,4 @@ async def test_no_database_answers(serve: Callable[..., Awaitable[Service]], met
     with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE") as failure:
         await call(service, method, "s")
     assert failure.message == "the database is not available"
-    assert failure.retry_seconds == 1.0
-
-
-@pytest.mark.parametrize(
-    "method", ["AppendMessage", "AppendMessages", "GetMessage", "GetHistory", "ListMessages"]
-)
-async def test_the_schema_is_too_old(service: Service, database_url: str, method: str) -> None:
-    """Where the schema lacks something a call is UNAVAILABLE, SCHEMA_OUTDATED, with RetryInfo."""
-    await create(service)
-    execute(database_url, "alter table messages rename column message_id to old_id")
-    with fails("UNAVAILABLE", "SCHEMA_OUTDATED") as failure:
-        await call(service, method, "s")
-    assert failure.message == "the database's schema is too old for this server"
     assert failure.retry_seconds == 1.0

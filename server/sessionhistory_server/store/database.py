@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
 from psycopg_pool import AsyncConnectionPool
 
-from sessionhistory_server.errors import SessionHistoryError, database_unavailable
+from sessionhistory_server.errors import SessionHistoryError, UnavailableError, database_unavailable
 from sessionhistory_server.store import dberrors
 
 T = TypeVar("T")
@@ -155,6 +155,7 @@ class Database:
         self._pool_size = pool_size
         self._pool_timeout_seconds = pool_timeout_seconds
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._refusal: Callable[[], UnavailableError] = database_unavailable
         self._under_way: set[asyncio.Task[Any]] = set()
         self._in_use: set[Connection] = set()
         self.suspect = asyncio.Event()
@@ -192,8 +193,9 @@ class Database:
             raise
         self._pool = pool
 
-    async def close_pool(self) -> None:
+    async def close_pool(self, refusal: Callable[[], UnavailableError] = database_unavailable) -> None:
         """Refuse work from now on; work under way runs to its end, work that waits fails."""
+        self._refusal = refusal
         pool, self._pool = self._pool, None
         if pool is not None:
             await pool.close()
@@ -258,7 +260,7 @@ class Database:
     async def _checkout(self) -> tuple[AsyncConnectionPool[Connection], Connection]:
         pool = self._pool
         if pool is None:
-            raise database_unavailable()
+            raise self._refusal()
         try:
             connection = await pool.getconn()
         except psycopg.Error as error:

@@ -16,6 +16,7 @@ from sessionhistory_server.errors import (
     ResourceExhaustedError,
     UnavailableError,
     database_unavailable,
+    schema_outdated,
 )
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def translate(error: psycopg.Error) -> SessionHistoryError | None:
     if error.sqlstate == _QUERY_CANCELED:
         return DeadlineExceededError()
     if error.sqlstate in _SCHEMA_OUTDATED:
-        return UnavailableError("the database's schema is too old for this server", reason="SCHEMA_OUTDATED")
+        return schema_outdated()
     if error.sqlstate in _CONFLICT:
         return UnavailableError("another transaction was in the way", reason="TRANSACTION_CONFLICT")
     if is_unavailable(error):

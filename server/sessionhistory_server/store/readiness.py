@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
+from sessionhistory_server.errors import database_unavailable, schema_outdated
 from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, answering, connect
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sessionhistory_server.errors import UnavailableError
     from sessionhistory_server.store.database import Connection, Database
 
 MINIMUM_POSTGRES: Final = 15_00_00
@@ -39,6 +41,10 @@ class State(enum.Enum):
     READ_ONLY = "the database is a standby that takes no writes"
     UNSUPPORTED = "Postgres 15 or later is needed"
     SCHEMA_OUTDATED = "the database's schema is too old: run `session-history migrate`"
+
+    def refusal(self) -> UnavailableError:
+        """Return the error of calls that come in this state."""
+        return schema_outdated() if self is State.SCHEMA_OUTDATED else database_unavailable(self.value)
 
 
 async def probe(connection: Connection) -> State:
@@ -111,7 +117,7 @@ class Monitor:
         if state is State.UNAVAILABLE:
             await self._database.lose_pool()
         elif state is not State.READY:
-            await self._database.close_pool()
+            await self._database.close_pool(state.refusal)
         if state is not self._state:
             self._state = state
             _log.log(logging.INFO if state is State.READY else logging.ERROR, "database: %s", state.value)
