@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import types
@@ -16,6 +17,17 @@ if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _integer(digits: str) -> int | Decimal:
+    """Return an integer, whatever somebody else has stored: Python refuses to read one of 4,300 digits."""
+    try:
+        return int(digits)
+    except ValueError:
+        return Decimal(digits)
+
+
+_JSON: Final = json.JSONDecoder(parse_int=_integer)
 
 
 def append_message_result(response: pb.AppendMessageResponse) -> types.AppendMessageResult:
@@ -139,7 +151,7 @@ def _part(source: message_pb2.Part) -> types.Part:
         case "text":
             return types.TextPart(source.text)
         case "json":
-            return types.JsonPart(json.loads(source.json))
+            return types.JsonPart(_JSON.decode(source.json))
         case _:
             media = source.media
             return types.MediaPart(
@@ -164,7 +176,7 @@ def _present(source: Any, name: str) -> Any:  # noqa: ANN401 - a field of any me
 
 
 def _json(text: str) -> dict[str, Any] | None:
-    return json.loads(text) if text else None
+    return _JSON.decode(text) if text else None
 
 
 def _time(source: Any, name: str) -> datetime | None:  # noqa: ANN401 - a field of any message

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
 JsonObject = Mapping[str, Any]
-"""A JSON object. Integers are exact at any size; numbers with a fraction are floats."""
+"""A JSON object. Integers are exact (above 4,300 digits as ``Decimal``), other numbers are floats."""
 
 
 class Role(StrEnum):
