@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import retention
 from sessionhistory_server.history import SessionHistory
+from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.server import build_server
@@ -28,10 +29,6 @@ _RESTART_DELAY_SECONDS: Final = 1.0
 _CANCEL_AGAIN_SECONDS: Final = 0.2
 
 _log = logging.getLogger(__name__)
-
-
-class ListenError(Exception):
-    """An address cannot be bound; the message says which."""
 
 
 class App:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import execute
 from support.processes import Server, run
-from support.proxy import locked
+from support.proxy import free_port, locked
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def test_a_second_server_on_one_data_directory_says_why_not(start: Start, data_d
     """It ends with one line that names the first, which goes on."""
     first = start("--data-dir", data_dir)
     stub = first.stub()
-    second = run("serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--log-format", "json")
+    flags = ("--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off")
+    second = run("serve", *flags, "--log-format", "json")
     assert second.returncode == 1
     *_, line = second.stderr.splitlines()
     assert line.startswith(f"Error: process {first.process.pid} already serves {data_dir}")
@@ -154,6 +156,28 @@ def test_two_servers_on_one_port(start: Start, database_url: str) -> None:
     assert errors == [f"Error: cannot serve gRPC on {address}: is another server there?"]
     assert "Traceback" not in second.stderr
     first.stub().AppendMessage(_append("m"))
+
+
+@pytest.mark.parametrize("what", ["gRPC", "metrics"])
+def test_a_port_that_is_taken_is_known_before_a_database_is_made(data_dir: Path, what: str) -> None:
+    """The server ends with one line that names the address, and has made nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        listen, metrics = (address, "off") if what == "gRPC" else ("127.0.0.1:0", address)
+        done = run("serve", "--data-dir", data_dir, "--listen", listen, "--metrics-listen", metrics)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"Error: cannot serve {what} on {address}: Address already in use"
+    assert "Traceback" not in done.stderr
+    assert not data_dir.exists()
+
+
+def test_one_port_for_two_things(data_dir: Path) -> None:
+    """Metrics cannot have the port of gRPC."""
+    address = f"127.0.0.1:{free_port()}"
+    done = run("serve", "--data-dir", data_dir, "--listen", address, "--metrics-listen", address)
+    assert done.returncode == 1
+    assert f"cannot serve metrics on {address}: Address already in use" in done.stderr
+    assert not data_dir.exists()
 
 
 def test_an_outdated_schema_is_served_after_the_migration(start: Start, empty_database_url: str) -> None:

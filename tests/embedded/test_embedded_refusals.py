@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +62,20 @@ def test_foreign_folder(data_dir: Path) -> None:
         assert "belongs to root" in _refusal(data_dir)
         os.chown(data_dir / "postgres", 65534, 65534)
     assert "is no Postgres cluster" in _refusal(data_dir)
+
+
+@pytest.mark.parametrize("names", [["notes.txt"], ["lock", "PG_VERSION"], ["postgres", "home"], [".profile"]])
+def test_data_dir_of_something_else(data_dir: Path, names: list[str]) -> None:
+    """A folder that holds what is not ours is named with some of it, and left exactly as it is."""
+    data_dir.mkdir(mode=0o755)
+    for name in names:
+        (data_dir / name).write_text("mine")
+    message = _refusal(data_dir)
+    assert str(data_dir) in message
+    assert repr(names[-1]) in message
+    assert "--data-dir" in message
+    assert {each.name: each.read_text() for each in data_dir.iterdir()} == dict.fromkeys(names, "mine")
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o755
 
 
 def test_data_dir_is_a_file(tmp_path: Path) -> None:

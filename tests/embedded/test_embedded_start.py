@@ -34,6 +34,16 @@ def test_second_start_finds_the_data(data_dir: Path) -> None:
     assert reports == []
 
 
+def test_a_volume_of_its_own(data_dir: Path) -> None:
+    """A new file system is as good as an empty folder; files beside our data do no harm later."""
+    (data_dir / "lost+found").mkdir(parents=True)
+    with embedded.running(data_dir) as url:
+        remember(url, "kept")
+    (data_dir / "backup.dump").touch()
+    with embedded.running(data_dir) as url:
+        assert remembered(url) == ["kept"]
+
+
 def test_settings_protect_the_data(data_dir: Path) -> None:
     """The database syncs, orders text alike everywhere, checks its pages, and has no TCP port."""
     names = ("fsync", "jit", "listen_addresses", "data_checksums", "server_encoding", "timezone")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server import embedded, logs
-from sessionhistory_server.app import App, ListenError
+from sessionhistory_server import embedded, listening, logs
+from sessionhistory_server.app import App
 from sessionhistory_server.cli._database import clear_errors, valid
 from sessionhistory_server.config import Settings, options, variable
 
@@ -34,7 +34,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     try:
         with clear_errors(), _database(settings) as url:
             asyncio.run(_serve(settings, url))
-    except (embedded.EmbeddedPostgresError, ListenError) as error:
+    except (embedded.EmbeddedPostgresError, listening.ListenError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
 
@@ -62,6 +62,7 @@ def _database(settings: Settings) -> Iterator[str]:
         yield valid(settings.database_url)
         return
     _log.info("no %s: using a Postgres of its own", variable("database_url"))
+    listening.check(settings)  # before a database is made in vain
     with embedded.running(settings.embedded_data_dir, report=_log.info) as url:
         migrations.upgrade(url)
         _log.info("data in %s; look into it with: psql '%s'", settings.embedded_data_dir, url)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from sessionhistory_server.embedded import account as accounts
 from sessionhistory_server.embedded import cluster as clusters
+from sessionhistory_server.embedded import folder as folders
 from sessionhistory_server.embedded import lock as locks
 from sessionhistory_server.embedded import log as logs
 from sessionhistory_server.embedded import sockets, wheel
@@ -42,7 +43,8 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
     ends, so that it goes down even if we are killed.
 
     Args:
-        data_dir: The folder for everything; made, with mode 0700, if it is missing.
+        data_dir: The folder for everything; made, with mode 0700, if it is missing. One that
+            holds something else is refused.
         report: Called with a line of text before each step that may take a while.
 
     Yields:
@@ -63,10 +65,7 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
 
 
 def _start(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> str:
-    if data_dir.exists() and not data_dir.is_dir():
-        raise EmbeddedPostgresError(f"{data_dir} is not a folder: choose another --data-dir")
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data_dir = data_dir.resolve()
+    data_dir = folders.prepare(data_dir)
     lock = stack.enter_context(locks.held(data_dir / "lock"))
     cluster = data_dir / "postgres"
     account = accounts.serving(cluster)
