@@ -114,11 +114,11 @@ def message_not_found(session_id: str) -> NotFoundError:
     )
 
 
-def message_id_reused(message_id: str, index: int) -> AlreadyExistsError:
+def message_id_reused(message_id: str, index: int, *, batch_size: int) -> AlreadyExistsError:
     """Return the error for a message id that is stored with other content, or without its batch."""
+    taken = f"the message id {message_id!r} is stored already, with other fields"
     return AlreadyExistsError(
-        f"message {index} of the request: the id {message_id!r} is stored already, with other fields"
-        " or apart from this batch",
+        taken if batch_size == 1 else f"messages[{index}]: {taken} or apart from this batch",
         reason="MESSAGE_ID_REUSED",
         message_id=message_id,
         index=str(index),

@@ -153,6 +153,7 @@ def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> N
     assert run("health", "--listen", unreachable.address()).stdout == "NOT_SERVING\n"
     found = run("health", "--json", "--listen", unreachable.address())
     assert (found.returncode, json.loads(found.stdout)) == (1, {"status": "NOT_SERVING"})
+    unreachable.wait_for('"method": "grpc.health.v1.Health/Check"')
     assert _SECRET not in unreachable.log
 
 
@@ -187,6 +188,22 @@ def test_a_server_logs_for_programs(nowhere: str) -> None:
         assert server.events
     finally:
         server.clean()
+
+
+def test_a_server_warns_of_variables_that_it_does_not_know(nowhere: str) -> None:
+    """One line for each, with the setting that may be meant; values may be secrets and are not shown."""
+    unknown = {"SESSION_HISTORY_POOLSIZE": "3", "SESSION_HISTORY_XYZZY": _SECRET}
+    server = Server("--database-url", nowhere, **unknown, SESSION_HISTORY_SERVER="127.0.0.1:1")
+    try:
+        server.address()
+        warnings = [event["event"] for event in server.events if event["level"] == "warning"]
+    finally:
+        server.clean()
+    assert warnings == [
+        "ignoring SESSION_HISTORY_POOLSIZE: did you mean SESSION_HISTORY_POOL_SIZE?",
+        "ignoring SESSION_HISTORY_XYZZY: no such setting",
+    ]
+    assert _SECRET not in server.log
 
 
 def test_the_version() -> None:

@@ -141,6 +141,18 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
     assert found["sessionhistory_windows_total", "NONE"] == 3
     assert found["sessionhistory_pool_connections",] == 8
     assert found["sessionhistory_pool_waiting",] == 0
+    assert not [name for name, *_ in found if name.endswith("_created")]
+
+
+async def test_calls_of_another_service_are_counted_with_its_name(serve: Serve, database_url: str) -> None:
+    """A health check is counted as one, and cannot be taken for a method of ours."""
+    port = free_port()
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
+    await service.health.Check(health_pb2.HealthCheckRequest())
+    metrics = _Metrics(port)
+    counter = ("sessionhistory_rpcs_total", "OK", "grpc.health.v1.Health/Check")
+    await until(lambda: metrics.read().get(counter) == 1)
+    assert metrics.read()["sessionhistory_rpc_seconds_count", "grpc.health.v1.Health/Check"] == 1
 
 
 async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_url: str) -> None:

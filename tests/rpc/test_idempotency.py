@@ -103,6 +103,7 @@ async def test_an_id_with_other_content_is_refused(shared: Service, change: dict
     with fails("ALREADY_EXISTS", "MESSAGE_ID_REUSED") as failure:
         await call(shared, "AppendMessage", session_id, message=mpb.Message(**FULL | change))
     assert failure.metadata == {"message_id": "m", "index": "0"}
+    assert failure.message == "the message id 'm' is stored already, with other fields"
     assert await stored(shared, session_id) == list(first.messages)
 
 
@@ -183,6 +184,10 @@ async def test_a_batch_is_stored_as_a_whole_or_new(shared: Service, ids: str, in
     with fails("ALREADY_EXISTS", "MESSAGE_ID_REUSED") as failure:
         await append(shared, session_id, *batch(ids))
     assert failure.metadata["index"] == str(index)
+    assert failure.message == (
+        f"messages[{index}]: the message id {failure.metadata['message_id']!r} is stored already,"
+        " with other fields or apart from this batch"
+    )
     assert [message.message_id for message in await stored(shared, session_id)] == ["a", "b", "c"]
 
 

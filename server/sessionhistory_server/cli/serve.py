@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from sessionhistory_server import embedded, listening, logs
 from sessionhistory_server.app import App
 from sessionhistory_server.cli._database import clear_errors, valid
 from sessionhistory_server.config import Settings, options, variable
+from sessionhistory_server.environment import unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,8 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     """Serve gRPC until SIGTERM or Ctrl-C. Without --database-url, on a Postgres of its own."""
     settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
+    for name, nearest in unknown_variables(os.environ):
+        _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with clear_errors(), _database(settings) as url:

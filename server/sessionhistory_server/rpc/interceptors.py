@@ -15,7 +15,7 @@ import grpc.aio
 from sessionhistory_server import logs
 from sessionhistory_server.errors import InternalError, SessionHistoryError
 from sessionhistory_server.rpc import status
-from sessionhistory_server.rpc.handlers import seconds_left
+from sessionhistory_server.rpc.handlers import SERVICE, seconds_left
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -63,7 +63,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return self._wrapped[method]
 
     def _wrap(self, method: str, behaviour: Behaviour) -> Behaviour:
-        name = method.rpartition("/")[2]
+        # A method of ours by its own name, another service's with the service's.
+        name = method.removeprefix("/").removeprefix(f"{SERVICE.full_name}/")
 
         async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - any service's
             started = time.perf_counter()

@@ -208,10 +208,11 @@ async def _find_stored(connection: Connection, batch: Batch, state: _State) -> A
         return None
     stored = [by_id[message_id] for message_id in ids if message_id in by_id]
     if len(stored) < len(ids):
-        raise message_id_reused(stored[0].content.message_id, ids.index(stored[0].content.message_id))
+        found = stored[0].content.message_id
+        raise message_id_reused(found, ids.index(found), batch_size=len(ids))
     for index, (new, old) in enumerate(zip(batch.messages, stored, strict=True)):
         if old.content != new.content or old.sequence != stored[0].sequence + index:
-            raise message_id_reused(ids[index], index)
+            raise message_id_reused(ids[index], index, batch_size=len(ids))
     return Appended(stored, Counters._make(state[:3]), session_created=False)
 
 
