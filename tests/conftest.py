@@ -12,6 +12,7 @@ import pytest_asyncio
 import sessionhistory_migrations as migrations
 from sessionhistory_server import embedded
 from support.databases import database, execute
+from support.proxy import Proxy
 from support.service import Service, default_settings
 
 if TYPE_CHECKING:
@@ -80,3 +81,19 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Service]]]:
 async def service(serve: Callable[..., Awaitable[Service]], database_url: str) -> Service:
     """A service with default settings on an empty database."""
     return await serve(database_url)
+
+
+@pytest_asyncio.fixture(scope="session")
+async def shared(postgres_url: str, template: str) -> AsyncIterator[Service]:
+    """One service for the long tables of tests that only touch sessions with ids of their own."""
+    with database(postgres_url, template) as (_, url):
+        async with Service.running(default_settings(), url) as service:
+            await service.wait_until_serving()
+            yield service
+
+
+@pytest_asyncio.fixture
+async def proxy(database_url: str) -> AsyncIterator[Proxy]:
+    """A way to a database of the test's own that the test can block."""
+    async with Proxy.running(database_url) as running:
+        yield running
