@@ -7,14 +7,11 @@ names in ``protos/sessionhistory/v1``.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta  # noqa: TC003 - hints are for others to read at run time, too
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypedDict
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from datetime import datetime, timedelta
+from typing import Any, TypedDict
 
 JsonObject = Mapping[str, Any]
 """A JSON object. Integers are exact (above 4,300 digits as ``Decimal``), other numbers are floats."""

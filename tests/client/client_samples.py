@@ -1,0 +1,90 @@
+"""A message and a session with every field that a caller can set."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from sessionhistory import (
+    HistorySettings,
+    JsonPart,
+    MediaPart,
+    Message,
+    MessageStatus,
+    Role,
+    Session,
+    SessionStatus,
+    TextPart,
+    ToolCall,
+    Usage,
+)
+
+JSON: dict[str, Any] = {
+    "big": 2**53 + 1,
+    "bigger": -(10**400),
+    "number": -0.1e-300,
+    "whole": 1.0,
+    "none": None,
+    "list": [True, [], {}, ""],
+    "Zürich": '"\\/\b\t\n\u2028\ufeff日本語👩‍👩‍👧',
+}
+MESSAGE = Message(
+    role=Role.ASSISTANT,
+    content="Zürich 日本語 👩‍👩‍👧\r\n",
+    message_id="m:1",
+    name="näme",
+    tool_calls=(ToolCall(id="c", name="f", arguments='{"a": 1.0 '), ToolCall(name="g")),
+    tool_call_id="call",
+    parts=(
+        TextPart("text"),
+        TextPart(""),
+        MediaPart(mime_type="image/png", data=b"\0\xff"),
+        MediaPart(data=b""),
+        MediaPart(uri="https://example.org/ä"),
+        JsonPart(JSON),
+        JsonPart(None),
+        JsonPart([1, "two"]),
+    ),
+    payload=bytes(range(256)),
+    payload_type="application/x",
+    metadata=JSON,
+    model="model",
+    provider="provider",
+    usage=Usage(input_tokens=1, output_tokens=2, cache_read_tokens=3, cache_write_tokens=4),
+    token_count=2**31 - 1,
+    status=MessageStatus.INTERRUPTED,
+    turn_id="turn",
+    send_time=datetime(2026, 3, 29, 2, 30, 0, 123_456, UTC),
+)
+SESSION = Session(
+    session_id="replaced",
+    user_id="ädä",
+    title="Zürich 日本語",
+    model="model",
+    status=SessionStatus.COMPLETED,
+    labels={"app": "travel", "a/b": ""},
+    metadata=JSON,
+    state=JSON,
+    history_settings=HistorySettings(max_messages=0, token_budget=7),
+    expire_time=datetime(2999, 12, 31, 23, 59, 59, 999_999, UTC),
+)
+
+MESSAGE_OF_SERVER = {"sequence", "create_time"}
+SESSION_OF_SERVER = {
+    *("message_count", "total_tokens", "last_sequence"),
+    *("create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time"),
+    "etag",
+}
+
+
+def fresh_id() -> str:
+    """Return an id that no other test uses."""
+    return secrets.token_hex(16)
+
+
+def sent(value: Message | Session) -> dict[str, Any]:
+    """Return what a caller sets of a message or a session."""
+    names = {field.name for field in dataclasses.fields(value)}
+    return {name: getattr(value, name) for name in names - MESSAGE_OF_SERVER - SESSION_OF_SERVER}

@@ -1,0 +1,60 @@
+"""Clients of both kinds, and a server that answers as it is told."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from client_twins import TWINS
+from fake_server import FakeServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sessionhistory import AsyncSessionHistoryClient
+    from support.service import Service
+
+    Connect = Callable[..., AsyncSessionHistoryClient]
+
+
+@pytest.fixture(params=TWINS)
+def twin(request: pytest.FixtureRequest) -> str:
+    """Each of the two clients: the test runs with both."""
+    return str(request.param)
+
+
+@pytest_asyncio.fixture
+async def connect_twin() -> AsyncIterator[Callable[..., AsyncSessionHistoryClient]]:
+    """Makes clients of a kind, for a target; all are closed in the end."""
+    async with AsyncExitStack() as stack:
+
+        def make(kind: str, target: str, **options: Any) -> AsyncSessionHistoryClient:  # noqa: ANN401
+            client: AsyncSessionHistoryClient = TWINS[kind](target, **options)
+            stack.push_async_callback(client.close)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+def connect(connect_twin: Connect, twin: str) -> Connect:
+    """Makes clients for a target; the test runs with either kind."""
+    return partial(connect_twin, twin)
+
+
+@pytest.fixture
+def client(connect: Connect, shared: Service) -> AsyncSessionHistoryClient:
+    """A client of the shared service."""
+    return connect(shared.address)
+
+
+@pytest_asyncio.fixture
+async def fake() -> AsyncIterator[FakeServer]:
+    """A server that answers as it is told."""
+    server = FakeServer()
+    running = await server.start()
+    yield server
+    await running.stop(None)

@@ -1,0 +1,115 @@
+"""A server that answers as it is told: a newer one, a broken one, a proxy between."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import grpc
+from google.protobuf.any_pb2 import Any as Packed
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.message import Message
+
+_METHODS = pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods_by_name
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A status to answer with: its details, or their bytes."""
+
+    code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
+    details: Sequence[Message | Packed] = ()
+    serialized: bytes | None = None
+    message: str = "not now"
+
+    @property
+    def trailing(self) -> tuple[tuple[str, bytes], ...]:
+        """The trailing metadata of the answer."""
+        serialized = self.serialized
+        if serialized is None and self.details:
+            status = Status(code=self.code.value[0], message=self.message, details=map(_packed, self.details))
+            serialized = status.SerializeToString()
+        return () if serialized is None else (("grpc-status-details-bin", serialized),)
+
+
+class Call(NamedTuple):
+    """What the server was asked, by whom, and how long the caller would wait, in seconds."""
+
+    request: Any
+    metadata: dict[str, str | bytes]
+    peer: str
+    seconds_left: float
+
+
+@dataclass
+class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
+    """Answers the first call with the first answer, and so on; those after the last with the last.
+
+    An answer is a response, a refusal, or ``None``: to keep the caller waiting.
+    """
+
+    answers: list[Message | Refusal | None] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    given_up: int = 0
+    """How many callers were kept waiting and have gone."""
+    address: str = ""
+
+    async def start(self) -> grpc.aio.Server:
+        """Listen on a free port."""
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((self,))
+        self.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+        await server.start()
+        return server
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
+        """Return the handler of a method."""
+        request_type = GetMessageClass(_METHODS[details.method.rpartition("/")[2]].input_type)
+        return grpc.unary_unary_rpc_method_handler(
+            self._answer, request_type.FromString, lambda response: response.SerializeToString()
+        )
+
+    async def _answer(self, request: Message, context: Any) -> Message | None:  # noqa: ANN401
+        metadata = dict(context.invocation_metadata())
+        self.calls.append(Call(request, metadata, context.peer(), context.time_remaining()))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Refusal):
+            await context.abort(answer.code, answer.message, answer.trailing)
+        if answer is None:
+            await self._keep_waiting()
+        return answer
+
+    async def _keep_waiting(self) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up += 1
+
+
+def info(reason: str, domain: str = "sessionhistory.v1", **metadata: str) -> error_details_pb2.ErrorInfo:
+    """Return the detail that says why."""
+    return error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=metadata)
+
+
+def retry_after(seconds: float) -> error_details_pb2.RetryInfo:
+    """Return the detail that says when to try again."""
+    detail = error_details_pb2.RetryInfo()
+    detail.retry_delay.FromMicroseconds(round(seconds * 1e6))
+    return detail
+
+
+def _packed(detail: Message | Packed) -> Packed:
+    if isinstance(detail, Packed):
+        return detail
+    packed = Packed()
+    packed.Pack(detail)
+    return packed

@@ -1,0 +1,77 @@
+"""What appends and windows say beside the messages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from client_samples import fresh_id
+
+from sessionhistory import (
+    History,
+    HistoryCut,
+    HistoryOptions,
+    Message,
+    Role,
+    Session,
+)
+
+if TYPE_CHECKING:
+    from sessionhistory import AsyncSessionHistoryClient as Client
+
+
+async def test_the_results_of_appends(client: Client) -> None:
+    """They have the session's counters, and say whether it was made."""
+    single = await client.append_message(
+        None, Message(role=Role.USER, token_count=2), create_session=Session()
+    )
+    assert (single.last_sequence, single.message_count, single.total_tokens) == (1, 1, 2)
+    assert (single.session_created, single.history) == (True, None)
+    batch = await client.append_messages(
+        single.session_id,
+        (Message(role=Role.USER, content=str(i), token_count=10) for i in range(3)),
+        expected_last_sequence=1,
+    )
+    assert (batch.session_id, batch.session_created) == (single.session_id, False)
+    assert (batch.last_sequence, batch.message_count, batch.total_tokens) == (4, 4, 32)
+    assert [(message.sequence, message.content) for message in batch.messages] == [
+        *((2, "0"), (3, "1"), (4, "2")),
+    ]
+
+
+async def test_windows(client: Client) -> None:
+    """A window says what cut it, what it left out, and where to go on."""
+    session_id = fresh_id()
+    talk = [Message(role=Role.USER, content=str(i), token_count=10) for i in range(5)]
+    pinned = Message(role=Role.SYSTEM, token_count=1, pinned=True)
+    await client.append_messages(session_id, [pinned, *talk], create_session=Session())
+
+    def shape(window: History) -> tuple[Any, ...]:
+        numbers = [message.sequence for message in window.messages]
+        tokens, omitted = window.total_tokens, window.omitted_message_count
+        return numbers, tokens, omitted, window.cut, window.next_before_sequence, window.last_sequence
+
+    everything = ([1, 2, 3, 4, 5, 6], 51, 0, HistoryCut.NONE, None, 6)
+    assert shape(await client.get_history(session_id)) == everything
+    by_count = await client.get_history(session_id, max_messages=2)
+    assert shape(by_count) == ([1, 6], 11, 4, HistoryCut.MAX_MESSAGES, 6, 6)
+    by_tokens = await client.get_history(session_id, token_budget=25, include_pinned=False)
+    assert shape(by_tokens) == ([5, 6], 20, 4, HistoryCut.TOKEN_BUDGET, 5, 6)
+    before = await client.get_history(session_id, before_sequence=4, include_pinned=True)
+    assert shape(before) == ([1, 2, 3], 21, 3, HistoryCut.NONE, None, 6)
+    nothing = await client.get_history(session_id, max_messages=0)
+    assert nothing.messages == ()
+    options = HistoryOptions(max_messages=2, token_budget=25, include_pinned=False)
+    appended = await client.append_message(session_id, talk[0], history=options)
+    assert appended.history
+    assert shape(appended.history) == ([5, 6], 20, 4, HistoryCut.MAX_MESSAGES, 5, 6)
+
+
+async def test_a_window_that_is_too_big(client: Client) -> None:
+    """It ends before a response would be too large, and says so."""
+    session_id = fresh_id()
+    large = [Message(role=Role.USER, payload=bytes(900_000)) for _ in range(5)]
+    await client.append_messages(session_id, large[:3], create_session=Session())
+    await client.append_messages(session_id, large[3:])
+    window = await client.get_history(session_id)
+    assert (window.cut, window.next_before_sequence) == (HistoryCut.RESPONSE_SIZE, 2)
+    assert [message.message_id for message in window.messages] == [m.message_id for m in large[1:]]
