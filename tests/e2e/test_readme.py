@@ -18,9 +18,9 @@ from sessionhistory_server import embedded
 from support.processes import Server, environment
 from support.proxy import free_port
 from support.readme import Block, blocks, code, differences, table
+from support.tools import ROOT, require, search_path
 
-_ROOT = Path(__file__).parents[2]
-_README = (_ROOT / "README.md").read_text()
+_README = (ROOT / "README.md").read_text()
 _BLOCKS = blocks(_README)
 _PATIENCE_SECONDS = 60
 _INSTALL_SECONDS = 240
@@ -41,14 +41,12 @@ _ELSEWHERE = {
 class _Shell:
     """Runs the README's commands as somebody who has just opened a terminal."""
 
-    def __init__(self, folder: Path, ports: dict[str, int], path: list[Path], **variables: str) -> None:
+    def __init__(self, folder: Path, ports: dict[str, int], path: str, **variables: str) -> None:
         home = folder / "home"
         home.mkdir()
         self._folder = folder
         self._ports = ports
-        self._environment = environment(
-            HOME=str(home), PATH=os.pathsep.join([*map(str, path), os.environ["PATH"]]), **variables
-        )
+        self._environment = environment(HOME=str(home), PATH=path, **variables)
 
     def run(self, block: Block) -> str:
         """Run a block's commands, or its program; return the output."""
@@ -78,13 +76,6 @@ class _Shell:
         return text
 
 
-def _require(*commands: str, path: list[Path]) -> None:
-    for command in commands:
-        if not shutil.which(command, path=os.pathsep.join([*map(str, path), os.environ["PATH"]])):
-            assert not os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"), f"{command} is not installed"
-            pytest.skip(f"{command} is not installed")
-
-
 def _first_line(block: Block) -> str:
     return block.text.partition("\n")[0]
 
@@ -96,7 +87,7 @@ def test_every_block_is_of_a_known_kind() -> None:
 
 def test_what_is_run_elsewhere_is_there() -> None:
     """The exceptions are in the README, the make targets in the Makefile, grpcurl's version as there."""
-    makefile = (_ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
     assert set(_ELSEWHERE) <= {_first_line(block) for block in _BLOCKS}
     for first_line in _ELSEWHERE:
         if first_line.startswith("make "):
@@ -107,8 +98,8 @@ def test_what_is_run_elsewhere_is_there() -> None:
 
 def test_every_command_runs(tmp_path: Path) -> None:
     """In the README's order, on one server: each ends as it should, and prints the sample that follows."""
-    path = [Path(sys.executable).parent, _ROOT / ".tools" / "bin", embedded.binaries()]
-    _require("grpcurl", "curl", path=path)
+    path = search_path(Path(sys.executable).parent, embedded.binaries())
+    require("grpcurl", "curl", path=path)
     ports = {"127.0.0.1:50051": free_port(), "127.0.0.1:9464": free_port()}
     listen, metrics = (f"127.0.0.1:{port}" for port in ports.values())
     server = Server("--data-dir", tmp_path / "data", "--listen", listen, "--metrics-listen", metrics)
@@ -140,14 +131,14 @@ def _run_all(shell: _Shell) -> str:
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
     """What a stranger gets who clones the repository, on an awkward path."""
-    if not (_ROOT / ".git").exists():
+    if not (ROOT / ".git").exists():
         pytest.skip("this is no clone")
     target = tmp_path / "a clone"
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=_ROOT, capture_output=True, check=True).stdout
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in names.decode().split("\0"):
-        if name and (_ROOT / name).exists():
+        if name and (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(_ROOT / name, target / name)
+            shutil.copy2(ROOT / name, target / name)
     return target
 
 
