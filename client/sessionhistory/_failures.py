@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -11,9 +12,14 @@ from google.rpc.status_pb2 import Status
 
 from sessionhistory import errors
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _DOMAIN: Final = "sessionhistory.v1"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _REQUEST_ID_KEY: Final = "x-request-id"
+
+_DETAILS: Final = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
 
 _KINDS: Final[dict[grpc.StatusCode, type[errors.SessionHistoryError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
@@ -72,22 +78,28 @@ def invalid_field(path: str, description: str) -> errors.InvalidFieldError:
 def _details(serialized: bytes) -> dict[str, Any]:
     """Return what a google.rpc.Status of the service says beside code and message."""
     known: dict[str, Any] = {}
+    for detail in _unpacked(serialized):
+        match detail:
+            case error_details_pb2.ErrorInfo(domain=domain) if domain == _DOMAIN:
+                known |= {"reason": detail.reason, "metadata": detail.metadata}
+            case error_details_pb2.BadRequest():
+                known["violations"] = tuple(
+                    errors.FieldViolation(violation.field, violation.description)
+                    for violation in detail.field_violations
+                )
+            case error_details_pb2.RetryInfo(retry_delay=delay):
+                known["retry_delay_seconds"] = delay.seconds + delay.nanos / 1e9
+    return known
+
+
+def _unpacked(serialized: bytes) -> Iterator[Any]:
+    """Yield the details that we know. Those that cannot be read may be of a proxy between."""
     try:
         status = Status.FromString(serialized)
-    except DecodeError:  # of a proxy between: not ours to read
-        return known
+    except DecodeError:
+        return
     for packed in status.details:
-        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
-            info = error_details_pb2.ErrorInfo.FromString(packed.value)
-            if info.domain == _DOMAIN:
-                known |= {"reason": info.reason, "metadata": info.metadata}
-        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
-            bad = error_details_pb2.BadRequest.FromString(packed.value)
-            known["violations"] = tuple(
-                errors.FieldViolation(violation.field, violation.description)
-                for violation in bad.field_violations
-            )
-        elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
-            delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
-            known["retry_delay_seconds"] = delay.seconds + delay.nanos / 1e9
-    return known
+        for kind in _DETAILS:
+            if packed.Is(kind.DESCRIPTOR):
+                with suppress(DecodeError):
+                    yield kind.FromString(packed.value)

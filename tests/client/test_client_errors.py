@@ -1,0 +1,189 @@
+"""Every error by its real cause: of which class it is, and what it says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import client_causes as causes
+import grpc
+import pytest
+import pytest_asyncio
+from client_causes import World
+
+from sessionhistory import errors
+from support.databases import database
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.service import Service
+
+
+@dataclass(frozen=True)
+class Expected:
+    """An error: its class, code, reason and details; the metadata by patterns."""
+
+    kind: type[errors.SessionHistoryError]
+    code: str
+    reason: str
+    metadata: dict[str, str] = field(default_factory=dict)
+    violations: dict[str, str] = field(default_factory=dict)
+    retry_delay_seconds: float | None = None
+
+
+SESSION = {"session_id": "SESSION"}
+CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
+    causes.bad_field: Expected(
+        errors.InvalidFieldError,
+        "INVALID_ARGUMENT",
+        "INVALID_FIELD",
+        violations={
+            "messages[1].name": "must have at most 256 characters",
+            "messages[1].turn_id": "must not contain a NUL character (U+0000)",
+        },
+    ),
+    causes.bad_page_token: Expected(
+        errors.InvalidPageTokenError,
+        "INVALID_ARGUMENT",
+        "INVALID_PAGE_TOKEN",
+        violations={
+            "page_token": "must be the next_page_token of the page before, with all other fields but"
+            " page_size as they were then"
+        },
+    ),
+    causes.malformed_request: Expected(errors.MalformedRequestError, "INVALID_ARGUMENT", "MALFORMED_REQUEST"),
+    causes.request_too_large: Expected(
+        errors.RequestTooLargeError, "INVALID_ARGUMENT", "REQUEST_TOO_LARGE", {"max_bytes": str(4 * 2**20)}
+    ),
+    causes.session_not_found: Expected(
+        errors.SessionNotFoundError, "NOT_FOUND", "SESSION_NOT_FOUND", SESSION
+    ),
+    causes.message_not_found: Expected(
+        errors.MessageNotFoundError, "NOT_FOUND", "MESSAGE_NOT_FOUND", SESSION
+    ),
+    causes.session_exists: Expected(errors.SessionExistsError, "ALREADY_EXISTS", "SESSION_EXISTS", SESSION),
+    causes.message_id_reused: Expected(
+        errors.MessageIdReusedError, "ALREADY_EXISTS", "MESSAGE_ID_REUSED", {"message_id": "m", "index": "1"}
+    ),
+    causes.sequence_mismatch: Expected(
+        errors.SequenceMismatchError, "ABORTED", "SEQUENCE_MISMATCH", SESSION | {"actual_last_sequence": "1"}
+    ),
+    causes.etag_mismatch: Expected(
+        errors.EtagMismatchError, "ABORTED", "ETAG_MISMATCH", SESSION | {"actual_etag": ".+"}
+    ),
+    causes.session_not_active: Expected(
+        errors.SessionNotActiveError,
+        "FAILED_PRECONDITION",
+        "SESSION_NOT_ACTIVE",
+        SESSION | {"status": "COMPLETED"},
+    ),
+    causes.session_not_deleted: Expected(
+        errors.SessionNotDeletedError, "FAILED_PRECONDITION", "SESSION_NOT_DELETED", SESSION
+    ),
+    causes.too_many_pinned: Expected(
+        errors.TooManyPinnedError, "FAILED_PRECONDITION", "TOO_MANY_PINNED", SESSION | {"pinned_count": "0"}
+    ),
+    causes.pool_exhausted: Expected(
+        errors.PoolExhaustedError, "RESOURCE_EXHAUSTED", "POOL_EXHAUSTED", retry_delay_seconds=1.0
+    ),
+    causes.database_unavailable: Expected(
+        errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=1.0
+    ),
+    causes.schema_outdated: Expected(
+        errors.SchemaOutdatedError, "UNAVAILABLE", "SCHEMA_OUTDATED", retry_delay_seconds=1.0
+    ),
+    causes.transaction_conflict: Expected(
+        errors.TransactionConflictError, "UNAVAILABLE", "TRANSACTION_CONFLICT", retry_delay_seconds=1.0
+    ),
+    causes.statement_timeout: Expected(
+        errors.DeadlineExceededError, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"
+    ),
+    causes.internal: Expected(errors.InternalError, "INTERNAL", "INTERNAL", {"request_id": "[0-9a-f]{16}"}),
+}
+# What gRPC says: nobody has answered, or not our service.
+UNANSWERED: dict[Callable[[World], Awaitable[None]], Expected] = {
+    causes.deadline: Expected(errors.DeadlineExceededError, "DEADLINE_EXCEEDED", ""),
+    causes.nobody_there: Expected(errors.UnavailableError, "UNAVAILABLE", ""),
+    causes.over_the_limit_of_grpc: Expected(errors.ResourceExhaustedError, "RESOURCE_EXHAUSTED", ""),
+    causes.another_service: Expected(errors.SessionHistoryError, "UNIMPLEMENTED", ""),
+}
+
+
+@pytest_asyncio.fixture
+async def world(
+    connect: Callable[..., Client],
+    serve: Callable[..., Awaitable[Service]],
+    shared: Service,
+    postgres_url: str,
+    template: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[World]:
+    """A client of the shared service, with a session of one message."""
+    with ExitStack() as databases:
+
+        def new_database() -> str:
+            return databases.enter_context(database(postgres_url, template))[1]
+
+        made = World(connect(shared.address), shared, connect, serve, new_database, monkeypatch)
+        await made.prepare()
+        yield made
+
+
+async def fail(world: World, cause: Callable[[World], Awaitable[None]]) -> errors.SessionHistoryError:
+    """Return the error that a cause makes."""
+    with pytest.raises(errors.SessionHistoryError) as caught:
+        await cause(world)
+    return caught.value
+
+
+def check(error: errors.SessionHistoryError, expected: Expected, session_id: str) -> None:
+    """Compare an error with what it should be."""
+    assert type(error) is expected.kind
+    assert (error.code, error.reason) == (grpc.StatusCode[expected.code], expected.reason)
+    assert error.metadata.keys() == expected.metadata.keys()
+    for name, value in error.metadata.items():
+        assert re.fullmatch(expected.metadata[name].replace("SESSION", session_id), value)
+    assert error.violations == tuple(errors.FieldViolation(*each) for each in expected.violations.items())
+    assert error.retry_delay_seconds == expected.retry_delay_seconds
+    assert isinstance(error.__cause__, grpc.RpcError)
+    assert str(error) == error.__cause__.details()
+
+
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
+async def test_an_error_of_the_service(world: World, cause: Callable[[World], Awaitable[None]]) -> None:
+    """Its class is that of its reason, and it has all that the service says."""
+    error = await fail(world, cause)
+    check(error, CAUSES[cause], world.session_id)
+    assert re.fullmatch("[0-9a-f]{16}", error.request_id)
+    if "request_id" in error.metadata:
+        assert error.metadata["request_id"] == error.request_id
+
+
+@pytest.mark.parametrize("cause", UNANSWERED, ids=lambda cause: cause.__name__)
+async def test_an_error_of_the_way(world: World, cause: Callable[[World], Awaitable[None]]) -> None:
+    """Where the service has not answered there is the code alone, and its class."""
+    error = await fail(world, cause)
+    check(error, UNANSWERED[cause], world.session_id)
+    assert error.request_id == ""
+
+
+def test_no_error_is_left_out() -> None:
+    """Every class is that of a cause above, but the kinds below which there are only reasons."""
+    classes = {
+        each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Exception)
+    }
+    tested = {expected.kind for expected in (CAUSES | UNANSWERED).values()}
+    assert classes - tested == {
+        errors.InvalidArgumentError,
+        errors.NotFoundError,
+        errors.AlreadyExistsError,
+        errors.AbortedError,
+        errors.FailedPreconditionError,
+    }
+    for kind in classes - tested:
+        assert kind.__subclasses__()

@@ -1,0 +1,52 @@
+"""A TCP relay in front of a server, which can take off TLS and change what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Callable
+
+_CHUNK_BYTES = 65_536
+
+
+@asynccontextmanager
+async def relay(
+    address: str, *, tls: ssl.SSLContext | None = None, change: Callable[[bytes], bytes] = bytes
+) -> AsyncIterator[str]:
+    """Listen on a free port and pass on what is sent to a server, changed; yield where."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        up_reader, up_writer = await asyncio.open_connection(*address.rsplit(":", 1))
+        try:
+            await asyncio.gather(_pump(reader, up_writer, change), _pump(up_reader, writer, bytes))
+        except (asyncio.CancelledError, OSError):
+            pass  # the test is over, or one side has gone
+        finally:
+            up_writer.transport.abort()
+            writer.transport.abort()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+) -> None:
+    while data := await reader.read(_CHUNK_BYTES):
+        writer.write(change(data))
+        await writer.drain()
+    writer.close()
