@@ -26,9 +26,9 @@ class Words:
         """Return what a number means; ``UNKNOWN`` if it is newer than this client."""
         return self._words.get(number, self._unknown)
 
-    def number(self, word: str) -> int | None:
+    def number(self, word: object) -> int | None:
         """Return the number of a word, ``None`` if it has none."""
-        return self._numbers.get(word)
+        return self._numbers.get(word) if isinstance(word, str) else None
 
 
 ROLES: Final = Words(Role, message_pb2.Role, "ROLE_")

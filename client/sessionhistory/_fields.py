@@ -6,6 +6,7 @@ What cannot be sent at all is refused here as the service would: ``InvalidFieldE
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -116,7 +117,7 @@ def history_options(source: types.HistoryOptions | None) -> history_pb2.HistoryO
     )
 
 
-def number(words: Words, word: str, path: str) -> int:
+def number(words: Words, word: object, path: str) -> int:
     """Return the contract's number of a word."""
     value = words.number(word)
     if value is None:
@@ -124,11 +125,11 @@ def number(words: Words, word: str, path: str) -> int:
     return value
 
 
-def timestamp(value: datetime | None, path: str) -> Timestamp | None:
+def timestamp(value: object, path: str) -> Timestamp | None:
     """Return a time, which must say its time zone."""
     if value is None:
         return None
-    if getattr(value, "tzinfo", None) is None:
+    if not isinstance(value, datetime) or value.utcoffset() is None:
         raise invalid_field(path, "must be a datetime with a time zone")
     micros = (value - _EPOCH) // _MICROSECOND
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)
@@ -172,13 +173,19 @@ def _part(part: types.Part, path: str) -> message_pb2.Part:
         case types.JsonPart(value):
             return build(message_pb2.Part, path, json=_json(value, below(path, "json")))
         case types.MediaPart(mime_type=mime_type, uri=uri, data=data):
+            if uri is not None and data is not None:
+                raise invalid_field(below(path, "media"), "must set one of uri, data")
             media = build(message_pb2.Media, below(path, "media"), mime_type=mime_type, uri=uri, data=data)
             return message_pb2.Part(media=media)
     raise invalid_field(path, "must be a TextPart, MediaPart or JsonPart")
 
 
-def _json_object(value: types.JsonObject | None, path: str) -> str | None:
-    return None if value is None else _json(dict(value), path)
+def _json_object(value: object, path: str) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping):
+        raise invalid_field(path, "must be a mapping")
+    return _json(dict(value), path)
 
 
 def _json(value: object, path: str) -> str:

@@ -18,7 +18,7 @@ from sessionhistory._fields import (
     session_content,
     timestamp,
 )
-from sessionhistory.types import SessionOrder
+from sessionhistory.types import SessionOrder, SessionUpdate
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2
 
@@ -48,9 +48,11 @@ def of_session(kind: type[R], session_id: str, *, user_id: str | None) -> R:
 
 
 def update_session(
-    session_id: str, changes: types.SessionUpdate, *, user_id: str | None, etag: str
+    session_id: str, changes: SessionUpdate, *, user_id: str | None, etag: str
 ) -> pb.UpdateSessionRequest:
     """Ask for the change of what is named."""
+    for unknown in changes.keys() - SessionUpdate.__annotations__.keys():
+        raise TypeError(f"update_session() got an unexpected keyword argument {unknown!r}")
     values = session_content("session", **changes)
     changed = build(session_pb2.Session, "session", session_id=session_id, etag=etag, **values)
     mask = FieldMask(paths=list(changes))

@@ -1,0 +1,102 @@
+"""What cannot be sent is refused by the client itself, as the service would: with the path of the field."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from client_nonsense import CALLS, MESSAGE, MESSAGES, NOBODY, SECRET, SESSIONS
+
+from sessionhistory import Session
+from sessionhistory.errors import InvalidFieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fake_server import FakeServer
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+
+
+@pytest.fixture
+def unheard(connect: Callable[..., Client], fake: FakeServer) -> Iterator[Client]:
+    """A client that must not call its service."""
+    yield connect(fake.address)
+    assert fake.calls == []
+
+
+@contextmanager
+def refused(path: str) -> Iterator[None]:
+    """Expect that a field is refused by its path, and that nothing of its value is said."""
+    with pytest.raises(InvalidFieldError) as caught:
+        yield
+    error = caught.value
+    assert [violation.field for violation in error.violations] == [path]
+    assert str(error) == f"{path}: {error.violations[0].description}"
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert (error.metadata, error.retry_delay_seconds, error.request_id) == ({}, None, "")
+    said = [str(error), repr(error), repr(vars(error)), *traceback.format_exception(error)]
+    assert SECRET not in "".join(said)
+
+
+@pytest.mark.parametrize("path", MESSAGES)
+async def test_messages(unheard: Client, path: str) -> None:
+    """A field of a message, alone or one of several."""
+    name, values = MESSAGES[path]
+    for value in values:
+        message = dataclasses.replace(MESSAGE, **{name: value})
+        with refused(f"message.{path}"):
+            await unheard.append_message("s", message)
+        with refused(f"messages[1].{path}"):
+            await unheard.append_messages("s", [MESSAGE, message])
+
+
+@pytest.mark.parametrize("path", SESSIONS)
+async def test_sessions(unheard: Client, path: str) -> None:
+    """A field of a session, to be created, by an append or by itself, or to be changed."""
+    name, values = SESSIONS[path]
+    for value in values:
+        session: Any = {name: value}
+        with refused(f"session.{path}"):
+            await unheard.create_session(Session(**session))
+        with refused(f"create_session.{path}"):
+            await unheard.append_message("s", MESSAGE, create_session=Session(**session))
+        with refused(f"session.{path}"):
+            await unheard.update_session("s", **session)
+
+
+@pytest.mark.parametrize(("path", "call"), CALLS)
+async def test_arguments(unheard: Client, path: str, call: Callable[[Client], Any]) -> None:
+    """An argument of a call."""
+    with refused(path):
+        await call(unheard)
+
+
+@pytest.mark.parametrize("method", NOBODY)
+async def test_an_empty_user(unheard: Client, method: str) -> None:
+    """An empty ``user_id`` must not mean any user."""
+    with refused("user_id"):
+        await NOBODY[method](unheard)
+
+
+async def test_a_session_is_not_cleared_of_its_status(unheard: Client) -> None:
+    """There is no session without one."""
+    with refused("session.status"):
+        await unheard.update_session("s", status=None)
+
+
+async def test_a_change_of_what_there_is_not(unheard: Client) -> None:
+    """A field that a session does not have, or not for the caller to change, is a wrong argument."""
+    changes: list[Any] = [{"nickname": SECRET}, {"message_count": 1}, {"create_time": None}]
+    for change in changes:
+        with pytest.raises(TypeError, match="unexpected keyword argument"):
+            await unheard.update_session("s", **change)
+    filters: Any = {"nickname": SECRET}
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        await unheard.list_sessions_page(**filters)
+    with pytest.raises(TypeError, match="unexpected keyword argument"):
+        await unheard.list_messages_page("s", **filters)
