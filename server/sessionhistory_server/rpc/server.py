@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.rpc.health import Health
     from sessionhistory_server.rpc.servicer import SessionHistoryServicer
 
-_OPTIONS: Final = (
+OPTIONS: Final = (
     # Two servers on one port would share it without an error.
     ("grpc.so_reuseport", 0),
     # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
@@ -37,7 +37,7 @@ def build_server(
 ) -> grpc.aio.Server:
     """Return the server, not yet listening."""
     interceptor = CallInterceptor(metrics, slow_call_millis=settings.slow_call_millis)
-    server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
     handler = generic_handler(servicer, default_deadline_seconds=settings.default_deadline_seconds)
     server.add_generic_rpc_handlers((handler,))
     health_pb2_grpc.add_HealthServicer_to_server(serving, server)
