@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command."""
+    # gRPC reads it when it is imported. What it would say below is said by the commands.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from sessionhistory_server.cli import cli  # noqa: PLC0415 - the bare install is the client alone
     except ModuleNotFoundError as error:

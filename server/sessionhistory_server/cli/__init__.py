@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["cli"]
 
 _SERVER: Final = "session-history[server]"
+_CLI: Final = "session-history[cli]"
 
 # What the command is, where it is, what it does, and what must be installed for it.
 _COMMANDS: Final = (
@@ -41,6 +42,24 @@ _COMMANDS: Final = (
         "sessionhistory_server.cli.health:health",
         "Ask a running server whether it is serving.",
         needs=_SERVER,
+    ),
+    LazyCommand(
+        "sessions",
+        "sessionhistory.cli.sessions:sessions",
+        "List sessions, newest first.",
+        needs=_CLI,
+    ),
+    LazyCommand(
+        "history",
+        "sessionhistory.cli.history:history",
+        "Show the context of a session.",
+        needs=_CLI,
+    ),
+    LazyCommand(
+        "import",
+        "sessionhistory.cli.importing:import_",
+        "Store recorded conversations.",
+        needs=_CLI,
     ),
 )
 

@@ -1,0 +1,1 @@
+"""The commands for people: sessions, history, import. They need the extra ``cli``."""

@@ -1,0 +1,114 @@
+"""Storing the conversations of many lines, a few at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sessionhistory import SessionHistoryError
+from sessionhistory.cli._lines import MAX_LINE_BYTES, DamagedFileError
+from sessionhistory.cli._recordings import BadRecordingError, Recording, parse
+from sessionhistory.cli._storing import Outcome, Result, store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sessionhistory import SessionHistoryClient
+
+WORKERS: Final = 4
+_MAX_PENDING: Final = 2 * WORKERS
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the file, and the conversation in it; or why there is none."""
+
+    number: int
+    size_bytes: int
+    conversation_id: str
+    recording: Recording | None
+    problem: str = ""
+
+
+class _Pending(NamedTuple):
+    line: Line
+    outcome: Future[Outcome]
+
+
+class Importer:
+    """Stores conversations; a few are under way at once, of a bounded size together.
+
+    Args:
+        client: Of the service.
+    """
+
+    def __init__(self, client: SessionHistoryClient) -> None:
+        self._client = client
+        self._pending: deque[_Pending] = deque()
+
+    def run(self, lines: Iterable[Line]) -> Iterator[tuple[Line, Outcome]]:
+        """Store the conversations; yield what became of each line, in their order.
+
+        Raises:
+            SessionHistoryError: the server does not answer, or refuses everything.
+            DamagedFileError: the lines end before their time.
+        """
+        with ThreadPoolExecutor(WORKERS) as pool:
+            try:
+                for line in lines:
+                    while not self._has_room_for(line):
+                        yield self._oldest()
+                    self._pending.append(_Pending(line, pool.submit(self._store, line)))
+                while self._pending:
+                    yield self._oldest()
+            except (SessionHistoryError, DamagedFileError, KeyboardInterrupt):
+                yield from self._settle()
+                raise
+
+    def _store(self, line: Line) -> Outcome:
+        if line.recording is None:
+            return Outcome(Result.SKIPPED, line.problem)
+        return store(self._client, line.recording)
+
+    def _has_room_for(self, line: Line) -> bool:
+        """Whether it can be begun now: never beside one of the same id."""
+        lines = [pending.line for pending in self._pending]
+        return not lines or (
+            len(lines) < _MAX_PENDING
+            and sum(other.size_bytes for other in lines) + line.size_bytes <= MAX_LINE_BYTES
+            and all(other.conversation_id != line.conversation_id for other in lines)
+        )
+
+    def _oldest(self) -> tuple[Line, Outcome]:
+        line, outcome = self._pending[0]
+        result = outcome.result()
+        self._pending.popleft()
+        return line, result
+
+    def _settle(self) -> Iterator[tuple[Line, Outcome]]:
+        """Yield what becomes of those under way; those that have not begun never do."""
+        for line, outcome in self._pending:
+            if not outcome.cancel() and not outcome.exception():
+                yield line, outcome.result()
+
+
+def read(lines: Iterable[tuple[int, bytes | None]], user_id: str | None) -> Iterator[Line]:
+    """Yield numbered lines as conversations; ``None`` stands for a line that is too long.
+
+    Args:
+        lines: The lines.
+        user_id: Whose the conversations are to be, whatever the lines say; ``None``: whose they say.
+    """
+    for number, text in lines:
+        if text is None:
+            problem = f"too large: a line has at most {MAX_LINE_BYTES:,} bytes"
+            yield Line(number, 0, "", None, problem)
+            continue
+        try:
+            recording = parse(text, user_id)
+        except BadRecordingError as error:
+            yield Line(number, 0, error.conversation_id, None, str(error))
+        else:
+            yield Line(number, len(text), recording.session.session_id, recording)

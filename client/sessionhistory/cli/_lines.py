@@ -1,0 +1,76 @@
+"""The lines of a file of any size, one at a time, each of a bounded length."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import stat
+import zlib
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
+
+# Less than gRPC takes at once, so that it is the service that judges a field, however long.
+MAX_LINE_BYTES: Final = 32_000_000
+
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_CHUNK_BYTES: Final = 1024 * 1024
+
+
+class DamagedFileError(Exception):
+    """The file cannot be read to its end."""
+
+
+class Lines:
+    """The lines of a file that may be compressed by gzip, whatever its name.
+
+    Args:
+        file: Where it is read from, once.
+    """
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
+        status = os.fstat(file.fileno())
+        self.total_bytes: Final = status.st_size if stat.S_ISREG(status.st_mode) else None
+        """The size of the file as it lies there; ``None``: nobody knows yet."""
+
+    @property
+    def read_bytes(self) -> int:
+        """How much of the file has been read; 0 if it has no size."""
+        return 0 if self.total_bytes is None else self._file.tell()
+
+    def __iter__(self) -> Iterator[tuple[int, bytes | None]]:
+        """Yield each line that is not blank with its number, from 1; ``None`` for one that is too long.
+
+        Raises:
+            DamagedFileError: it is cut off, or no longer what was compressed.
+        """
+        try:
+            yield from self._lines()
+        except (EOFError, OSError, zlib.error) as error:
+            raise DamagedFileError(str(error)) from error
+
+    def _lines(self) -> Iterator[tuple[int, bytes | None]]:
+        stream = self._decompressed()
+        for number in count(1):
+            line = stream.readline(MAX_LINE_BYTES + 1)
+            if not line:
+                return
+            if len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+                _skip_line(stream)
+                yield number, None
+            elif not line.isspace():
+                yield number, line
+
+    def _decompressed(self) -> io.BufferedIOBase:
+        if self._file.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC):
+            return gzip.GzipFile(fileobj=self._file)
+        return self._file
+
+
+def _skip_line(stream: io.BufferedIOBase) -> None:
+    while (chunk := stream.readline(_CHUNK_BYTES)) and not chunk.endswith(b"\n"):
+        pass

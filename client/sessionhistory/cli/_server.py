@@ -1,0 +1,119 @@
+"""The server that a command asks: the options that name it, its client, and what to say if it fails."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import grpc
+
+from sessionhistory import SessionHistoryClient, SessionHistoryError
+from sessionhistory.cli._text import visible
+from sessionhistory.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Command = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where the server is, and how long a call of it may take."""
+
+    target: str
+    tls: bool
+    timeout_seconds: int
+
+    @contextmanager
+    def client(self) -> Iterator[SessionHistoryClient]:
+        """Yield a client; the errors of its calls end the command.
+
+        Raises:
+            click.ClickException: a call failed; the message says what to do.
+        """
+        credentials = grpc.ssl_channel_credentials(_system_roots()) if self.tls else None
+        with SessionHistoryClient(
+            self.target, credentials=credentials, timeout_seconds=self.timeout_seconds
+        ) as client:
+            try:
+                yield client
+            except SessionHistoryError as error:
+                raise self.explain(error) from error
+
+    def explain(self, error: SessionHistoryError) -> click.ClickException:
+        """Return what to tell of a failed call, in one line."""
+        said, kind = visible(str(error)), click.ClickException
+        match error:
+            case InvalidArgumentError():
+                return click.UsageError(said)
+            case SessionNotFoundError():
+                return kind(
+                    f"{said}: it is missing, deleted or another user's; see `session-history sessions`"
+                )
+            case DeadlineExceededError():
+                return kind(
+                    f"no answer from {self.target} within {self.timeout_seconds} seconds: is --server right?"
+                    " --timeout-seconds gives it longer"
+                )
+            case UnavailableError(reason=""):
+                over = " with TLS" if self.tls else ""
+                return kind(
+                    f"no server answers at {self.target}{over}: start one with `session-history serve`,"
+                    " or name it with --server"
+                )
+            case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
+                return kind(f"what answers at {self.target} is another service: name the right --server")
+        return kind(f"{self.target} cannot do this now ({error.reason or error.code.name}): {said}")
+
+
+def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
+    """Give a command the options that name the server, as one argument: ``server``.
+
+    Args:
+        timeout_seconds: How long a call may take unless the caller says.
+    """
+    options = (
+        click.option(
+            "--server",
+            "target",
+            metavar="HOST:PORT",
+            envvar="SESSION_HISTORY_SERVER",
+            show_envvar=True,
+            default="127.0.0.1:50051",
+            help="The server, or any target of gRPC.",
+        ),
+        click.option("--tls", is_flag=True, help="Encrypt, and trust what this system trusts."),
+        click.option(
+            "--timeout-seconds",
+            type=click.IntRange(1, 3600),
+            default=timeout_seconds,
+            help="How long a call may take, with all its attempts.",
+        ),
+    )
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def with_server(*, target: str, tls: bool, timeout_seconds: int, **rest: Any) -> None:  # noqa: ANN401
+            command(server=Server(target, tls, timeout_seconds), **rest)
+
+        return reduce(lambda decorated, option: option(decorated), reversed(options), with_server)
+
+    return decorate
+
+
+def _system_roots() -> bytes | None:
+    """Return the certificates that OpenSSL trusts on this system; ``None``: those that gRPC brings."""
+    file = ssl.get_default_verify_paths().cafile
+    return Path(file).read_bytes() if file else None

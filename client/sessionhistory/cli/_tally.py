@@ -1,0 +1,73 @@
+"""What became of all the lines of a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory.cli._storing import Outcome, Result
+from sessionhistory.cli._text import visible
+
+if TYPE_CHECKING:
+    from sessionhistory.cli._importer import Line
+
+_MAX_SKIPS: Final = 1_000
+_MAX_NAMES: Final = 20
+_MAX_NAME_CHARACTERS: Final = 80
+_MORE_NAMES: Final = "(others)"
+
+
+class Tally:
+    """Counts results, messages and unknown fields, and keeps why lines were skipped: the first 1,000."""
+
+    def __init__(self) -> None:
+        self._results: Counter[Result] = Counter()
+        self._messages = 0
+        self._unknown_fields: Counter[str] = Counter()
+        self._skips: list[dict[str, Any]] = []
+
+    @property
+    def lines(self) -> int:
+        """How many lines were counted."""
+        return self._results.total()
+
+    @property
+    def skipped(self) -> int:
+        """How many lines were skipped."""
+        return self._results[Result.SKIPPED]
+
+    def add(self, line: Line, outcome: Outcome) -> None:
+        """Count a line."""
+        self._results[outcome.result] += 1
+        self._messages += outcome.stored_messages
+        for path, count in outcome.unknown_fields.items():
+            self._unknown_fields[self._name(path)] += count
+        if outcome.result is Result.SKIPPED and len(self._skips) < _MAX_SKIPS:
+            skip = {"line": line.number, "conversation_id": line.conversation_id, "reason": outcome.reason}
+            self._skips.append(skip)
+
+    def report(self) -> dict[str, Any]:
+        """Return all of it, by name."""
+        return {
+            **{result.value: self._results[result] for result in Result},
+            "stored_messages": self._messages,
+            "unknown_fields": dict(self._unknown_fields),
+            "skips": self._skips,
+        }
+
+    def text(self) -> str:
+        """Return all of it for people but the skips, which they have seen by then."""
+        counts = {result.replace("_", " "): self._results[result] for result in Result}
+        width = len(f"{max(self._messages, *counts.values()):,}")
+        lines = [f"{count:>{width},} {name}" for name, count in counts.items() if count]
+        lines.append(f"{self._messages:>{width},} messages stored")
+        if self._unknown_fields:
+            named = (f"{name} ({count:,})" for name, count in self._unknown_fields.most_common())
+            lines.append(f"not stored, because a session has no place for it: {', '.join(named)}")
+        return "\n".join(lines)
+
+    def _name(self, path: str) -> str:
+        """Return how a field is counted: a file may have any number of names, of any length."""
+        name = visible(path)[:_MAX_NAME_CHARACTERS]
+        new = name not in self._unknown_fields
+        return _MORE_NAMES if new and len(self._unknown_fields) >= _MAX_NAMES else name

@@ -1,0 +1,124 @@
+"""The command that shows a context window."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from click.core import ParameterSource
+from rich.text import Text
+
+from sessionhistory import HistoryCut, SessionStatus
+from sessionhistory.cli._output import Block, console, json_option, show_blocks, show_json
+from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._text import ago, counted, visible
+from sessionhistory.cli._transcript import Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sessionhistory import History, Session
+
+_WHY_CUT: Final = {
+    HistoryCut.NONE: "",
+    HistoryCut.MAX_MESSAGES: "the limit of messages is reached (--max-messages)",
+    HistoryCut.TOKEN_BUDGET: "the next older one does not fit the token budget (--token-budget)",
+    HistoryCut.RESPONSE_SIZE: "more does not fit into one response",
+    HistoryCut.UNKNOWN: "for a reason that this release does not know",
+}
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
+@click.option("--max-messages", type=click.IntRange(0), help="At most so many messages.")
+@click.option("--token-budget", type=click.IntRange(0), help="At most so many tokens.")
+@click.option("--before", "before_sequence", type=click.IntRange(1), help="Only messages before this one.")
+@click.option("--no-pinned", is_flag=True, help="Without the pinned messages.")
+@click.option("--full", is_flag=True, help="Show long texts whole.")
+@server_options(timeout_seconds=5)
+@json_option
+@click.pass_context
+def history(
+    context: click.Context,
+    /,
+    *,
+    server: Server,
+    session_id: str,
+    no_pinned: bool,
+    full: bool,
+    as_json: bool,
+    **limits: Any,  # noqa: ANN401 - of the window, by name
+) -> None:
+    """Show the context of a session.
+
+    The context is what the next model call gets to see. Limits that are not given are the session's own,
+    else the server's. On a terminal the middle of long texts is left out, unless --full is given. Control
+    characters are shown as escapes; --json has the exact text, and all fields.
+    """
+    with server.client() as client:
+        session = client.get_session(session_id, user_id=limits["user_id"])
+        window = client.get_history(session_id, include_pinned=False if no_pinned else None, **limits)
+    if as_json:
+        show_json(session=session, history=window)
+        return
+    to = console()
+    show_blocks(to, _about(session))
+    show_blocks(to, _left_out(window, context))
+    show_blocks(to, Transcript(full=full or not to.is_terminal).blocks(window))
+
+
+def _about(session: Session) -> Iterator[Block]:
+    yield Block(Text(visible(session.session_id), "bold cyan"))
+    if session.title:
+        yield Block(Text(visible(" ".join(session.title.split())), "bold"))
+    details = {
+        "user": session.user_id,
+        "model": session.model,
+        "status": "" if session.status is SessionStatus.ACTIVE else session.status,
+        "labels": ", ".join(f"{key}={value}" for key, value in session.labels.items()),
+        "active": ago(session.last_message_time),
+    }
+    said = (f"{name} {visible(value)}" for name, value in details.items() if value)
+    yield Block(Text(" · ".join(said), "dim"))
+
+
+def _left_out(window: History, context: click.Context) -> Iterator[Block]:
+    """Yield how much of the session the window is, why it is not more, and the way to the rest."""
+    shown, left_out = len(window.messages), window.omitted_message_count
+    yield Block(
+        Text(f"{shown:,} of {counted(shown + left_out, 'message')}, {counted(window.total_tokens, 'token')}")
+    )
+    reasons = "; ".join(filter(None, _reasons(window, context)))
+    if left_out:
+        yield Block(Text(f"{left_out:,} left out: {reasons}"))
+    if window.next_before_sequence is not None:
+        yield Block(Text("the window before this one:"))
+        yield Block(Text(_command(context, before=window.next_before_sequence), "bold"), 2, wrapped=False)
+
+
+def _reasons(window: History, context: click.Context) -> Iterator[str]:
+    if context.params["before_sequence"] is not None:
+        yield f"--before {context.params['before_sequence']}"
+    if context.params["no_pinned"]:
+        yield "--no-pinned"
+    yield _WHY_CUT[window.cut]
+    unpinned = (message.sequence for message in window.messages if not message.pinned)
+    if window.next_before_sequence is not None and next(unpinned, None) != window.next_before_sequence:
+        yield "tool results whose call is among them"
+
+
+def _command(context: click.Context, *, before: int) -> str:
+    """Return the command as it was given, for the messages before one."""
+    words = ["session-history", "history"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params.get(name)
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE or name == "before_sequence":
+            continue
+        if isinstance(parameter, click.Argument):
+            words.append(str(value))
+        else:
+            words += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+    return shlex.join([*words, "--before", str(before)])
