@@ -6,6 +6,7 @@ What cannot be sent at all is refused here as the service would: ``InvalidFieldE
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -44,11 +45,11 @@ def below(path: str, name: str) -> str:
 
 
 def message(source: types.Message, path: str) -> message_pb2.Message:
-    """Return a message to append. What the server sets is not sent."""
+    """Return a message to append, with an id that a retry names again. What the server sets is not sent."""
     return build(
         message_pb2.Message,
         path,
-        message_id=source.message_id,
+        message_id=source.message_id or str(uuid.uuid4()),
         role=number(ROLES, source.role, below(path, "role")),
         name=source.name,
         content=source.content,

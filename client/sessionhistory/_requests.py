@@ -226,6 +226,6 @@ def _user(user_id: str | None) -> str | None:
 
 def _session_id(session_id: str | None, create: types.Session | None) -> str | None:
     """Return the session's id; a new session gets one here, so that a retry names it again."""
-    if session_id is None and create is not None:
+    if not session_id and create is not None:
         return create.session_id or str(uuid.uuid4())
     return session_id

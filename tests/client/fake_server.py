@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,17 +43,18 @@ class Refusal:
 
 
 class Call(NamedTuple):
-    """What the server was asked, by whom, and how long the caller would wait, in seconds."""
+    """What the server was asked, by whom, when, and how long the caller would wait, in seconds."""
 
     request: Any
     metadata: dict[str, str | bytes]
     peer: str
+    time: float
     seconds_left: float
 
 
 @dataclass
 class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
-    """Answers the first call with the first answer, and so on; those after the last with the last.
+    """Answers the first call with the first answer, and so on; then with empty responses.
 
     An answer is a response, a refusal, or ``None``: to keep the caller waiting.
     """
@@ -73,20 +75,25 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         """Return the handler of a method."""
-        request_type = GetMessageClass(_METHODS[details.method.rpartition("/")[2]].input_type)
-        return grpc.unary_unary_rpc_method_handler(
-            self._answer, request_type.FromString, lambda response: response.SerializeToString()
-        )
+        method = _METHODS[details.method.rpartition("/")[2]]
+        empty = GetMessageClass(method.output_type)()
 
-    async def _answer(self, request: Message, context: Any) -> Message | None:  # noqa: ANN401
-        metadata = dict(context.invocation_metadata())
-        self.calls.append(Call(request, metadata, context.peer(), context.time_remaining()))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Refusal):
-            await context.abort(answer.code, answer.message, answer.trailing)
-        if answer is None:
-            await self._keep_waiting()
-        return answer
+        async def answer(request: Message, context: Any) -> Message | None:  # noqa: ANN401
+            metadata = dict(context.invocation_metadata())
+            left = context.time_remaining()
+            self.calls.append(Call(request, metadata, context.peer(), time.monotonic(), left))
+            answer = self.answers.pop(0) if self.answers else empty
+            if isinstance(answer, Refusal):
+                await context.abort(answer.code, answer.message, answer.trailing)
+            if answer is None:
+                await self._keep_waiting()
+            return answer
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            GetMessageClass(method.input_type).FromString,
+            lambda response: response.SerializeToString(),
+        )
 
     async def _keep_waiting(self) -> None:
         try:

@@ -1,0 +1,237 @@
+"""What a client tries again, and when; each call is its own, whatever it has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from fake_server import FakeServer, Refusal, info, retry_after
+
+from sessionhistory import Message, Role, Session, errors
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.service import PATIENCE_SECONDS
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+
+HELLO = Message(role=Role.USER, content="hello")
+
+
+async def all_of(items: AsyncIterator[Any]) -> list[Any]:
+    """Return what an iterator yields."""
+    return [item async for item in items]
+
+
+REPEATED: dict[str, Callable[[Client], Any]] = {
+    "create, without an id": lambda c: c.create_session(Session()),
+    "create or get": lambda c: c.create_session(Session(session_id="s"), allow_existing=True),
+    "get": lambda c: c.get_session("s"),
+    "update": lambda c: c.update_session("s", title="t"),
+    "list page": lambda c: c.list_sessions_page(),
+    "list": lambda c: all_of(c.list_sessions()),
+    "delete if there": lambda c: c.delete_session("s", allow_missing=True),
+    "append": lambda c: c.append_message("s", HELLO),
+    "append after": lambda c: c.append_message("s", HELLO, expected_last_sequence=0),
+    "append to a new session": lambda c: c.append_message(None, HELLO, create_session=Session()),
+    "append several": lambda c: c.append_messages(None, [HELLO, HELLO], create_session=Session()),
+    "get message": lambda c: c.get_message("s", sequence=1),
+    "get history": lambda c: c.get_history("s"),
+    "list messages page": lambda c: c.list_messages_page("s"),
+    "list messages": lambda c: all_of(c.list_messages("s")),
+}
+ONCE: dict[str, Callable[[Client], Any]] = {
+    "create": lambda c: c.create_session(Session(session_id="s")),
+    "update the one read": lambda c: c.update_session("s", title="t", etag="e"),
+    "delete": lambda c: c.delete_session("s"),
+    "purge": lambda c: c.delete_session("s", purge=True),
+    "undelete": lambda c: c.undelete_session("s"),
+}
+GONE = ("UNAVAILABLE", "CANCELLED")
+FINAL = [code.name for code in grpc.StatusCode if code.name not in {*GONE, "OK"}]
+NOTHING_DONE = {
+    "POOL_EXHAUSTED": "RESOURCE_EXHAUSTED",
+    "SCHEMA_OUTDATED": "UNAVAILABLE",
+    "TRANSACTION_CONFLICT": "UNAVAILABLE",
+}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hardly wait between attempts."""
+    monkeypatch.setattr("sessionhistory._retry._FIRST_DELAY_SECONDS", 0.001)
+
+
+@pytest.fixture
+def caller(connect: Callable[..., Client], fake: FakeServer) -> Client:
+    """A client of the fake server."""
+    return connect(fake.address)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("code", GONE)
+@pytest.mark.parametrize("what", REPEATED)
+async def test_what_is_tried_again(caller: Client, fake: FakeServer, what: str, code: str) -> None:
+    """What does the same twice as once is asked again, in the same words, while the service is gone."""
+    fake.answers = [Refusal(grpc.StatusCode[code])] * 2
+    await REPEATED[what](caller)
+    first, second, third = (call.request for call in fake.calls)
+    assert first == second == third
+
+
+@pytest.mark.parametrize("code", GONE)
+@pytest.mark.parametrize("what", ONCE)
+async def test_what_is_asked_once(caller: Client, fake: FakeServer, what: str, code: str) -> None:
+    """What would do more, or fail, the second time is the caller's to repeat."""
+    fake.answers = [Refusal(grpc.StatusCode[code], details=[info("DATABASE_UNAVAILABLE"), retry_after(0)])]
+    with pytest.raises(errors.DatabaseUnavailableError):
+        await ONCE[what](caller)
+    assert len(fake.calls) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("reason", NOTHING_DONE)
+async def test_what_was_not_done_is_tried_again(caller: Client, fake: FakeServer, reason: str) -> None:
+    """Where the service says that it has done nothing, whatever it is can be asked again."""
+    code = grpc.StatusCode[NOTHING_DONE[reason]]
+    for call in ONCE.values():
+        fake.calls.clear()
+        fake.answers = [Refusal(code, details=[info(reason), retry_after(0.001)])]
+        await call(caller)
+        assert len(fake.calls) == 2
+
+
+@pytest.mark.parametrize("code", FINAL)
+async def test_what_is_not_asked_again(caller: Client, fake: FakeServer, code: str) -> None:
+    """An answer is an answer: so is the service's word that the time was up."""
+    fake.answers = [Refusal(grpc.StatusCode[code], details=[retry_after(0)])]
+    with pytest.raises(errors.SessionHistoryError) as caught:
+        await caller.get_session("s")
+    assert caught.value.code is grpc.StatusCode[code]
+    assert len(fake.calls) == 1
+
+
+async def test_the_service_says_when(caller: Client, fake: FakeServer) -> None:
+    """The next attempt comes no sooner than the service asks, and has the time that is left."""
+    fake.answers = [Refusal(details=[retry_after(0.3)])]
+    await caller.get_session("s", timeout_seconds=5)
+    first, second = fake.calls
+    assert second.time - first.time >= 0.3
+    assert second.seconds_left < first.seconds_left
+
+
+async def test_no_time_for_what_the_service_asks(caller: Client, fake: FakeServer) -> None:
+    """When the wait would be longer than the call may take, the answer is the error, at once."""
+    fake.answers = [Refusal(details=[info("DATABASE_UNAVAILABLE"), retry_after(PATIENCE_SECONDS * 10)])]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(errors.DatabaseUnavailableError):
+            await caller.get_session("s", timeout_seconds=PATIENCE_SECONDS * 9)
+    assert len(fake.calls) == 1
+
+
+async def test_the_last_answer_is_raised(caller: Client, fake: FakeServer) -> None:
+    """When there is no time for another attempt, the error is that of the last one, not a time-out."""
+    numbers = itertools.count(1)
+    fake.answers = [Refusal(message=f"attempt {next(numbers)}") for _ in range(100)]
+    with pytest.raises(errors.UnavailableError) as caught:
+        await caller.get_session("s", timeout_seconds=0.5)
+    assert len(fake.calls) > 1
+    assert str(caught.value) == f"attempt {len(fake.calls)}"
+
+
+async def test_deadlines(connect: Callable[..., Client], fake: FakeServer) -> None:
+    """A call may take ten seconds, or what its client says, or what it says itself."""
+    await connect(fake.address).get_session("s")
+    client = connect(fake.address, timeout_seconds=100)
+    await client.get_session("s")
+    await client.get_session("s", timeout_seconds=1_000)
+    by_default, of_client, of_call = (call.seconds_left for call in fake.calls)
+    assert 0 < by_default < 20 < of_client < 200 < of_call < 2_000
+    fake.answers = [None]
+    with pytest.raises(errors.DeadlineExceededError):
+        await client.get_session("s", timeout_seconds=0.1)
+    await until(lambda: fake.given_up == 1)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_metadata_by_a_function(connect: Callable[..., Client], fake: FakeServer) -> None:
+    """It is asked anew for each attempt, so that a token can be replaced."""
+    tokens = itertools.count(1)
+    client = connect(fake.address, metadata=lambda: {"authorization": f"Bearer {next(tokens)}"})
+    fake.answers = [Refusal()]
+    await client.get_session("s")
+    await client.get_session("s")
+    assert [call.metadata["authorization"] for call in fake.calls] == [f"Bearer {i}" for i in (1, 2, 3)]
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_metadata_by_a_mapping(connect: Callable[..., Client], fake: FakeServer) -> None:
+    """It is sent with every attempt of every call, text and bytes."""
+    client = connect(fake.address, metadata={"authorization": "Bearer x", "trace-bin": b"\0\xff"})
+    fake.answers = [Refusal()]
+    await client.get_session("s")
+    for call in fake.calls:
+        assert (call.metadata["authorization"], call.metadata["trace-bin"]) == ("Bearer x", b"\0\xff")
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("no_id", [None, ""])
+async def test_an_append_cannot_double(caller: Client, fake: FakeServer, no_id: Any) -> None:  # noqa: ANN401
+    """A message and a session that were given no id are given the same one in all attempts."""
+    message = Message(role=Role.USER, message_id=no_id)
+    fake.answers = [Refusal()]
+    await caller.append_message(no_id, message, create_session=Session(session_id=no_id))
+    first, second = (call.request for call in fake.calls)
+    assert first.session_id == second.session_id != ""
+    assert first.message.message_id == second.message.message_id != ""
+    fake.calls.clear()
+    fake.answers = [Refusal()]
+    await caller.append_messages(no_id, [message, message], create_session=Session())
+    first, second = (call.request for call in fake.calls)
+    assert first == second
+    assert first.session_id
+    assert len({message.message_id for message in first.messages} - {""}) == 2
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_session_is_created_by_whichever_attempt(caller: Client, fake: FakeServer) -> None:
+    """Without an id it is new, though it was a lost attempt that made it; with one, the service knows."""
+    fake.answers = [Refusal(), pb.CreateSessionResponse(created=False)]
+    assert (await caller.create_session(Session())).created
+    first, second = (call.request for call in fake.calls)
+    assert first.session_id == second.session_id != ""
+    fake.answers = [pb.CreateSessionResponse(created=False)]
+    assert not (await caller.create_session(Session(session_id="s"), allow_existing=True)).created
+
+
+async def test_cancelling_a_call(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
+    """A task that is cancelled ends at once, and its call with it."""
+    client = connect_twin("asyncio", fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
+    fake.answers = [None]
+    call = asyncio.create_task(client.append_message("s", HELLO))
+    await until(lambda: len(fake.calls) == 1)
+    await cancelled(call)
+    await until(lambda: fake.given_up == 1)
+
+
+async def test_cancelling_between_attempts(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
+    """A task that waits for its next attempt ends at once, without another one."""
+    client = connect_twin("asyncio", fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
+    fake.answers = [Refusal(details=[retry_after(PATIENCE_SECONDS * 9)])]
+    call = asyncio.create_task(client.append_message("s", HELLO))
+    await until(lambda: len(fake.calls) == 1)
+    await cancelled(call)
+    assert len(fake.calls) == 1
+
+
+async def cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, which must end by it."""
+    task.cancel()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.wait([task])
+    assert task.cancelled()
