@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,23 @@ _CHUNK_BYTES = 65_536
 
 @asynccontextmanager
 async def relay(
-    address: str, *, tls: ssl.SSLContext | None = None, change: Callable[[bytes], bytes] = bytes
+    address: str,
+    *,
+    tls: ssl.SSLContext | None = None,
+    change: Callable[[bytes], bytes] = bytes,
+    refused: int = 0,
 ) -> AsyncIterator[str]:
-    """Listen on a free port and pass on what is sent to a server, changed; yield where."""
+    """Listen on a free port and pass on what is sent to a server, changed; yield where.
+
+    As many connections as are to be ``refused`` are hung up first.
+    """
     tasks: set[asyncio.Task[None]] = set()
+    numbers = itertools.count()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if next(numbers) < refused:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task
         tasks.add(task)

@@ -85,7 +85,7 @@ class AsyncSessionHistoryClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. Calls under way fail."""
+        """Close the connections. Calls under way, and those that come later, raise ``RuntimeError``."""
         await self._transport.close()
 
     async def create_session(

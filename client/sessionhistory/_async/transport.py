@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
-from sessionhistory._channels import open_async_channel
+from sessionhistory._channels import ended_by_close, open_async_channel
 from sessionhistory._failures import failure
 from sessionhistory._retry import Attempts
 from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from sessionhistory._channels import AsyncChannel
 
     Metadata = Mapping[str, str | bytes]
+
+_CLOSED: Final = "the client is closed"
 
 
 class AsyncTransport:
@@ -68,7 +70,7 @@ class AsyncTransport:
             await asyncio.sleep(delay_seconds)
 
     async def close(self) -> None:
-        """Close the channel; calls under way are cancelled."""
+        """Close the channel; calls under way fail."""
         with self._lock:
             self._closed = True
             channel, self._channel, self._stub = self._channel, None, None
@@ -78,12 +80,17 @@ class AsyncTransport:
     async def _attempt(self, method: str, request: Message, timeout_seconds: float) -> Any:  # noqa: ANN401
         metadata = self._metadata() if callable(self._metadata) else self._metadata
         call = getattr(self._connected(), method)
-        return await call(request, timeout=timeout_seconds, metadata=tuple(metadata.items()))
+        try:
+            return await call(request, timeout=timeout_seconds, metadata=tuple(metadata.items()))
+        except BaseException as error:
+            if self._closed and ended_by_close(error):
+                raise RuntimeError(_CLOSED) from error
+            raise
 
     def _connected(self) -> Any:  # noqa: ANN401 - the generated stub has no types
         with self._lock:
             if self._closed:
-                raise RuntimeError("the client is closed")
+                raise RuntimeError(_CLOSED)
             if self._stub is None:
                 self._channel = self._open()
                 self._stub = cast("Any", SessionHistoryServiceStub)(self._channel)

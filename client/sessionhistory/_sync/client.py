@@ -85,7 +85,7 @@ class SessionHistoryClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections. Calls under way fail."""
+        """Close the connections. Calls under way, and those that come later, raise ``RuntimeError``."""
         self._transport.close()
 
     def create_session(

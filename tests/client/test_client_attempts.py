@@ -1,0 +1,94 @@
+"""How long a client waits between the attempts of a call."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from sessionhistory import _retry
+from sessionhistory._retry import Attempts
+from sessionhistory.errors import PoolExhaustedError, SessionHistoryError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Clock:
+    """A clock that stands still but when it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def monotonic(self) -> float:
+        """Return the time, in seconds."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of the attempts."""
+    clock = Clock()
+    monkeypatch.setattr(_retry, "time", clock)
+    return clock
+
+
+def gone(retry_delay_seconds: float | None = None) -> SessionHistoryError:
+    """Return the error of a service that is away."""
+    return UnavailableError("gone", code=grpc.StatusCode.UNAVAILABLE, retry_delay_seconds=retry_delay_seconds)
+
+
+def delays(attempts: Attempts, count: int, retry_delay_seconds: float | None = None) -> list[float | None]:
+    """Return the first waits of a call."""
+    return [attempts.delay(gone(retry_delay_seconds)) for _ in range(count)]
+
+
+@pytest.mark.usefixtures("clock")
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_waits_grow(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    """They double from 0.1 to 2 seconds, and are at least half as long."""
+    picks: dict[float, Callable[[float, float], float]] = {0.5: min, 1.0: max}
+    monkeypatch.setattr(random, "uniform", picks[share])
+    waits = delays(Attempts(100, repeatable=True), 8)
+    assert waits == pytest.approx([share * each for each in (0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0)])
+
+
+@pytest.mark.usefixtures("clock")
+def test_waits_differ() -> None:
+    """Clients that lost a service together do not come back together."""
+    assert len({Attempts(100, repeatable=True).delay(gone()) for _ in range(100)}) > 90
+
+
+@pytest.mark.usefixtures("clock")
+def test_the_service_is_given_the_time_it_asks_for() -> None:
+    """A wait is never shorter than ``RetryInfo`` says; its own growth goes on."""
+    attempts = Attempts(100, repeatable=True)
+    assert delays(attempts, 4, 1.5) == [1.5] * 4
+    later = attempts.delay(gone())
+    assert later
+    assert 0.8 <= later <= 1.6
+
+
+def test_the_deadline_is_shared(clock: Clock) -> None:
+    """All attempts and waits end by it: no wait is begun that leaves no time for another attempt."""
+    attempts = Attempts(10, repeatable=True)
+    assert attempts.remaining_seconds == 10
+    assert attempts.delay(gone(9.99)) == 9.99
+    assert attempts.delay(gone(10)) is None
+    clock.now += 7
+    assert attempts.remaining_seconds == 3
+    assert attempts.delay(gone(2.5)) == 2.5
+    assert attempts.delay(gone(3)) is None
+    clock.now += 4
+    assert attempts.remaining_seconds == 0
+    assert attempts.delay(gone()) is None
+
+
+@pytest.mark.usefixtures("clock")
+def test_what_may_not_be_repeated_is_not() -> None:
+    """But if the service has done nothing."""
+    attempts = Attempts(10, repeatable=False)
+    assert attempts.delay(gone(0)) is None
+    assert attempts.delay(PoolExhaustedError("busy", code=grpc.StatusCode.RESOURCE_EXHAUSTED))

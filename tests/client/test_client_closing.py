@@ -1,0 +1,95 @@
+"""Clients that are closed: before their first call, during one, and after."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from fake_server import FakeServer, Refusal, retry_after
+
+from sessionhistory import AsyncSessionHistoryClient, Message, Role, SessionHistoryClient
+from support.service import PATIENCE_SECONDS
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+
+CLOSED = "the client is closed"
+LONG_SECONDS = PATIENCE_SECONDS * 10
+
+
+async def test_a_client_is_closed_with_its_block(fake: FakeServer) -> None:
+    """Both work as context managers, and are closed at the end."""
+    async with AsyncSessionHistoryClient(fake.address) as client:
+        await client.get_session("s")
+    with pytest.raises(RuntimeError, match=CLOSED):
+        await client.get_session("s")
+
+    def block() -> None:
+        with SessionHistoryClient(fake.address) as client:
+            client.get_session("s")
+        with pytest.raises(RuntimeError, match=CLOSED):
+            client.get_session("s")
+
+    await asyncio.to_thread(block)
+    assert len(fake.calls) == 2
+
+
+async def test_a_closed_client_refuses_calls(connect: Callable[..., Client], fake: FakeServer) -> None:
+    """Used or unused, once or twice closed, it says so."""
+    for used in (False, True):
+        client = connect(fake.address)
+        if used:
+            await client.get_session("s")
+        await client.close()
+        await client.close()
+        with pytest.raises(RuntimeError, match=CLOSED):
+            await client.get_session("s")
+        with pytest.raises(RuntimeError, match=CLOSED):
+            [session async for session in client.list_sessions()]
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+async def test_closing_ends_calls(
+    connect: Callable[..., Client], fake: FakeServer, *, repeatable: bool
+) -> None:
+    """A call under way fails because the client is closed, and looks like no cancellation of its task."""
+    client = connect(fake.address, timeout_seconds=LONG_SECONDS)
+    fake.answers = [None]
+    method = client.get_session if repeatable else client.delete_session
+    call = asyncio.ensure_future(method("s"))
+    await until(lambda: len(fake.calls) == 1)
+    await client.close()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(RuntimeError, match=CLOSED):
+            await call
+    await until(lambda: fake.given_up == 1)
+    assert len(fake.calls) == 1
+
+
+async def test_closing_between_attempts(connect: Callable[..., Client], fake: FakeServer) -> None:
+    """A call that waits for its next attempt has none."""
+    client = connect(fake.address)
+    fake.answers = [Refusal(details=[retry_after(0.2)])]
+    call = asyncio.ensure_future(client.append_message("s", Message(role=Role.USER)))
+    await until(lambda: len(fake.calls) == 1)
+    await client.close()
+    with pytest.raises(RuntimeError, match=CLOSED):
+        await call
+    assert len(fake.calls) == 1
+
+
+async def test_cancelling_and_closing(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
+    """A task that is cancelled before the client is closed, as at the end of a program, is cancelled."""
+    client = connect_twin("asyncio", fake.address, timeout_seconds=LONG_SECONDS)
+    fake.answers = [None]
+    call = asyncio.create_task(client.get_session("s"))
+    await until(lambda: len(fake.calls) == 1)
+    call.cancel()
+    await client.close()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await asyncio.wait([call])
+    assert call.cancelled()

@@ -1,0 +1,154 @@
+"""Servers and databases that go and come back while a client has calls under way."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from client_twins import TWINS
+
+from sessionhistory import Message, Role, Session, errors
+from sessionhistory_server.config import Address
+from support.databases import execute
+from support.processes import Server
+from support.proxy import Proxy, free_port, locked
+from support.relay import relay
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from fake_server import FakeServer
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
+    Connect = Callable[..., Client]
+
+HELLO = Message(role=Role.USER, content="hello", message_id="hello")
+FIRST = Message(role=Role.USER, message_id="first")
+
+
+class Attempts:
+    """Metadata that counts the attempts for which it is asked."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> dict[str, str]:
+        """Return nothing to send."""
+        self.count += 1
+        return {}
+
+
+async def stored(client: Client) -> list[tuple[str, int]]:
+    """Return what session `s` holds."""
+    return [(message.message_id, message.sequence) async for message in client.list_messages("s")]
+
+
+async def test_a_restart_in_the_middle_of_the_retries(
+    connect: Connect, serve: Serve, database_url: str
+) -> None:
+    """An append that finds its server gone is stored once, as soon as there is one again."""
+    attempts = Attempts()
+    before = await serve(database_url)
+    client = connect(before.address, metadata=attempts)
+    await client.append_message("s", FIRST, create_session=Session())
+    await before.app.stop()
+    append = asyncio.create_task(client.append_message("s", HELLO, timeout_seconds=30))
+    await until(lambda: attempts.count >= 4)
+    assert not append.done()
+    await serve(database_url, listen=Address("127.0.0.1", before.app.port))
+    result = await append
+    assert (result.message.sequence, result.message_count) == (2, 2)
+    assert await stored(client) == [("first", 1), ("hello", 2)]
+
+
+async def test_a_server_that_is_killed_in_the_middle_of_a_call(
+    connect_twin: Connect, serve: Serve, database_url: str
+) -> None:
+    """What it had begun is stored once; what may not be repeated fails, and nothing hangs."""
+    with serving(database_url) as server:
+        address = server.address()
+        clients = [connect_twin(kind, address, timeout_seconds=30) for kind in TWINS]
+        await clients[0].append_message("s", FIRST, create_session=Session())
+        with locked(database_url, "sessions"):
+            appends = [
+                asyncio.ensure_future(client.append_message("s", Message(role=Role.USER, message_id=kind)))
+                for kind, client in zip(TWINS, clients, strict=True)
+            ]
+            updates = [
+                asyncio.ensure_future(client.update_session("s", title="t", etag="e")) for client in clients
+            ]
+            await until(lambda: waiting(database_url) >= 4)
+            server.signal(signal.SIGKILL)
+            for outcome in await asyncio.gather(*updates, return_exceptions=True):
+                assert type(outcome) is errors.UnavailableError
+    await serve(database_url, listen=Address("127.0.0.1", int(address.rpartition(":")[2])))
+    results = [(await append).message for append in appends]
+    found = await stored(clients[0])
+    assert dict(found) == {"first": 1} | {message.message_id: message.sequence for message in results}
+    assert [sequence for _, sequence in found] == [1, 2, 3]
+
+
+async def test_a_database_that_is_away_for_a_while(connect_twin: Connect, serve: Serve, proxy: Proxy) -> None:
+    """Appends that find the database gone are stored once, as soon as it is back."""
+    service = await serve(proxy.url)
+    attempts = Attempts()
+    clients = [connect_twin(kind, service.address, metadata=attempts) for kind in TWINS]
+    await clients[0].append_message("s", FIRST, create_session=Session())
+    await proxy.refuse()
+    before = attempts.count
+    appends = [
+        asyncio.ensure_future(
+            client.append_message("s", Message(role=Role.USER, message_id=kind), timeout_seconds=30)
+        )
+        for kind, client in zip(TWINS, clients, strict=True)
+    ]
+    await until(lambda: attempts.count >= before + 4)
+    proxy.heal()
+    results = [(await append).message for append in appends]
+    found = await stored(clients[0])
+    assert dict(found) == {"first": 1} | {message.message_id: message.sequence for message in results}
+    assert [sequence for _, sequence in found] == [1, 2, 3]
+
+
+async def test_a_server_is_found_again_soon(connect_twin: Connect, fake: FakeServer) -> None:
+    """However long it was away: a client does not look for it ever more rarely."""
+    async with relay(fake.address, refused=5) as address:
+        await connect_twin("asyncio", address).get_session("s")
+
+
+async def test_a_call_without_a_server(connect: Connect) -> None:
+    """A call that may not be repeated fails as soon as nobody is there."""
+    attempts = Attempts()
+    client = connect(f"127.0.0.1:{free_port()}", metadata=attempts)
+    with pytest.raises(errors.UnavailableError):
+        await client.delete_session("s")
+    assert attempts.count == 1
+
+
+@contextmanager
+def serving(database_url: str) -> Iterator[Server]:
+    """Run a server in a process of its own."""
+    server = Server(SESSION_HISTORY_DATABASE_URL=database_url)
+    try:
+        server.wait_for("database: ready")
+        yield server
+    finally:
+        server.clean()
+
+
+def waiting(database_url: str) -> int:
+    """Return how many statements wait for a lock."""
+    ((count,),) = execute(
+        database_url,
+        "select count(*) from pg_stat_activity"
+        " where datname = current_database() and wait_event_type = 'Lock'",
+    )
+    assert isinstance(count, int)
+    return count
