@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count, pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.recordings import CONVERSATIONS, MESSAGES, recordings_path
 from support.reference_window import Limits, count_tokens, window
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
-RECORDINGS = Path(__file__).parents[3] / "shared" / "data" / "conversations.jsonl.gz"
-CONVERSATIONS = 558
-MESSAGES = 12_395
 AT_ONCE = 16
 
 _ROLES = {
@@ -59,13 +55,7 @@ class Tally:
 @pytest.fixture(scope="module")
 def recordings() -> list[dict[str, Any]]:
     """All recorded conversations, in the file's order."""
-    path = Path(os.environ.get("SESSION_HISTORY_RECORDINGS") or RECORDINGS)
-    if not path.is_file():
-        absent = f"the recorded conversations are not here ({path})"
-        if os.environ.get("SESSION_HISTORY_REQUIRE_RECORDINGS") == "1":
-            pytest.fail(absent)
-        pytest.skip(absent)
-    with gzip.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+    with gzip.open(recordings_path(), "rt", encoding="utf-8", newline="\n") as lines:
         return [json.loads(line) for line in lines]
 
 

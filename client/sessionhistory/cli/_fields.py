@@ -94,7 +94,7 @@ def parse_fields(line: bytes) -> Fields:
         BadFieldError: it is not.
     """
     try:
-        value = json.loads(line.decode("utf-8-sig"))
+        value = json.loads(line.decode("utf-8-sig").rstrip())
     except UnicodeDecodeError:
         raise BadFieldError("not JSON: not in UTF-8") from None
     except json.JSONDecodeError as error:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory.cli._storing import Outcome, Result
-from sessionhistory.cli._text import visible
+from sessionhistory.cli._text import counted, visible
 
 if TYPE_CHECKING:
     from sessionhistory.cli._importer import Line
@@ -57,10 +57,8 @@ class Tally:
 
     def text(self) -> str:
         """Return all of it for people but the skips, which they have seen by then."""
-        counts = {result.replace("_", " "): self._results[result] for result in Result}
-        width = len(f"{max(self._messages, *counts.values()):,}")
-        lines = [f"{count:>{width},} {name}" for name, count in counts.items() if count]
-        lines.append(f"{self._messages:>{width},} messages stored")
+        said = [f"{self._results[r]:,} {r.replace('_', ' ')}" for r in Result if self._results[r]]
+        lines = [*said, f"{counted(self._messages, 'message')} stored"]
         if self._unknown_fields:
             named = (f"{name} ({count:,})" for name, count in self._unknown_fields.most_common())
             lines.append(f"not stored, because a session has no place for it: {', '.join(named)}")

@@ -1,0 +1,61 @@
+"""The commands for people, run in this process or in one of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from click.testing import CliRunner
+
+from sessionhistory import AsyncSessionHistoryClient
+from sessionhistory_server.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from support.service import Service
+
+
+@pytest.fixture
+def command(shared: Service) -> Callable[..., Awaitable[Result]]:
+    """Runs a command against the shared service; with ``columns``, as on a terminal of that width."""
+
+    async def run(*arguments: str | Path, columns: int | None = None, **variables: str) -> Result:
+        terminal = {"FORCE_COLOR": "1", "COLUMNS": str(columns), "TERM": "xterm-256color"} if columns else {}
+        environment = {"SESSION_HISTORY_SERVER": shared.address} | terminal | variables
+        return await asyncio.to_thread(CliRunner().invoke, cli, [*map(str, arguments)], env=environment)
+
+    return run
+
+
+@pytest_asyncio.fixture
+async def client(shared: Service) -> AsyncIterator[AsyncSessionHistoryClient]:
+    """A client of the shared service."""
+    async with AsyncSessionHistoryClient(shared.address) as client:
+        yield client
+
+
+@pytest.fixture
+def unique() -> str:
+    """A word that nothing else in the shared service has."""
+    return secrets.token_hex(6)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a file of lines: objects as JSON, text as it is."""
+
+    def write_lines(*lines: dict[str, Any] | str) -> Path:
+        path = tmp_path / "conversations.jsonl"
+        texts = (line if isinstance(line, str) else json.dumps(line) for line in lines)
+        path.write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+        return path
+
+    return write_lines
