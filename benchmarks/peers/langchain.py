@@ -1,0 +1,46 @@
+"""The PostgresChatMessageHistory of LangChain, on psycopg. Argument: a libpq URL.
+
+It has no window: all is read, and the newest taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from dataclasses import dataclass
+
+import psycopg
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_postgres import PostgresChatMessageHistory
+
+from benchmarks.peers import turns
+
+_TABLE = "langchain_messages"
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    history: PostgresChatMessageHistory
+
+    async def turn(self) -> int:
+        await self.history.aadd_messages([HumanMessage(turns.USER_TEXT)])
+        window = (await self.history.aget_messages())[-turns.WINDOW :]
+        await self.history.aadd_messages([AIMessage(turns.ASSISTANT_TEXT)])
+        return len(window)
+
+
+async def _main(url: str) -> None:
+    # One for each conversation: a connection does one thing at a time.
+    connections = [await psycopg.AsyncConnection.connect(url) for _ in range(turns.CONVERSATIONS)]
+    await PostgresChatMessageHistory.acreate_tables(connections[0], _TABLE)
+
+    async def begin(place: int) -> _Conversation:
+        history = PostgresChatMessageHistory(_TABLE, str(uuid.uuid4()), async_connection=connections[place])
+        return _Conversation(history)
+
+    await turns.serve(begin)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1]))

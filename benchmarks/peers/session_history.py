@@ -1,0 +1,46 @@
+"""Session History, through its asyncio client. Argument: the server's address."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from dataclasses import dataclass
+
+from benchmarks.peers import turns
+from sessionhistory import AsyncSessionHistoryClient, HistoryOptions, Message, Role, Session
+
+_WINDOW = HistoryOptions(max_messages=turns.WINDOW)
+_SESSION = Session(user_id="bench")
+
+
+@dataclass(frozen=True, slots=True)
+class _Conversation:
+    client: AsyncSessionHistoryClient
+    session_id: str
+
+    async def turn(self) -> int:
+        appended = await self.client.append_message(
+            self.session_id,
+            Message(role=Role.USER, content=turns.USER_TEXT),
+            create_session=_SESSION,
+            history=_WINDOW,
+        )
+        await self.client.append_message(
+            self.session_id, Message(role=Role.ASSISTANT, content=turns.ASSISTANT_TEXT)
+        )
+        assert appended.history
+        return len(appended.history.messages)
+
+
+async def _main(target: str) -> None:
+    async with AsyncSessionHistoryClient(target) as client:
+
+        async def begin(_place: int) -> _Conversation:
+            return _Conversation(client, str(uuid.uuid4()))
+
+        await turns.serve(begin)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(sys.argv[1]))

@@ -1,0 +1,129 @@
+"""Programs that run beside the benchmark; each is stopped by its pid, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.measuring import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+ROOT: Final = Path(__file__).parents[1]
+PATIENCE_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 20.0
+_POLL_SECONDS: Final = 0.005
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return our environment without settings of the service or of libpq, and with variables set."""
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SESSION_HISTORY_", "PG"))
+    }
+    return kept | variables
+
+
+def module(name: str, *, python: str | Path = sys.executable) -> list[str]:
+    """Return the command that runs a module of this package."""
+    return [str(python), "-m", f"benchmarks.{name}"]
+
+
+@contextmanager
+def running(
+    command: Sequence[str | Path], log: Path, *, pipes: bool = False, variables: Mapping[str, str] = {}
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a program for the length of the block, in the project's folder.
+
+    Args:
+        command: The program and its arguments.
+        log: Where its stderr goes, and its stdout unless there are pipes.
+        pipes: Whether the block talks to its stdin and stdout.
+        variables: Environment variables of its own.
+    """
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(**variables),
+            stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if pipes else output,
+            stderr=output,
+            text=True,
+            # Ctrl-C is for us, who stop the others in order.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        _stop(process)
+
+
+def finish(process: subprocess.Popen[Any], seconds: float) -> int:
+    """Wait for a process to end; return its exit code.
+
+    Raises:
+        InvalidError: it has not ended in time.
+    """
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired as late:
+        raise InvalidError(f"process {process.pid} did not end within {seconds:.0f} s") from late
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    try:
+        process.terminate()
+        process.wait(_STOP_SECONDS)
+    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+        os.killpg(process.pid, signal.SIGKILL)  # the group that it leads
+        process.wait()
+    finally:
+        for pipe in filter(None, (process.stdin, process.stdout)):
+            pipe.close()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def wait_for_port(port: int, process: subprocess.Popen[str], log: Path) -> None:
+    """Wait until a process listens.
+
+    Raises:
+        InvalidError: it has ended, or does not within a minute.
+    """
+    wait_until(lambda: _listens(port), process, log)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], log: Path) -> None:
+    """Wait for what a process is about to do.
+
+    Raises:
+        InvalidError: it has ended, or does not do it within a minute.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise InvalidError(f"{Path(str(log)).stem} did not start: {last_line(log)}")
+        time.sleep(_POLL_SECONDS)
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a log that is not empty."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
