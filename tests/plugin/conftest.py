@@ -24,4 +24,4 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Itera
     yield made
     for pid in made.processes():
         kill(pid, signal.SIGKILL)
-    shutil.rmtree(temporary)
+    shutil.rmtree(temporary, ignore_errors=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from plugin_support import PATIENCE_SECONDS
 
 from support.waiting import eventually
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from plugin_support import Project
 
 pytest_plugins = "pytester"
+
+soon = partial(eventually, patience_seconds=PATIENCE_SECONDS)
 
 USED = """
 import os
@@ -83,24 +87,24 @@ def test_nothing_is_left_when_pytest_is_stopped(
     project.write(test_waits=WAITS)
     process = project.start(*arguments)
     workers = 2 if arguments else 1
-    eventually(lambda: len(project.notes("waits")) == workers, patience_seconds=60)
+    soon(lambda: len(project.notes("waits")) == workers)
     assert len(project.servers()) == workers
     if number is signal.SIGINT:
         os.killpg(process.pid, number)  # as a terminal does
     else:
         process.send_signal(number)
-    process.wait(60)
-    eventually(lambda: nothing_left(project))
+    process.wait(PATIENCE_SECONDS)
+    soon(lambda: nothing_left(project))
 
 
 def test_nothing_is_left_when_pytest_is_killed_while_the_server_starts(project: Project) -> None:
     """A server that nobody waits for any more ends as soon as it has started."""
     project.write(test_used=USED)
     process = project.start()
-    eventually(project.servers)
+    soon(project.servers)
     process.kill()
-    process.wait(60)
-    eventually(lambda: nothing_left(project))
+    process.wait(PATIENCE_SECONDS)
+    soon(lambda: nothing_left(project))
 
 
 def test_a_forked_process_does_not_keep_the_server(project: Project) -> None:
@@ -136,7 +140,7 @@ def test_a_server_that_starts_too_slowly(project: Project) -> None:
     result = project.run("-q")
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines("the Session History server did not start within 0.001 seconds")
-    eventually(lambda: not project.processes())
+    soon(lambda: not project.processes())
 
 
 def test_a_server_that_dies(project: Project) -> None:
@@ -145,4 +149,4 @@ def test_a_server_that_dies(project: Project) -> None:
     result = project.run("-q", "-p", "no:randomly")
     result.assert_outcomes(passed=2, errors=1)
     result.stdout.fnmatch_lines("the Session History server could not be emptied")
-    eventually(lambda: not project.processes())
+    soon(lambda: not project.processes())
