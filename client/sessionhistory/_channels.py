@@ -59,4 +59,4 @@ def ended_by_close(error: BaseException) -> bool:
 
 
 def _with_defaults(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    return [*_DEFAULTS, *options]
+    return [*{**dict(_DEFAULTS), **dict(options)}.items()]

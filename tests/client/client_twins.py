@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sessionhistory import AsyncSessionHistoryClient, SessionHistoryClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
 
 class Threaded:
@@ -19,16 +20,23 @@ class Threaded:
     def __init__(self, target: str, **options: Any) -> None:  # noqa: ANN401 - those of the client
         self._client = SessionHistoryClient(target, **options)
 
-    def __getattr__(self, name: str) -> Callable[..., AsyncIterator[Any] | Awaitable[Any]]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a method of the client."""
         method = getattr(self._client, name)
-        run = _all if inspect.isgeneratorfunction(method) else asyncio.to_thread
-        return partial(run, method)
+        return partial(_yield_all if inspect.isgeneratorfunction(method) else _run, method)
 
 
-async def _all(method: Callable[..., Any], *arguments: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
-    for item in await asyncio.to_thread(lambda: list(method(*arguments, **named))):
+async def _run(method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_THREADS, partial(method, *arguments, **named))
+
+
+async def _yield_all(method: Callable[..., Any], *arguments: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+    for item in await _run(lambda: list(method(*arguments, **named))):
         yield item
 
 
 TWINS: dict[str, Any] = {"asyncio": AsyncSessionHistoryClient, "threads": Threaded}
+
+# As many as wait at once in any test; asyncio's own are as few as the machine has cores.
+_THREADS = ThreadPoolExecutor(16)

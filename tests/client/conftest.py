@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import pytest_asyncio
 from client_twins import TWINS
 from fake_server import FakeServer
 
+from support.processes import Server
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sessionhistory import AsyncSessionHistoryClient
     from support.service import Service
@@ -49,6 +51,19 @@ def connect(connect_twin: Connect, twin: str) -> Connect:
 def client(connect: Connect, shared: Service) -> AsyncSessionHistoryClient:
     """A client of the shared service."""
     return connect(shared.address)
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Starts servers on a database, each in a process of its own; none is left running."""
+    with ExitStack() as stack:
+
+        def start(database_url: str, *arguments: str) -> Server:
+            server = Server(*arguments, SESSION_HISTORY_DATABASE_URL=database_url)
+            stack.callback(server.clean)
+            return server
+
+        yield start
 
 
 @pytest_asyncio.fixture

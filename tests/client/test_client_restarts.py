@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from client_twins import TWINS
 
-from sessionhistory import Message, Role, Session, errors
+from sessionhistory import AppendMessageResult, Message, Role, Session, errors
 from sessionhistory_server.config import Address
 from support.databases import execute
-from support.processes import Server
 from support.proxy import Proxy, free_port, locked
 from support.relay import relay
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
     from fake_server import FakeServer
 
     from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.processes import Server
     from support.service import Service
 
     Serve = Callable[..., Awaitable[Service]]
@@ -50,6 +49,20 @@ async def stored(client: Client) -> list[tuple[str, int]]:
     return [(message.message_id, message.sequence) async for message in client.list_messages("s")]
 
 
+def append_each(clients: list[Client]) -> asyncio.Future[list[AppendMessageResult]]:
+    """Append a message with every client, at once."""
+    messages = [Message(role=Role.USER) for _ in clients]
+    return asyncio.gather(*map(lambda client, m: client.append_message("s", m), clients, messages))
+
+
+async def check_appended(client: Client, results: list[AppendMessageResult]) -> None:
+    """Expect session `s` to hold these after its first message, each once."""
+    appended = {result.message.message_id: result.message.sequence for result in results}
+    found = await stored(client)
+    assert dict(found) == {"first": 1} | appended
+    assert [sequence for _, sequence in found] == list(range(1, len(results) + 2))
+
+
 async def test_a_restart_in_the_middle_of_the_retries(
     connect: Connect, serve: Serve, database_url: str
 ) -> None:
@@ -69,52 +82,38 @@ async def test_a_restart_in_the_middle_of_the_retries(
 
 
 async def test_a_server_that_is_killed_in_the_middle_of_a_call(
-    connect_twin: Connect, serve: Serve, database_url: str
+    connect_twin: Connect, start_server: Callable[..., Server], serve: Serve, database_url: str
 ) -> None:
     """What it had begun is stored once; what may not be repeated fails, and nothing hangs."""
-    with serving(database_url) as server:
-        address = server.address()
-        clients = [connect_twin(kind, address, timeout_seconds=30) for kind in TWINS]
-        await clients[0].append_message("s", FIRST, create_session=Session())
-        with locked(database_url, "sessions"):
-            appends = [
-                asyncio.ensure_future(client.append_message("s", Message(role=Role.USER, message_id=kind)))
-                for kind, client in zip(TWINS, clients, strict=True)
-            ]
-            updates = [
-                asyncio.ensure_future(client.update_session("s", title="t", etag="e")) for client in clients
-            ]
-            await until(lambda: waiting(database_url) >= 4)
-            server.signal(signal.SIGKILL)
-            for outcome in await asyncio.gather(*updates, return_exceptions=True):
-                assert type(outcome) is errors.UnavailableError
-    await serve(database_url, listen=Address("127.0.0.1", int(address.rpartition(":")[2])))
-    results = [(await append).message for append in appends]
-    found = await stored(clients[0])
-    assert dict(found) == {"first": 1} | {message.message_id: message.sequence for message in results}
-    assert [sequence for _, sequence in found] == [1, 2, 3]
+    server = start_server(database_url)
+    server.wait_for("database: ready")
+    clients = [connect_twin(kind, server.address(), timeout_seconds=30) for kind in TWINS]
+    await clients[0].append_message("s", FIRST, create_session=Session())
+    with locked(database_url, "sessions"):
+        appends = append_each(clients)
+        updates = [
+            asyncio.ensure_future(client.update_session("s", title="t", etag="e")) for client in clients
+        ]
+        await until(lambda: waiting(database_url) >= 4)
+        server.signal(signal.SIGKILL)
+        for outcome in await asyncio.gather(*updates, return_exceptions=True):
+            assert type(outcome) is errors.UnavailableError
+    await serve(database_url, listen=Address("127.0.0.1", int(server.address().rpartition(":")[2])))
+    await check_appended(clients[0], await appends)
 
 
 async def test_a_database_that_is_away_for_a_while(connect_twin: Connect, serve: Serve, proxy: Proxy) -> None:
     """Appends that find the database gone are stored once, as soon as it is back."""
     service = await serve(proxy.url)
     attempts = Attempts()
-    clients = [connect_twin(kind, service.address, metadata=attempts) for kind in TWINS]
+    clients = [connect_twin(kind, service.address, metadata=attempts, timeout_seconds=30) for kind in TWINS]
     await clients[0].append_message("s", FIRST, create_session=Session())
     await proxy.refuse()
     before = attempts.count
-    appends = [
-        asyncio.ensure_future(
-            client.append_message("s", Message(role=Role.USER, message_id=kind), timeout_seconds=30)
-        )
-        for kind, client in zip(TWINS, clients, strict=True)
-    ]
+    appends = append_each(clients)
     await until(lambda: attempts.count >= before + 4)
     proxy.heal()
-    results = [(await append).message for append in appends]
-    found = await stored(clients[0])
-    assert dict(found) == {"first": 1} | {message.message_id: message.sequence for message in results}
-    assert [sequence for _, sequence in found] == [1, 2, 3]
+    await check_appended(clients[0], await appends)
 
 
 async def test_a_server_is_found_again_soon(connect_twin: Connect, fake: FakeServer) -> None:
@@ -130,17 +129,6 @@ async def test_a_call_without_a_server(connect: Connect) -> None:
     with pytest.raises(errors.UnavailableError):
         await client.delete_session("s")
     assert attempts.count == 1
-
-
-@contextmanager
-def serving(database_url: str) -> Iterator[Server]:
-    """Run a server in a process of its own."""
-    server = Server(SESSION_HISTORY_DATABASE_URL=database_url)
-    try:
-        server.wait_for("database: ready")
-        yield server
-    finally:
-        server.clean()
 
 
 def waiting(database_url: str) -> int:
