@@ -27,10 +27,12 @@ const serviceConfig = `{
   }]
 }`
 
-// connect opens a channel to all addresses of a target. Its calls are retried while a server is unavailable.
+// connect opens a channel to all addresses of a target. Its calls are retried while a server is
+// unavailable.
 func connect(target string) (*grpc.ClientConn, error) {
 	return grpc.NewClient(target,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), // for TLS: credentials.NewTLS(&tls.Config{})
+		// For TLS: credentials.NewTLS(&tls.Config{}).
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithUnaryInterceptor(withDeadline))
 }

@@ -37,8 +37,9 @@ func run(ctx context.Context, address string) error {
 	defer conn.Close()
 
 	t := trip{pb.NewSessionHistoryServiceClient(conn), "example-" + uuid.NewString()}
-	steps := []func(context.Context) error{t.create, t.ask, t.answer, t.look, t.list, t.intrude, t.delete}
-	for _, step := range steps {
+	for _, step := range []func(context.Context) error{
+		t.create, t.ask, t.answer, t.look, t.list, t.intrude, t.delete,
+	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -51,8 +52,8 @@ type trip struct {
 	sessionID string
 }
 
-// newMessage makes the id before the call, which is what makes the call safe to retry: a message
-// that the first attempt has stored is returned, and not stored again.
+// newMessage makes the id before the call. That makes the call safe to retry: a message that the
+// first attempt has stored is returned, and not stored again.
 func newMessage(role pb.Role, content string) *pb.Message {
 	return &pb.Message{MessageId: uuid.NewString(), Role: role, Content: &content}
 }
@@ -70,7 +71,9 @@ func (t trip) create(ctx context.Context) error {
 
 	system := newMessage(pb.Role_ROLE_SYSTEM, "You plan trips.")
 	system.Pinned = true
-	_, err = t.history.AppendMessage(ctx, &pb.AppendMessageRequest{SessionId: t.sessionID, Message: system})
+	_, err = t.history.AppendMessage(ctx, &pb.AppendMessageRequest{
+		SessionId: t.sessionID, Message: system,
+	})
 	return err
 }
 
@@ -108,7 +111,9 @@ func (t trip) answer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("stored messages %d to %d\n", stored.GetMessages()[0].GetSequence(), stored.GetLastSequence())
+	messages := stored.GetMessages()
+	fmt.Printf("stored messages %d to %d\n",
+		messages[0].GetSequence(), messages[len(messages)-1].GetSequence())
 	return nil
 }
 
@@ -126,8 +131,8 @@ func (t trip) look(ctx context.Context) error {
 }
 
 func (t trip) list(ctx context.Context) error {
-	messages, pages := 0, 0
-	for token := ""; pages == 0 || token != ""; pages++ {
+	messages, pages, token := 0, 0, ""
+	for {
 		page, err := t.history.ListMessages(ctx, &pb.ListMessagesRequest{
 			SessionId: t.sessionID, PageSize: 2, PageToken: token,
 		})
@@ -135,7 +140,10 @@ func (t trip) list(ctx context.Context) error {
 			return err
 		}
 		messages += len(page.GetMessages())
-		token = page.GetNextPageToken()
+		pages++
+		if token = page.GetNextPageToken(); token == "" {
+			break
+		}
 	}
 	fmt.Printf("listed %d messages in %d pages\n", messages, pages)
 	return nil

@@ -92,9 +92,9 @@ public final class Travel {
             .addMessages(message(Role.ROLE_ASSISTANT).setContent("Sunny, 24 degrees."))
             .build();
     var stored = history.call().appendMessages(request);
-    System.out.printf(
-        "stored messages %d to %d%n",
-        stored.getMessages(0).getSequence(), stored.getLastSequence());
+    long first = stored.getMessages(0).getSequence();
+    long last = stored.getMessages(stored.getMessagesCount() - 1).getSequence();
+    System.out.printf("stored messages %d to %d%n", first, last);
   }
 
   private void look() {
