@@ -14,7 +14,7 @@ import click
 import grpc
 
 from sessionhistory import SessionHistoryClient, SessionHistoryError
-from sessionhistory.cli._text import visible
+from sessionhistory.cli._text import counted, visible
 from sessionhistory.errors import (
     DeadlineExceededError,
     InvalidArgumentError,
@@ -63,8 +63,9 @@ class Server:
                     f"{said}: it is missing, deleted or another user's; see `session-history sessions`"
                 )
             case DeadlineExceededError():
+                patience = counted(self.timeout_seconds, "second")
                 return kind(
-                    f"no answer from {self.target} within {self.timeout_seconds} seconds: is --server right?"
+                    f"no answer from {self.target} within {patience}: is --server right?"
                     " --timeout-seconds gives it longer"
                 )
             case UnavailableError(reason=""):

@@ -58,8 +58,8 @@ def history(
     characters are shown as escapes; --json has the exact text, and all fields.
     """
     with server.client() as client:
-        session = client.get_session(session_id, user_id=limits["user_id"])
         window = client.get_history(session_id, include_pinned=False if no_pinned else None, **limits)
+        session = client.get_session(session_id, user_id=limits["user_id"])
     if as_json:
         show_json(session=session, history=window)
         return
