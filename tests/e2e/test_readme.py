@@ -26,6 +26,7 @@ _PATIENCE_SECONDS = 60
 _INSTALL_SECONDS = 240
 
 _COMMANDS, _PROGRAM, _SAMPLES = "sh", "python", {"json", "text"}
+_EXCERPTS = {"go": "*.go", "java": "*.java", "ts": "*.ts"}
 
 # Blocks that are not run beside a running server, by their first line, and what is done about each.
 _OWN_POSTGRES = "pip install '.[server]'"
@@ -34,8 +35,11 @@ _ELSEWHERE = {
     "make test": "is what runs this",
     _OWN_POSTGRES: "test_make_serve runs it where nothing but the service is installed",
     "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
+    "pip install .": "test_client_wheel installs the client alone",
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
 }
+
+_PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 
 
 class _Shell:
@@ -53,7 +57,7 @@ class _Shell:
         text = self._local(block.text)
         if block.kind == _PROGRAM:
             (self._folder / "first.py").write_text(text)
-            command = [sys.executable, "first.py"]
+            command = [sys.executable, *(_PYTEST if "\ndef test_" in text else ()), "first.py"]
         else:
             command = ["sh", "-eu", "-c", text]
         done = subprocess.run(
@@ -82,7 +86,22 @@ def _first_line(block: Block) -> str:
 
 def test_every_block_is_of_a_known_kind() -> None:
     """A new kind of block has to say here whether it is run."""
-    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, *_SAMPLES}
+    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, *_SAMPLES, *_EXCERPTS}
+
+
+@pytest.mark.parametrize("kind", _EXCERPTS)
+def test_excerpts_are_of_programs_that_run(kind: str) -> None:
+    """What is shown of other languages stands so in an example, which test_examples runs."""
+    sources = [_lines(path.read_text()) for path in (ROOT / "examples").rglob(_EXCERPTS[kind])]
+    excerpts = [block for block in _BLOCKS if block.kind == kind]
+    assert excerpts
+    for block in excerpts:
+        assert any(_lines(block.text) in source for source in sources), f"README line {block.line}"
+
+
+def _lines(text: str) -> str:
+    """Return a text without its indentation, each line between two ends of lines."""
+    return "\n" + "".join(f"{line.strip()}\n" for line in text.splitlines())
 
 
 def test_what_is_run_elsewhere_is_there() -> None:
@@ -107,7 +126,8 @@ def test_every_command_runs(tmp_path: Path) -> None:
         server.stub()
         match = re.search(r"psql '([^']+)'", server.log)
         assert match
-        shell = _Shell(tmp_path, ports, path, SESSION_HISTORY_DATABASE_URL=match[1])
+        variables = {"SESSION_HISTORY_DATABASE_URL": match[1], "SESSION_HISTORY_SERVER": listen}
+        shell = _Shell(tmp_path, ports, path, **variables, **_pg_variables(match[1]))
         outputs = _run_all(shell)
     finally:
         server.clean()
@@ -117,12 +137,20 @@ def test_every_command_runs(tmp_path: Path) -> None:
         assert f"# HELP {name.removesuffix('_total')}" in outputs, name
 
 
+def _pg_variables(url: str) -> dict[str, str]:
+    """Return what leads psql and createdb to a server, as whoever runs a Postgres of their own has it."""
+    parameters = conninfo_to_dict(url)
+    return {
+        f"PG{name.upper()}": str(parameters[name]) for name in ("host", "port", "user") if name in parameters
+    }
+
+
 def _run_all(shell: _Shell) -> str:
     output, outputs = "", []
     for block in _BLOCKS:
         if block.kind in _SAMPLES:
             assert differences(block.text, block.kind, output) == [], f"README line {block.line}"
-        elif _first_line(block) not in _ELSEWHERE:
+        elif block.kind not in _EXCERPTS and _first_line(block) not in _ELSEWHERE:
             output = shell.run(block)
             outputs.append(output)
     return "".join(outputs)

@@ -1,4 +1,4 @@
-"""The README's tables say what the code says."""
+"""The tables of the README and of the limits say what the code says."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from support.readme import blocks, code, table
 
 _ROOT = Path(__file__).parents[2]
 _README = (_ROOT / "README.md").read_text()
+_LIMITS = (_ROOT / "docs" / "limits.md").read_text()
 _PROTO = (_ROOT / "protos/sessionhistory/v1/session_history_service.proto").read_text()
 _SERVER = _ROOT / "server" / "sessionhistory_server"
 
@@ -63,14 +64,14 @@ def _limits() -> dict[str, object]:
 
 
 def test_every_limit_has_a_row() -> None:
-    """A limit that is added is added to the README, or here with the reason why not."""
+    """A limit that is added is added to the document, or here with the reason why not."""
     assert set(_limits()) == set(_ROWS) | set(_NO_ROW)
 
 
 @pytest.mark.parametrize("name", _ROWS)
 def test_the_limits(name: str) -> None:
     """Each limit stands in its row, as the number that it is."""
-    rows = {row[0].replace("`", "").split(",")[0]: row[1] for row in table(_README, "Limits")}
+    rows = {row[0].replace("`", "").split(",")[0]: row[1] for row in table(_LIMITS, "Limits")}
     value = _limits()[name]
     shown = f"{value:,}" if isinstance(value, int) else str(value)
     assert re.search(rf"(?<![\w,]){re.escape(shown)}(?![\w]|,\d)", rows[_ROWS[name]]), rows
