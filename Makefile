@@ -60,6 +60,22 @@ $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 endef
 
 
+## Measure it
+
+.PHONY: bench
+bench: .venv/bench.stamp h2load peers ## Measure the speed, some minutes: docs/benchmark.svg (ARGS= is passed on)
+	@exec $(BIN)/python -m benchmarks --json docs/benchmark.json --plot docs/benchmark.svg $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: .venv/bench.stamp h2load peers ## Measure the speed in a minute, on less data, into no file
+	@exec $(BIN)/python -m benchmarks --quick $(ARGS)
+
+.venv/bench.stamp: .venv/serve.stamp
+	@echo "Installing what the benchmark needs into .venv (once)"
+	@$(BIN)/python $(PIP) --quiet --editable ".[bench]"
+	@touch $@
+
+
 ## Check it
 
 .PHONY: check
@@ -140,6 +156,27 @@ buf: .tools/buf-$(BUF_VERSION).stamp
 generator: .tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp
 grpcurl: .tools/grpcurl-$(GRPCURL_VERSION).stamp
 linters: .tools/lint/$(HADOLINT_VERSION)-$(CHECK_JSONSCHEMA_VERSION).stamp
+
+# A program of the system, which only root can install.
+.PHONY: h2load
+h2load:
+	@command -v h2load >/dev/null || { \
+		echo "Installing h2load (Debian's nghttp2-client)"; \
+		apt-get update -qq && apt-get install -qq -y --no-install-recommends nghttp2-client; \
+	} || { echo "h2load is missing and cannot be installed here." \
+		"As root: apt-get install nghttp2-client; on macOS: brew install nghttp2" >&2; exit 1; }
+
+# Without them the benchmark goes on and says so.
+.PHONY: peers
+peers:
+	@$(MAKE) --no-print-directory .tools/peers/peers.stamp || \
+		echo "The libraries to compare with cannot be installed: their row will be skipped" >&2
+
+.tools/peers/peers.stamp: benchmarks/peers/requirements.txt
+	@echo "Installing the libraries to compare with into .tools/peers (once, about a minute)"
+	@$(PYTHON) -m venv --clear .tools/peers
+	@.tools/peers/bin/python $(PIP) --quiet --only-binary :all: --requirement $<
+	@touch $@
 
 .tools/buf-$(BUF_VERSION).stamp:
 	@echo "Installing buf $(BUF_VERSION) (from npm)"

@@ -32,7 +32,7 @@ def _p99(make: Callable[[Server], Traffic], bench: Bench) -> Generator[Round, No
         servers.ceiling(bench.folder, load.calls) as ceiling,
         traffic.all_stored(bench.database_url, load) as loads,
     ):
-        loads += [bench.closed_loop(bench.service, load) for _ in range(_TOP_LOADS)]
+        loads += [bench.closed_loop(bench.service, load) for _ in bench.rounds()[:_TOP_LOADS]]
         rate = median(top.per_second for top in loads) / 2
         for _ in bench.rounds():
             loads.append(bench.open_loop(bench.service, load, rate))

@@ -1,0 +1,107 @@
+"""The benchmark from end to end, on next to nothing: that it measures, never how much."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import pytest
+from rich.console import Console
+
+from benchmarks import fill, plot, report, servers, traffic
+from benchmarks.bench import Bench
+from benchmarks.measuring import InvalidError, Result, measure
+from benchmarks.rows import ROWS
+from benchmarks.scale import QUICK
+from support.databases import database, execute
+from support.tools import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TINY = replace(
+    QUICK,
+    rounds=1,
+    round_seconds=0.3,
+    long_session=200,
+    many_sessions=30,
+    deep_page=3,
+    page_size=10,
+    memory_before=16,
+    memory_after=32,
+)
+
+# One of each kind.
+NAMES = ("history", "append-p99", "append-alone", "append-long", "sessions-page", "memory", "append-pgbench")
+
+MACHINE = dict.fromkeys(
+    ("processor", "cores", "memory", "kernel", "python", "grpcio", "postgres", "session-history", "date"), "?"
+)
+
+
+@pytest.fixture(scope="module")
+def bench(postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """A run of next to nothing, on a database of its own."""
+    require("h2load", path=os.environ["PATH"])
+    folder = tmp_path_factory.mktemp("bench")
+    with database(postgres_url, template) as (_, url), Bench(TINY, folder, url) as running:
+        yield running
+
+
+def test_rows(bench: Bench) -> None:
+    """Each kind of row is measured, and shown in every form."""
+    results = [measure(row, bench) for row in ROWS if row.name in NAMES]
+
+    assert [(result.row.name, result.note) for result in results if not result.rounds] == []
+    assert all(result.ratio > 0 and result.measured > 0 for result in results)
+    assert {result.status for result in results} <= {"met", "missed", "aim reached", "no target"}
+    document = report.document(results, MACHINE, TINY)
+    assert {row["name"]: row["figures"][row["measured"]] for row in document["rows"]} == {
+        result.row.name: result.measured for result in results
+    }
+    texts = [element.text for element in ET.fromstring(plot.svg(document)).iter() if element.text]
+    assert "GetHistory, one worker" in texts
+    assert shown(results).count("ceiling") == 2
+
+
+def test_answers_that_are_errors_are_no_figures(bench: Bench) -> None:
+    """A load whose calls begin to fail is invalid, though HTTP says 200."""
+    load = traffic.windows(bench.service)
+    execute(bench.database_url, f"delete from sessions where session_id = '{load.sessions[0]}'")
+
+    with pytest.raises(InvalidError, match="not every answer was OK"):
+        bench.closed_loop(bench.service, load)
+
+
+def test_appends_that_are_not_stored_are_no_figures(bench: Bench) -> None:
+    """Who only answers as if he had stored is found out."""
+    load = traffic.appends(bench.service)
+
+    with (
+        servers.ceiling(bench.folder, load.calls) as ceiling,
+        pytest.raises(InvalidError, match="0 messages are stored"),
+        traffic.all_stored(bench.database_url, load) as loads,
+    ):
+        loads.append(bench.closed_loop(ceiling, load))
+
+
+def test_filled_sessions_are_as_made_ones(bench: Bench) -> None:
+    """A session that differs in a column from one that the service made is refused, by the column's name."""
+    made = traffic.make_session(bench.service, [traffic.MESSAGE_BYTES] * 5)
+    (filled,) = bench.filled_sessions(1, 5)
+    fill.check(bench.database_url, made, filled)
+
+    execute(bench.database_url, "update messages set tokens_through = 0 where message_id like '000%4'")
+    with pytest.raises(InvalidError, match=r"\['tokens_through'\]"):
+        fill.check(bench.database_url, made, filled)
+
+
+def shown(results: list[Result]) -> str:
+    """Return the table as text."""
+    console = Console(width=160, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(report.table(results))
+    return captured.get()
