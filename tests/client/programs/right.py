@@ -1,0 +1,140 @@
+"""A program of a user's: a strict type checker finds nothing to object to, and knows what all of it is."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, assert_type
+
+import grpc
+
+from sessionhistory import (
+    AppendMessageResult,
+    AppendMessagesResult,
+    AsyncSessionHistoryClient,
+    CreateSessionResult,
+    History,
+    HistoryCut,
+    HistoryOptions,
+    HistorySettings,
+    JsonPart,
+    MediaPart,
+    Message,
+    MessagePage,
+    MessageStatus,
+    Role,
+    Session,
+    SessionHistoryClient,
+    SessionHistoryError,
+    SessionOrder,
+    SessionPage,
+    SessionStatus,
+    TextPart,
+    ToolCall,
+    Usage,
+)
+from sessionhistory.errors import FieldViolation, InvalidFieldError, SequenceMismatchError
+from sessionhistory.types import JsonObject, Part, SessionFilters
+
+MESSAGE = Message(
+    role=Role.ASSISTANT,
+    content=None,
+    tool_calls=(ToolCall(name="weather", arguments="{}"),),
+    parts=(TextPart("hello"), MediaPart(data=b""), JsonPart([1, None])),
+    metadata={"any": ["thing"]},
+    usage=Usage(input_tokens=1),
+    send_time=datetime.now(UTC),
+)
+
+
+def token() -> dict[str, str]:
+    """Return metadata for a call."""
+    return {"authorization": "Bearer x"}
+
+
+def in_threads() -> None:
+    """Use every method of the client for threads."""
+    with SessionHistoryClient("127.0.0.1:50051", metadata=token, timeout_seconds=5) as client:
+        assert_type(client, SessionHistoryClient)
+        created = client.create_session(Session(user_id="ada", ttl=timedelta(1)), allow_existing=True)
+        assert_type(created, CreateSessionResult)
+        session_id = created.session.session_id
+        assert_type(client.get_session(session_id, user_id="ada"), Session)
+        assert_type(client.update_session(session_id, title="t", metadata=None, etag="e"), Session)
+        assert_type(client.list_sessions(statuses=[SessionStatus.ACTIVE]), Iterator[Session])
+        assert_type(client.list_sessions_page(order_by=SessionOrder.CREATION), SessionPage)
+        appended = client.append_message(session_id, MESSAGE, history=HistoryOptions(max_messages=2))
+        assert_type(appended, AppendMessageResult)
+        assert_type(appended.history, History | None)
+        assert_type(client.append_messages(None, [MESSAGE], create_session=Session()), AppendMessagesResult)
+        assert_type(client.get_message(session_id, sequence=1), Message)
+        assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
+        assert_type(client.list_messages_page(session_id, page_token=""), MessagePage)
+        assert_type(client.get_history(session_id, token_budget=100), History)
+        assert_type(client.delete_session(session_id, purge=True), Session | None)
+        assert_type(client.undelete_session(session_id, timeout_seconds=1), Session)
+
+
+async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
+    """Use every method of the client for asyncio."""
+    options = [("grpc.keepalive_time_ms", 60_000)]
+    async with AsyncSessionHistoryClient(credentials=credentials, metadata={}, options=options) as client:
+        assert_type(client, AsyncSessionHistoryClient)
+        created = await client.create_session(Session(history_settings=HistorySettings(max_messages=2)))
+        assert_type(created, CreateSessionResult)
+        session_id = created.session.session_id
+        assert_type(await client.get_session(session_id), Session)
+        assert_type(await client.update_session(session_id, status=SessionStatus.COMPLETED), Session)
+        filters: SessionFilters = {"labels": {"app": "travel"}, "active_after": datetime.now(UTC)}
+        assert_type(client.list_sessions(page_size=10, **filters), AsyncIterator[Session])
+        assert_type(await client.list_sessions_page(**filters), SessionPage)
+        assert_type(await client.append_message(session_id, MESSAGE), AppendMessageResult)
+        assert_type(await client.append_messages(session_id, iter([MESSAGE])), AppendMessagesResult)
+        assert_type(await client.get_message(session_id, message_id="m"), Message)
+        assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])
+        assert_type(await client.list_messages_page(session_id), MessagePage)
+        assert_type(await client.get_history(session_id), History)
+        assert_type(await client.delete_session(session_id), Session | None)
+        assert_type(await client.undelete_session(session_id), Session)
+        async for message in client.list_messages(session_id):
+            assert_type(message, Message)
+        assert_type(await client.close(), None)
+
+
+def read(message: Message, session: Session, history: History) -> None:
+    """Look at values."""
+    assert_type(message.role, Role)
+    assert_type(message.status, MessageStatus)
+    assert_type(message.content, str | None)
+    assert_type(message.metadata, JsonObject | None)
+    assert_type(message.parts, tuple[Part, ...])
+    assert_type(message.create_time, datetime | None)
+    assert_type(session.labels, Mapping[str, str])
+    assert_type(session.message_count, int)
+    assert_type(history.messages, tuple[Message, ...])
+    assert_type(history.cut, HistoryCut)
+    assert_type(history.next_before_sequence, int | None)
+    assert_type(message.role == "user", bool)
+    for part in message.parts:
+        match part:
+            case TextPart(text):
+                assert_type(text, str)
+            case MediaPart(uri=uri, data=data):
+                assert_type(uri, str | None)
+                assert_type(data, bytes | None)
+            case JsonPart(value):
+                assert_type(value, Any)
+
+
+def catch(client: SessionHistoryClient) -> int:
+    """Look at errors."""
+    try:
+        client.append_message("s", MESSAGE, expected_last_sequence=1)
+    except SequenceMismatchError as error:
+        return int(error.metadata["actual_last_sequence"])
+    except InvalidFieldError as error:
+        assert_type(error.violations, tuple[FieldViolation, ...])
+        assert_type(error.violations[0].field, str)
+    except SessionHistoryError as error:
+        assert_type(error.code, grpc.StatusCode)
+        assert_type(error.retry_delay_seconds, float | None)
+        assert_type(error.request_id, str)
+    return 0

@@ -1,0 +1,43 @@
+"""A program of a user's in which a strict type checker objects to every line that says so, and to no other.
+
+Each ``type: ignore`` names the objection; one that is not raised is an error of its own.
+"""
+
+from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, SessionHistoryClient, Usage
+
+
+def wrong(client: SessionHistoryClient, message: Message) -> None:
+    """Misuse the client for threads."""
+    client.create_session("s")  # type: ignore[arg-type]
+    client.create_session(Session(), True)  # type: ignore[call-arg]  # noqa: FBT003
+    client.get_session(session="s")  # type: ignore[call-arg]
+    client.get_session(None)  # type: ignore[arg-type]
+    client.update_session("s", nickname="n")  # type: ignore[call-arg]
+    client.update_session("s", title=None)  # type: ignore[arg-type]
+    client.list_sessions(statuses=["active"])  # type: ignore[list-item]
+    client.list_sessions(nickname="n")  # type: ignore[call-arg]
+    client.append_message("s")  # type: ignore[call-arg]
+    client.append_message("s", "hello")  # type: ignore[arg-type]
+    client.append_messages("s", message)  # type: ignore[arg-type]
+    client.get_message("s", sequence="1")  # type: ignore[arg-type]
+    client.get_history("s", max_messages=1.5)  # type: ignore[arg-type]
+    client.list_messages("s", roles=["user"])  # type: ignore[list-item]
+    client.no_such_method()  # type: ignore[attr-defined]
+    SessionHistoryClient(timeout="5")  # type: ignore[call-arg]
+    Message(content="hello")  # type: ignore[call-arg]
+    Message(role="user")  # type: ignore[arg-type]
+    Message(Role.USER)  # type: ignore[call-arg]
+    Usage(input_tokens="1")  # type: ignore[arg-type]
+    message.content.upper()  # type: ignore[union-attr]
+    message.content = "other"  # type: ignore[misc]
+
+
+async def wrong_too(client: AsyncSessionHistoryClient) -> str:
+    """Misuse the client for asyncio."""
+    client.get_session("s").title  # type: ignore[attr-defined]  # noqa: B018
+    await client.list_messages("s")  # type: ignore[misc]
+    for message in client.list_messages("s"):  # type: ignore[attr-defined]
+        print(message)  # noqa: T201
+    with client:  # type: ignore[attr-defined]
+        pass
+    return await client.delete_session("s")  # type: ignore[return-value]

@@ -1,0 +1,126 @@
+"""What is public, and what an import of it brings along."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from enum import Enum
+from importlib.resources import files
+from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
+
+import pytest
+
+import sessionhistory
+from sessionhistory import AsyncSessionHistoryClient, SessionHistoryClient, errors, types
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient"}
+VALUES = {
+    *("Session", "SessionStatus", "SessionOrder", "SessionPage", "CreateSessionResult"),
+    *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
+    *("MessagePage", "AppendMessageResult", "AppendMessagesResult"),
+    *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
+}
+ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
+ERRORS = {
+    *("SessionHistoryError", "FieldViolation"),
+    *("InvalidArgumentError", "InvalidFieldError", "InvalidPageTokenError"),
+    *("MalformedRequestError", "RequestTooLargeError"),
+    *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError"),
+    *("AlreadyExistsError", "SessionExistsError", "MessageIdReusedError"),
+    *("AbortedError", "SequenceMismatchError", "EtagMismatchError"),
+    *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
+    *("ResourceExhaustedError", "PoolExhaustedError"),
+    *("UnavailableError", "DatabaseUnavailableError", "SchemaOutdatedError", "TransactionConflictError"),
+    *("DeadlineExceededError", "InternalError"),
+}
+METHODS = {
+    *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
+    *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
+    *("get_history", "list_messages", "list_messages_page", "close"),
+}
+ITERATORS = {"list_sessions", "list_messages"}
+# Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
+OF_THE_SERVER = {
+    *("alembic", "click", "prometheus_client", "psycopg", "psycopg_pool", "pytest", "rich", "sqlalchemy"),
+    "structlog",
+    *("sessionhistory_migrations", "sessionhistory_pytest", "sessionhistory_server"),
+}
+
+
+def classes(module: ModuleType) -> set[str]:
+    """Return the public classes that a module defines."""
+    found = inspect.getmembers(module, inspect.isclass)
+    return {name for name, each in found if each.__module__ == module.__name__ and name[0] != "_"}
+
+
+def test_what_the_package_exports() -> None:
+    """The clients, all that they take and return, and the base of what they raise."""
+    assert sessionhistory.__all__ == sorted(CLIENTS | VALUES | {"SessionHistoryError"})
+    for name in VALUES:
+        assert getattr(sessionhistory, name) is getattr(types, name)
+    assert sessionhistory.SessionHistoryError is errors.SessionHistoryError
+
+
+def test_what_only_annotations_need() -> None:
+    """It is in ``sessionhistory.types``, beside the rest."""
+    assert classes(types) == VALUES | ARGUMENTS
+    assert get_args(types.Part) == (types.TextPart, types.MediaPart, types.JsonPart)
+    assert get_origin(types.JsonObject) is Mapping
+
+
+def test_what_can_be_caught() -> None:
+    """It is in ``sessionhistory.errors``."""
+    assert classes(errors) == ERRORS
+
+
+@pytest.mark.parametrize("client", [AsyncSessionHistoryClient, SessionHistoryClient])
+def test_what_a_client_can_do(client: type) -> None:
+    """These methods, each with a word about it."""
+    methods = {name: value for name, value in vars(client).items() if not name.startswith("_")}
+    assert methods.keys() == METHODS
+    assert all(inspect.getdoc(method) for method in methods.values())
+
+
+@pytest.mark.parametrize("name", sorted(METHODS | {"__init__"}))
+def test_both_clients_take_the_same(name: str) -> None:
+    """Equal parameters, defaults, types and words; what the one awaits the other returns."""
+    in_asyncio = getattr(AsyncSessionHistoryClient, name)
+    in_threads = getattr(SessionHistoryClient, name)
+    ours, theirs = inspect.signature(in_asyncio), inspect.signature(in_threads)
+    assert ours.parameters == theirs.parameters
+    assert ours.return_annotation.removeprefix("Async") == theirs.return_annotation
+    assert in_asyncio.__doc__ == in_threads.__doc__
+    assert inspect.isasyncgenfunction(in_asyncio) == (name in ITERATORS)
+    assert inspect.iscoroutinefunction(in_asyncio) == (name not in ITERATORS | {"__init__"})
+    assert not inspect.iscoroutinefunction(in_threads)
+
+
+@pytest.mark.parametrize("name", sorted(VALUES | ARGUMENTS))
+def test_types_can_be_read_at_run_time(name: str) -> None:
+    """Whoever validates or serializes by type hints can; values are immutable."""
+    value = getattr(types, name)
+    assert get_type_hints(value) or issubclass(value, Enum)
+    if dataclasses.is_dataclass(value):
+        assert value.__dataclass_params__.frozen
+        assert hasattr(value, "__slots__")
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    """``py.typed`` is there for type checkers."""
+    assert files(sessionhistory).joinpath("py.typed").is_file()
+
+
+def test_an_import_brings_nothing_of_the_server() -> None:
+    """Where all is installed, the client loads none of what only the server and its tools need."""
+    program = "import json, sys, sessionhistory; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert {"sessionhistory", "grpc", "google"} <= loaded
+    assert not loaded & OF_THE_SERVER

@@ -1,0 +1,19 @@
+"""What a strict type checker says to those who use the client."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+PROGRAMS = Path(__file__).with_name("programs")
+
+
+def test_a_type_checker_knows_right_from_wrong(tmp_path: Path) -> None:
+    """It accepts the right program, and objects where the wrong one says that it must."""
+    programs = sorted(PROGRAMS.glob("*.py"))
+    assert [program.name for program in programs] == ["right.py", "wrong.py"]
+    # Outside of the repository, whose settings are none of the user's.
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), *map(str, programs)]
+    done = subprocess.run(mypy, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
