@@ -96,6 +96,7 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(
         ]
         await until(lambda: waiting(database_url) >= 4)
         server.signal(signal.SIGKILL)
+        await asyncio.to_thread(server.wait)
         for outcome in await asyncio.gather(*updates, return_exceptions=True):
             assert type(outcome) is errors.UnavailableError
     await serve(database_url, listen=Address("127.0.0.1", int(server.address().rpartition(":")[2])))
