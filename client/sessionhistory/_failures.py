@@ -56,7 +56,8 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
 
 def failure(error: Any) -> errors.SessionHistoryError:  # noqa: ANN401 - gRPC's two kinds of call share no type
     """Return the error of a call as one of ours."""
-    trailing = dict(error.trailing_metadata() or ())
+    # As pairs: the mapping that grpcio 1.62 makes of them in asyncio cannot be copied.
+    trailing = dict(tuple(error.trailing_metadata() or ()))
     code = error.code() or grpc.StatusCode.UNKNOWN
     known = _details(trailing.get(_DETAILS_KEY, b""))
     reason = known.get("reason", "")

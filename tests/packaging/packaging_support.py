@@ -26,6 +26,39 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     print(json.dumps([created.created, [message.content for message in window.messages]]))
 """
 
+# The same through the clients, and an error of theirs.
+CLIENT_CONVERSATION = """
+import json, sys
+from sessionhistory import Message, Role, Session, SessionHistoryClient, errors
+
+with SessionHistoryClient(sys.argv[1], timeout_seconds=30) as client:
+    created = client.create_session(Session(session_id="packaged"))
+    client.append_message("packaged", Message(role=Role.USER, content="héllo"))
+    try:
+        client.get_message("packaged", sequence=2)
+    except errors.MessageNotFoundError as error:
+        assert error.metadata == {"session_id": "packaged"}
+    window = client.get_history("packaged")
+    print(json.dumps([created.created, [message.content for message in window.messages]]))
+"""
+ASYNC_CONVERSATION = """
+import asyncio, json, sys
+from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, errors
+
+async def main():
+    async with AsyncSessionHistoryClient(sys.argv[1], timeout_seconds=30) as client:
+        created = await client.create_session(Session(session_id="packaged"))
+        await client.append_message("packaged", Message(role=Role.USER, content="héllo"))
+        try:
+            await client.get_message("packaged", sequence=2)
+        except errors.MessageNotFoundError as error:
+            assert error.metadata == {"session_id": "packaged"}
+        contents = [message.content async for message in client.list_messages("packaged")]
+        print(json.dumps([created.created, contents]))
+
+asyncio.run(main())
+"""
+
 SAID = [True, ["héllo"]]
 
 
@@ -63,11 +96,11 @@ class Environment:
             check=False,
         )
 
-    async def converse(self, address: str) -> str:
+    async def converse(self, address: str, conversation: str = CONVERSATION) -> str:
         """Have a conversation with a server; warnings are errors. Return what was printed."""
         process = await asyncio.create_subprocess_exec(
             self.python,
-            *("-W", "error", "-c", CONVERSATION, address),
+            *("-W", "error", "-c", conversation, address),
             cwd=self.folder,
             env=self.variables,
             stdout=asyncio.subprocess.PIPE,

@@ -8,7 +8,7 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging_support import ROOT, SAID
+from packaging_support import ASYNC_CONVERSATION, CLIENT_CONVERSATION, CONVERSATION, ROOT, SAID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from support.service import Service
 
 STUBS = ["history", "message", "session", "session_history_service"]
+
+CONVERSATIONS = {"stubs": CONVERSATION, "threads": CLIENT_CONVERSATION, "asyncio": ASYNC_CONVERSATION}
 
 SERVER_ONLY = [
     "alembic",
@@ -40,6 +42,12 @@ def floors(extra: str = "") -> list[str]:
     return [re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in requirements]
 
 
+@pytest.fixture(scope="module")
+def oldest(environment: Callable[..., Environment]) -> Environment:
+    """An environment with the wheel and the oldest of what it depends on."""
+    return environment("", *floors())
+
+
 def test_the_floors_are_those_of_the_project() -> None:
     """What is tested below is the oldest that is allowed: a floor for each dependency."""
     assert [floor.partition("==")[0] for floor in floors()] == [
@@ -51,8 +59,9 @@ def test_the_floors_are_those_of_the_project() -> None:
 
 
 def test_the_bare_install_is_the_client_alone(bare: Environment) -> None:
-    """Without extras the stubs can be imported, and nothing that only the server needs is installed."""
-    imports = "; ".join(f"import sessionhistory.v1.{name}_pb2_grpc" for name in STUBS)
+    """Without extras client and stubs can be imported, and nothing that only the server needs is there."""
+    modules = ["sessionhistory", *(f"sessionhistory.v1.{name}_pb2_grpc" for name in STUBS)]
+    imports = "; ".join(f"import {module}" for module in modules)
     done = bare.run(bare.python, "-W", "error", "-c", imports)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     find = f"import importlib.util as u; print([n for n in {SERVER_ONLY} if u.find_spec(n)])"
@@ -81,14 +90,17 @@ def test_the_command_without_the_server(environment: Callable[..., Environment],
         assert re.fullmatch(r"Error: \w+ is missing: install session-history\[server\].*\n", done.stderr)
 
 
-async def test_the_client_works_with_the_newest_runtimes(bare: Environment, service: Service) -> None:
-    """The stubs hold a conversation with the newest grpcio and protobuf, without a warning."""
-    assert json.loads(await bare.converse(service.address)) == SAID
-
-
-async def test_the_client_works_with_the_oldest_runtimes(
-    environment: Callable[..., Environment], service: Service
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+async def test_the_client_works_with_the_newest_runtimes(
+    bare: Environment, service: Service, conversation: str
 ) -> None:
-    """The stubs hold a conversation with the oldest grpcio and protobuf allowed, without a warning."""
-    oldest = environment("", *floors())
-    assert json.loads(await oldest.converse(service.address)) == SAID
+    """Stubs and clients hold a conversation with the newest grpcio and protobuf, without a warning."""
+    assert json.loads(await bare.converse(service.address, conversation)) == SAID
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+async def test_the_client_works_with_the_oldest_runtimes(
+    oldest: Environment, service: Service, conversation: str
+) -> None:
+    """Stubs and clients hold a conversation with the oldest allowed, without a warning."""
+    assert json.loads(await oldest.converse(service.address, conversation)) == SAID
