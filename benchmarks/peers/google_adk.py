@@ -1,4 +1,4 @@
-"""The DatabaseSessionService of Google's ADK, on asyncpg. Argument: a libpq URL."""
+"""The DatabaseSessionService of Google's ADK, on asyncpg. Arguments: a libpq URL, and turns."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ class _Conversation:
         await self._service.append_event(self._session, Event(author=role, content=content))
 
 
-async def _main(url: str) -> None:
+async def _main(url: str, turns_each: int) -> None:
     async with DatabaseSessionService(turns.sqlalchemy_url(url), pool_size=turns.CONVERSATIONS) as service:
         await service.create_session(**_NAMES)
 
         async def begin(_place: int) -> _Conversation:
             return _Conversation(service, await service.create_session(**_NAMES))
 
-        await turns.serve(begin)
+        await turns.serve(begin, turns_each)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""The PostgresChatMessageHistory of LangChain, on psycopg. Argument: a libpq URL.
+"""The PostgresChatMessageHistory of LangChain, on psycopg. Arguments: a libpq URL, and turns.
 
 It has no window: all is read, and the newest taken.
 """
@@ -30,7 +30,7 @@ class _Conversation:
         return len(window)
 
 
-async def _main(url: str) -> None:
+async def _main(url: str, turns_each: int) -> None:
     # One for each conversation: a connection does one thing at a time.
     connections = [await psycopg.AsyncConnection.connect(url) for _ in range(turns.CONVERSATIONS)]
     await PostgresChatMessageHistory.acreate_tables(connections[0], _TABLE)
@@ -39,8 +39,8 @@ async def _main(url: str) -> None:
         history = PostgresChatMessageHistory(_TABLE, str(uuid.uuid4()), async_connection=connections[place])
         return _Conversation(history)
 
-    await turns.serve(begin)
+    await turns.serve(begin, turns_each)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))

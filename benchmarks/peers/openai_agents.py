@@ -1,4 +1,4 @@
-"""The SQLAlchemySession of the OpenAI Agents SDK, on asyncpg. Argument: a libpq URL."""
+"""The SQLAlchemySession of the OpenAI Agents SDK, on asyncpg. Arguments: a libpq URL, and turns."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class _Conversation:
         return len(window)
 
 
-async def _main(url: str) -> None:
+async def _main(url: str, turns_each: int) -> None:
     engine = create_async_engine(turns.sqlalchemy_url(url), pool_size=turns.CONVERSATIONS)
     await SQLAlchemySession("tables", engine=engine, create_tables=True).get_items()
 
     async def begin(_place: int) -> _Conversation:
         return _Conversation(SQLAlchemySession(str(uuid.uuid4()), engine=engine))
 
-    await turns.serve(begin)
+    await turns.serve(begin, turns_each)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))

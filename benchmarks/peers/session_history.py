@@ -1,4 +1,4 @@
-"""Session History, through its asyncio client. Argument: the server's address."""
+"""Session History, through its asyncio client. Arguments: the server's address, and turns."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class _Conversation:
         return len(appended.history.messages)
 
 
-async def _main(target: str) -> None:
+async def _main(target: str, turns_each: int) -> None:
     async with AsyncSessionHistoryClient(target) as client:
 
         async def begin(_place: int) -> _Conversation:
             return _Conversation(client, str(uuid.uuid4()))
 
-        await turns.serve(begin)
+        await turns.serve(begin, turns_each)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1]))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 CONVERSATIONS: Final = 16
 WINDOW: Final = 20
-# As long as nine of ten recorded ones: some 40 messages. Then it is followed by a new one.
-TURNS: Final = 20
 
 USER_TEXT: Final = "What would you do on a rainy day in Rome? ".ljust(240, ".")
 ASSISTANT_TEXT: Final = "I would look at the ceiling of the Sistine Chapel. ".ljust(240, ".")
@@ -30,6 +28,58 @@ class Conversation(Protocol):
         """Store ``USER_TEXT``, read the window, store ``ASSISTANT_TEXT``; return the window's length."""
 
 
+class _Place:
+    """One of the conversations that are held at once; after so many turns it is followed by a new one."""
+
+    def __init__(self, begin: Begin, number: int, turns: int) -> None:
+        self._begin = begin
+        self._number = number
+        self._turns = turns
+        self._done = turns
+        self._conversation: Conversation
+
+    async def age(self) -> None:
+        """Have the places differ in age, as if this had been going on for long."""
+        for _ in range(self._turns * self._number // CONVERSATIONS):
+            await self.turn()
+
+    async def turns_until(self, end: float) -> int:
+        """Converse until a time of ``time.perf_counter``; return the number of turns."""
+        turns = 0
+        while time.perf_counter() < end:
+            await self.turn()
+            turns += 1
+        return turns
+
+    async def turn(self) -> None:
+        if self._done == self._turns:
+            self._conversation, self._done = await self._begin(self._number), 0
+        length, expected = await self._conversation.turn(), min(WINDOW, 2 * self._done + 1)
+        if length != expected:
+            raise RuntimeError(f"the window has {length} messages and not {expected}")
+        self._done += 1
+
+
+async def serve(begin: Begin, turns: int) -> None:
+    """For each line of stdin, a number of seconds, converse that long; print turns and seconds as JSON.
+
+    Prints a line when it is ready. Ends with stdin.
+
+    Args:
+        begin: Begins a conversation in one of 16 places, by number; the one before it there is over.
+        turns: How many turns a conversation has.
+    """
+    places = [_Place(begin, number, turns) for number in range(CONVERSATIONS)]
+    await asyncio.gather(*(place.age() for place in places))
+    print("ready", flush=True)  # noqa: T201 - the other process reads it
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        start = time.perf_counter()
+        end = start + float(line)
+        done = sum(await asyncio.gather(*(place.turns_until(end) for place in places)))
+        outcome = {"turns": done, "seconds": time.perf_counter() - start}
+        print(json.dumps(outcome), flush=True)  # noqa: T201
+
+
 def sqlalchemy_url(url: str) -> str:
     """Return a libpq URL as SQLAlchemy takes it for asyncpg, whose sockets' folders are in the query."""
     parts = urlsplit(url)
@@ -37,34 +87,3 @@ def sqlalchemy_url(url: str) -> str:
     name, _, port = host.rpartition(":")
     query = f"host={quote(unquote(name))}&port={port}"
     return f"postgresql+asyncpg://{user}@{parts.path}?{query}"
-
-
-async def serve(begin: Begin) -> None:
-    """For each line of stdin, a number of seconds, converse that long; print turns and seconds as JSON.
-
-    Prints a line when it is ready. Ends with stdin.
-
-    Args:
-        begin: Begins a new conversation in one of 16 places, by number; the one before it there is over.
-    """
-    print("ready", flush=True)  # noqa: T201 - the other process reads it
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        start = time.perf_counter()
-        end = start + float(line)
-        counts = await asyncio.gather(*(_converse(begin, place, end) for place in range(CONVERSATIONS)))
-        outcome = {"turns": sum(counts), "seconds": time.perf_counter() - start}
-        print(json.dumps(outcome), flush=True)  # noqa: T201
-
-
-async def _converse(begin: Begin, place: int, end: float) -> int:
-    turns = 0
-    while time.perf_counter() < end:
-        conversation = await begin(place)
-        for turn in range(TURNS):
-            length, expected = await conversation.turn(), min(WINDOW, 2 * turn + 1)
-            if length != expected:
-                raise RuntimeError(f"the window has {length} messages and not {expected}")
-            turns += 1
-            if time.perf_counter() >= end:
-                break
-    return turns

@@ -6,6 +6,7 @@ import json
 import select
 import sys
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -23,16 +24,26 @@ if TYPE_CHECKING:
 _PYTHON: Final = processes.ROOT / ".tools" / "peers" / "bin" / "python"
 _PEERS: Final = {"OpenAI Agents SDK": "openai_agents", "Google ADK": "google_adk", "LangChain": "langchain"}
 
+# A window is for conversations that are longer than it: this one has 100 messages, on average.
+_TURNS: Final = 100
+# Nine of ten recorded conversations are no longer than this.
+_FEW_TURNS: Final = 20
+
 
 class _Driver:
-    """A program of ``benchmarks.peers``, ready; it ends with the stack."""
+    """A program of ``benchmarks.peers``; it ends with the stack."""
 
-    def __init__(
-        self, stack: ExitStack, python: str | Path, module: str, argument: str, folder: Path
-    ) -> None:
-        self._log = folder / f"{module}.log"
-        command = [*processes.module(f"peers.{module}", python=python), argument]
-        self._process = stack.enter_context(processes.running(command, self._log, pipes=True))
+    def __init__(self, stack: ExitStack, python: str | Path, module: str, *arguments: str, log: Path) -> None:
+        command = [*processes.module(f"peers.{module}", python=python), *arguments]
+        self._log = log
+        self._process = stack.enter_context(processes.running(command, log, pipes=True))
+
+    def wait_until_ready(self) -> None:
+        """Wait until it may be asked to converse.
+
+        Raises:
+            InvalidError: it failed.
+        """
         self._line(processes.PATIENCE_SECONDS)
 
     def per_second(self, seconds: float) -> float:
@@ -55,51 +66,64 @@ class _Driver:
         raise InvalidError(processes.last_line(self._log))
 
 
-def _turns(bench: Bench) -> Generator[Round, None, str]:
+def _turns(turns: int, bench: Bench) -> Generator[Round, None, str]:
     with ExitStack() as stack:
-        address = f"127.0.0.1:{bench.service.port}"
-        ours = _Driver(stack, sys.executable, "session_history", address, bench.folder)
-        peers, failures = _start_peers(stack, bench)
+        peers = _start_peers(stack, bench, turns)
+        address, log = f"127.0.0.1:{bench.service.port}", bench.folder / "session_history.log"
+        ours = _Driver(stack, sys.executable, "session_history", address, str(turns), log=log)
+        ours.wait_until_ready()
+        failures = _drop_failed(peers)
         for _ in bench.rounds():
-            turns = ours.per_second(bench.scale.round_seconds)
+            done = ours.per_second(bench.scale.round_seconds)
             others = {name: peer.per_second(bench.scale.round_seconds) for name, peer in peers.items()}
-            yield Round(turns, max(others.values()), others)
+            yield Round(done, max(others.values()), others)
     return "; ".join(failures)
 
 
-def _start_peers(stack: ExitStack, bench: Bench) -> tuple[dict[str, _Driver], list[str]]:
-    """Return those that run, and why the others do not."""
+def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, _Driver]:
+    """Start them at once: what they import takes seconds."""
     if not _PYTHON.exists():
-        raise SkippedError("the peers are not installed: make peers")
-    url = _database(bench.database_url)
-    peers, failures = {}, []
-    for name, module in _PEERS.items():
+        raise SkippedError("the libraries to compare with are not installed: make peers")
+    url = _database(bench.database_url, f"peers_{turns}")
+    return {
+        name: _Driver(stack, _PYTHON, module, url, str(turns), log=bench.folder / f"{module}.log")
+        for name, module in _PEERS.items()
+    }
+
+
+def _drop_failed(peers: dict[str, _Driver]) -> list[str]:
+    """Wait for the peers; drop those that do not run, and return why."""
+    failures = []
+    for name in list(peers):
         try:
-            peers[name] = _Driver(stack, _PYTHON, module, url, bench.folder)
-            peers[name].per_second(bench.scale.round_seconds)  # prepares its statements
+            peers[name].wait_until_ready()
         except InvalidError as error:
-            peers.pop(name, None)
+            del peers[name]
             failures.append(f"without {name}, which fails: {error}")
     if not peers:
         raise InvalidError("; ".join(failures))
-    return peers, failures
+    return failures
 
 
-def _database(url: str) -> str:
-    """Make a database for the peers, on the same Postgres; return its URL."""
+def _database(url: str, name: str) -> str:
+    """Make a database on the same Postgres; return its URL."""
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("create database peers")
-    return urlsplit(url)._replace(path="/peers").geturl()
+        connection.execute(f"create database {name}")
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
 
+
+_row = partial(Row, measured="service", against="best peer", unit="/s")
 
 ROWS: Final = (
-    Row(
+    _row(
         name="turns",
-        title="turns of 16 conversations from one Python process",
-        measured="service",
-        against="best peer",
-        unit="/s",
-        run=_turns,
+        title=f"turns of 16 conversations of {2 * _TURNS} messages, from one Python process",
+        run=partial(_turns, _TURNS),
         target=Target(2.5, aim=4),
+    ),
+    _row(
+        name="turns-short",
+        title=f"the same, of {2 * _FEW_TURNS} messages",
+        run=partial(_turns, _FEW_TURNS),
     ),
 )
