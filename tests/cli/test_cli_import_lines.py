@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from cli_import_support import HELLO, conversation, report, stored
 from sessionhistory import Role, ToolCall, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from click.testing import Result
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
 SECRET = "a-word-of-a-conversation"
 
 
+@pytest.fixture
+def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let this process be in another time zone than UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("_in_tokyo")
 async def test_every_field_has_its_place(command: Command, write: Write, client: Client, unique: str) -> None:
     """What a line can say is stored where the API has it; null is kept apart from empty."""
     call = {"id": "c1", "name": "weather", "arguments": '{"city":  "Rome"}'}
@@ -51,9 +63,9 @@ async def test_every_field_has_its_place(command: Command, write: Write, client:
     session = await client.get_session(unique, user_id="ada")
     assert (session.title, session.model, session.labels) == ("Rome", "gpt-4o", {"source": "a/b"})
     first, second, third, fourth = await stored(client, unique)
-    time = datetime(2025, 6, 1, 12, tzinfo=UTC)
+    noon = datetime(2025, 6, 1, 12, tzinfo=UTC)
     assert (first.role, first.content, first.name) == (Role.DEVELOPER, "", "ops")
-    assert (first.send_time, third.send_time) == (time + timedelta(microseconds=123_456), time)
+    assert (first.send_time, third.send_time) == (noon + timedelta(microseconds=123_456), noon)
     assert (second.content, second.tool_calls) == (None, (ToolCall(**call),))
     assert second.usage == Usage(input_tokens=5, cache_read_tokens=3, cache_write_tokens=0)
     assert (third.content, third.tool_call_id) == ("24\t°C\r\n", "c1")

@@ -1,12 +1,7 @@
-"""`session-history import`: begun, grown, different, too large, cut off, from a pipe, without a server."""
+"""`session-history import`: begun, grown, different, too large, or nothing new."""
 
 from __future__ import annotations
 
-import asyncio
-import gzip
-import json
-import secrets
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,20 +9,16 @@ from cli_import_support import HELLO, conversation, report, spoken, stored
 
 from sessionhistory import Message, Role, Session, SessionStatus
 from sessionhistory.cli import _importer, _lines
-from sessionhistory.errors import SessionNotFoundError
-from support.processes import COMMAND, environment
-from support.relay import relay
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from click.testing import Result
+    from click.testing import Result as Finished
 
     from sessionhistory import AsyncSessionHistoryClient as Client
-    from support.service import Service
 
-    Command = Callable[..., Awaitable[Result]]
+    Command = Callable[..., Awaitable[Finished]]
     Write = Callable[..., Path]
 
 _TAKEN = "its id is taken, by another user's session or a deleted one"
@@ -52,6 +43,13 @@ async def test_what_was_begun_is_completed(
     assert (again["already_there"], again["stored_messages"]) == (1, 0)
 
 
+async def test_the_same_lines_again_in_one_file(command: Command, write: Write, unique: str) -> None:
+    """However close they are, the first is imported and the second is already there."""
+    lines = [conversation(f"{unique}-{number // 2}", *spoken(20)) for number in range(60)]
+    found = await report(command, write(*lines))
+    assert (found["imported"], found["already_there"], found["stored_messages"]) == (30, 30, 600)
+
+
 async def test_a_conversation_that_went_on_is_there(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
@@ -70,7 +68,7 @@ async def test_batches_keep_to_the_limits_of_the_service(
     """Many messages, large ones, and many calls go in as many batches as it takes, in order."""
     calls = [{"name": "f", "arguments": "ü" * 1_000}] * 128
     with_calls = {"role": "user", "tool_calls": calls}
-    messages = [*spoken(4, characters=1_040_000), *spoken(1_003), *[with_calls] * 13]
+    messages = [*spoken(4, characters=1_040_000), *spoken(1_003, characters=6_285), *[with_calls] * 13]
     path = write(conversation(unique, *messages))
     assert (await report(command, path))["stored_messages"] == len(messages)
     assert (await report(command, path))["already_there"] == 1
@@ -171,60 +169,3 @@ async def test_what_people_are_told(command: Command, write: Write, unique: str)
         "2 skipped",
         "2 messages stored",
     ]
-
-
-async def test_a_compressed_file_by_any_name(
-    command: Command, write: Write, tmp_path: Path, unique: str
-) -> None:
-    """Whether it is compressed is seen in the file; one that is cut off is stored as far as it goes."""
-    noise = [HELLO | {"content": secrets.token_hex(100)} for _ in range(300)]
-    lines = write(*(conversation(f"{unique}-{place}", message) for place, message in enumerate(noise)))
-    packed = tmp_path / "packed"
-    packed.write_bytes(gzip.compress(lines.read_bytes()))
-    assert (await report(command, packed))["imported"] == 300
-    (tmp_path / "cut").write_bytes(packed.read_bytes()[:-5_000])
-    result = await command("import", tmp_path / "cut", "--json")
-    found = json.loads(result.stdout)
-    assert (result.exit_code, found["finished"]) == (1, False)
-    assert 0 < found["already_there"] < 300
-    assert result.stderr.startswith("Error: the file is cut off or damaged")
-
-
-async def test_a_server_that_goes_away(shared: Service, client: Client, unique: str) -> None:
-    """What could be stored is told, and how to go on; doing so does it."""
-    lines = [json.dumps(conversation(f"{unique}-{number}")).encode() + b"\n" for number in range(2)]
-    async with relay(shared.address) as address:
-        process = await _import_from_a_pipe(address)
-        assert process.stdin
-        process.stdin.write(lines[0])
-        await _is_stored(client, f"{unique}-0")
-    out, err = await process.communicate(lines[1])
-    assert process.returncode == 1
-    assert out.decode().split() == ["1", "imported", "1", "message", "stored"]
-    (line,) = err.decode().splitlines()
-    assert line.startswith(f"Error: no server answers at {address}")
-    assert line.endswith("; then run the same command again: it goes on where it stopped")
-    process = await _import_from_a_pipe(shared.address)
-    out, err = await process.communicate(b"".join(lines))
-    assert (process.returncode, err) == (0, b"")
-    assert out.decode().split() == ["1", "imported", "1", "already", "there", "1", "message", "stored"]
-
-
-async def _import_from_a_pipe(address: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(COMMAND, "import", "-", "--timeout-seconds", "1", "--server", address),
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-async def _is_stored(client: Client, session_id: str) -> None:
-    while True:
-        try:
-            await client.get_session(session_id)
-        except SessionNotFoundError:
-            await asyncio.sleep(0.01)
-        else:
-            return

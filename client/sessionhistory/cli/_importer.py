@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sessionhistory import SessionHistoryError
-from sessionhistory.cli._lines import MAX_LINE_BYTES, DamagedFileError
+from sessionhistory.cli._lines import MAX_LINE_BYTES
 from sessionhistory.cli._recordings import BadRecordingError, Recording, parse
 from sessionhistory.cli._storing import Outcome, Result, store
 
@@ -53,7 +53,6 @@ class Importer:
 
         Raises:
             SessionHistoryError: the server does not answer, or refuses everything.
-            DamagedFileError: the lines end before their time.
         """
         with ThreadPoolExecutor(WORKERS) as pool:
             try:
@@ -63,7 +62,7 @@ class Importer:
                     self._pending.append(_Pending(line, pool.submit(self._store, line)))
                 while self._pending:
                     yield self._oldest()
-            except (SessionHistoryError, DamagedFileError, KeyboardInterrupt):
+            except (SessionHistoryError, KeyboardInterrupt):
                 yield from self._settle()
                 raise
 

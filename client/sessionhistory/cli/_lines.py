@@ -20,10 +20,6 @@ _GZIP_MAGIC: Final = b"\x1f\x8b"
 _CHUNK_BYTES: Final = 1024 * 1024
 
 
-class DamagedFileError(Exception):
-    """The file cannot be read to its end."""
-
-
 class Lines:
     """The lines of a file that may be compressed by gzip, whatever its name.
 
@@ -36,6 +32,8 @@ class Lines:
         status = os.fstat(file.fileno())
         self.total_bytes: Final = status.st_size if stat.S_ISREG(status.st_mode) else None
         """The size of the file as it lies there; ``None``: nobody knows yet."""
+        self.damage = ""
+        """Why the file could not be read to its end; empty if it could."""
 
     @property
     def read_bytes(self) -> int:
@@ -43,15 +41,11 @@ class Lines:
         return 0 if self.total_bytes is None else self._file.tell()
 
     def __iter__(self) -> Iterator[tuple[int, bytes | None]]:
-        """Yield each line that is not blank with its number, from 1; ``None`` for one that is too long.
-
-        Raises:
-            DamagedFileError: it is cut off, or no longer what was compressed.
-        """
+        """Yield each line that is not blank with its number, from 1; ``None`` for one that is too long."""
         try:
             yield from self._lines()
         except (EOFError, OSError, zlib.error) as error:
-            raise DamagedFileError(str(error)) from error
+            self.damage = str(error)
 
     def _lines(self) -> Iterator[tuple[int, bytes | None]]:
         stream = self._decompressed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from sessionhistory.cli._importer import Importer, read
-from sessionhistory.cli._lines import DamagedFileError, Lines
+from sessionhistory.cli._lines import Lines
 from sessionhistory.cli._output import json_option, show_json
 from sessionhistory.cli._server import Server, server_options
 from sessionhistory.cli._storing import Result
@@ -62,7 +63,9 @@ def _run(
 ) -> click.ClickException | None:
     """Store all conversations; return what stopped it."""
     try:
-        with server.client() as client, _progress(lines) as progress:
+        progress = _progress(lines)
+        seen = progress if progress.console.is_terminal else nullcontext()
+        with server.client() as client, seen:
             for line, outcome in Importer(client).run(read(lines, user_id)):
                 tally.add(line, outcome)
                 progress.update(progress.task_ids[0], completed=lines.read_bytes, lines=tally.lines)
@@ -70,15 +73,13 @@ def _run(
                     _tell(progress.console, line, outcome.reason)
     except click.ClickException as error:
         return click.ClickException(f"{error.message}; then {_AGAIN}")
-    except DamagedFileError as error:
-        return click.ClickException(f"the file is cut off or damaged: {visible(str(error))}")
     except KeyboardInterrupt:
         return click.ClickException(f"interrupted: {_AGAIN}")
-    return None
+    return click.ClickException(f"the file is cut off or damaged: {lines.damage}") if lines.damage else None
 
 
 def _progress(lines: Lines) -> Progress:
-    """Return a bar on the standard error, which is seen on a terminal only."""
+    """Return a bar for the standard error."""
     console = Console(stderr=True, markup=False, emoji=False, highlight=False)
     progress = Progress(
         BarColumn(),
@@ -86,7 +87,6 @@ def _progress(lines: Lines) -> Progress:
         TextColumn("{task.fields[lines]:,} conversations"),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
         transient=True,
     )
     progress.add_task("", total=lines.total_bytes, lines=0)

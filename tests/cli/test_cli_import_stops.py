@@ -1,0 +1,158 @@
+"""`session-history import`: files that end early, servers that go away, and people who stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import secrets
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from cli_import_support import HELLO, conversation, report
+
+from sessionhistory import Session, SessionHistoryClient
+from sessionhistory.cli import _importer
+from sessionhistory.errors import SessionNotFoundError, UnavailableError
+from support.processes import COMMAND, environment
+from support.relay import relay
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from click.testing import Result as Finished
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.service import Service
+
+    Command = Callable[..., Awaitable[Finished]]
+    Write = Callable[..., Path]
+
+
+async def test_a_compressed_file_by_any_name(
+    command: Command, write: Write, tmp_path: Path, unique: str
+) -> None:
+    """Whether it is compressed is seen in the file; one that is cut off is stored as far as it goes."""
+    noise = [HELLO | {"content": secrets.token_hex(100)} for _ in range(300)]
+    lines = write(*(conversation(f"{unique}-{place}", message) for place, message in enumerate(noise)))
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(lines.read_bytes()))
+    assert (await report(command, packed))["imported"] == 300
+    (tmp_path / "cut").write_bytes(packed.read_bytes()[:-5_000])
+    result = await command("import", tmp_path / "cut", "--json")
+    found = json.loads(result.stdout)
+    assert (result.exit_code, found["finished"]) == (1, False)
+    assert 0 < found["already_there"] < 300
+    assert result.stderr.startswith("Error: the file is cut off or damaged")
+
+
+class _Leaving(SessionHistoryClient):
+    """Finds its server gone when it asks for one session, as soon as another is there."""
+
+    gone, there = "", ""
+
+    def get_session(self, session_id: str, **options: Any) -> Session:  # noqa: ANN401
+        """Return a session of a server that has not gone."""
+        if session_id == self.gone:
+            eventually(lambda: any(s.session_id == self.there for s in self.list_sessions()))
+            raise UnavailableError("gone", code=grpc.StatusCode.UNAVAILABLE)
+        return super().get_session(session_id, **options)
+
+
+async def test_what_was_under_way_when_a_server_goes_away(shared: Service, unique: str) -> None:
+    """What has become of it is told too."""
+    ids = [f"{unique}-{number}" for number in range(2)]
+    lines = [(number, json.dumps(conversation(ids[number])).encode()) for number in range(2)]
+
+    def run() -> Iterator[str]:
+        with _Leaving(shared.address) as client:
+            client.gone, client.there = ids
+            outcomes = _importer.Importer(client).run(_importer.read(lines, None))
+            line, outcome = next(outcomes)
+            yield f"{line.number}: {outcome.result}"
+            with pytest.raises(UnavailableError):
+                next(outcomes)
+
+    assert await asyncio.to_thread(list, run()) == ["1: imported"]
+
+
+async def test_a_server_that_goes_away(shared: Service, client: Client, unique: str) -> None:
+    """What could be stored is told, and how to go on; doing so does it."""
+    lines = [json.dumps(conversation(f"{unique}-{number}")).encode() + b"\n" for number in range(2)]
+    async with relay(shared.address) as address:
+        process = await _import_from_a_pipe(address)
+        assert process.stdin
+        process.stdin.write(lines[0])
+        await _is_stored(client, f"{unique}-0")
+    out, err = await process.communicate(lines[1])
+    assert process.returncode == 1
+    assert out.decode().split() == ["1", "imported", "1", "message", "stored"]
+    (line,) = err.decode().splitlines()
+    assert line.startswith(f"Error: no server answers at {address}")
+    assert line.endswith("; then run the same command again: it goes on where it stopped")
+    process = await _import_from_a_pipe(shared.address)
+    out, err = await process.communicate(b"".join(lines))
+    assert (process.returncode, err) == (0, b"")
+    assert out.decode().split() == ["1", "imported", "1", "already", "there", "1", "message", "stored"]
+
+
+async def _import_from_a_pipe(address: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(COMMAND, "import", "-", "--timeout-seconds", "1", "--server", address),
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+async def _is_stored(client: Client, session_id: str) -> None:
+    while True:
+        try:
+            await client.get_session(session_id)
+        except SessionNotFoundError:
+            await asyncio.sleep(0.01)
+        else:
+            return
+
+
+async def test_who_stops_it(shared: Service, client: Client, unique: str) -> None:
+    """Ctrl-C lets what is under way end, and tells what is stored."""
+    process = await _import_from_a_pipe(shared.address)
+    assert process.stdin
+    process.stdin.write(json.dumps(conversation(unique)).encode() + b"\n")
+    await _is_stored(client, unique)
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert process.returncode == 1
+    assert out.decode().split() == ["1", "imported", "1", "message", "stored"]
+    assert err.decode() == "Error: interrupted: run the same command again: it goes on where it stopped\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing argument 'FILE'"),
+        (["no-such-file"], "No such file"),
+        (["."], "Is a directory"),
+        (["/dev/null", "--user", ""], "--user: must not be empty"),
+    ],
+)
+async def test_arguments_that_make_no_sense(command: Command, arguments: list[str], said: str) -> None:
+    """They are refused in one line, with exit code 2."""
+    result = await command("import", *arguments)
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert line.startswith("Error: ")
+    assert said in line
+
+
+async def test_a_file_without_anything(command: Command) -> None:
+    """It is imported."""
+    result = await command("import", "/dev/null")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "0 messages stored\n", "")
