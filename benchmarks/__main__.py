@@ -18,6 +18,7 @@ import sessionhistory_migrations as migrations
 from benchmarks import load, machine, plot, report
 from benchmarks.bench import Bench
 from benchmarks.measuring import measure
+from benchmarks.processes import STOP_SIGNALS
 from benchmarks.rows import ROWS
 from benchmarks.scale import FULL, LONG, QUICK
 from sessionhistory_server import embedded
@@ -56,8 +57,8 @@ def main(
     if not load.is_installed():
         raise click.ClickException("there is no h2load: install nghttp2-client (Debian) or nghttp2")
     scale = _SIZES[size or "full"]
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: sys.exit("stopped"))
     # Rows without a target are left to those who have the time.
     rows = [row for row in ROWS if (row.name in only if only else row.target or size != "quick")]
     scale = replace(scale, rounds=rounds or scale.rounds)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 PATIENCE_SECONDS: Final = 60.0
+STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
 
@@ -48,22 +49,38 @@ def running(
         pipes: Whether the block talks to its stdin and stdout.
         variables: Environment variables of its own.
     """
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment(**variables),
-            stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
-            stdout=subprocess.PIPE if pipes else output,
-            stderr=output,
-            text=True,
-            # Ctrl-C is for us, who stop the others in order.
-            start_new_session=True,
-        )
+    process = None
     try:
+        with log.open("a") as output, _signals_deferred():
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=environment(**variables),
+                stdin=subprocess.PIPE if pipes else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if pipes else output,
+                stderr=output,
+                text=True,
+                # Ctrl-C is for us, who stop the others in order.
+                start_new_session=True,
+            )
         yield process
     finally:
-        _stop(process)
+        if process is not None:
+            _stop(process)
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """Let what stops us wait for the end of the block: who has just been started must be known first."""
+    came: list[int] = []
+    handlers = {name: signal.signal(name, lambda number, _: came.append(number)) for name in STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for name, handler in handlers.items():
+            signal.signal(name, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def finish(process: subprocess.Popen[Any], seconds: float) -> int:
@@ -82,7 +99,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
     try:
         process.terminate()
         process.wait(_STOP_SECONDS)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
+    except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
         os.killpg(process.pid, signal.SIGKILL)  # the group that it leads
         process.wait()
     finally:
