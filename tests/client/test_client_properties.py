@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 async def test_any_message(shared: Service) -> None:
     """The message read has all fields of the one appended, of the same types."""
 
-    @settings(max_examples=200, deadline=None, derandomize=True)
+    @settings(max_examples=100, deadline=None, derandomize=True)
     @given(message=messages())
     def check(message: Message) -> None:
         session_id = fresh_id()
