@@ -18,6 +18,7 @@ from sessionhistory.errors import (
 
 _FIRST_DELAY_SECONDS: Final = 0.1
 _LONGEST_DELAY_SECONDS: Final = 2.0
+_SHORTEST_ATTEMPT_SECONDS: Final = 0.1
 
 # The service says with these that it has done nothing.
 _NOTHING_DONE: Final = (PoolExhaustedError, SchemaOutdatedError, TransactionConflictError)
@@ -50,7 +51,7 @@ class Attempts:
             return None
         seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), error.retry_delay_seconds or 0.0)  # noqa: S311
         self._delay_seconds = min(2 * self._delay_seconds, _LONGEST_DELAY_SECONDS)
-        return seconds if seconds < self.remaining_seconds else None
+        return seconds if seconds + _SHORTEST_ATTEMPT_SECONDS <= self.remaining_seconds else None
 
     def _may_help(self, error: SessionHistoryError) -> bool:
         if isinstance(error, _NOTHING_DONE):

@@ -11,11 +11,13 @@ import psycopg
 from client_samples import fresh_id
 
 from sessionhistory import Message, Role, Session, SessionStatus
+from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.store import database as store
 from support.databases import execute
 from support.proxy import free_port, locked
 from support.relay import relay
+from support.service import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,8 +31,8 @@ MIB = 1024 * 1024
 HELLO = Message(role=Role.USER, content="hello", message_id="m")
 PINNED = [Message(role=Role.SYSTEM, pinned=True) for _ in range(65)]
 
-# Less than the service asks to wait before another attempt: the first answer is the last.
-_ONE_ATTEMPT_SECONDS = 0.9
+RETRY_DELAY_SECONDS = PATIENCE_SECONDS * 2.0
+"""What the service asks to wait here: longer than a call may take, so that the first answer is the last."""
 
 
 @dataclass
@@ -46,14 +48,15 @@ class World:
     session_id: str = field(default_factory=fresh_id)
 
     async def prepare(self) -> None:
-        """Make the session."""
+        """Make the session, and a service that asks to wait for long."""
+        self.patch.setattr(RetryableError, "retry_delay_seconds", RETRY_DELAY_SECONDS)
         await self.client.append_message(self.session_id, HELLO, create_session=Session())
 
     async def move(self, **settings: Any) -> str:  # noqa: ANN401 - any setting
-        """Go to a service and a database of its own, as impatient clients; return the database's URL."""
+        """Go to a service and a database of its own; return the database's URL."""
         url = self.database_url()
         self.service = await self.serve(url, **settings)
-        self.client = self.connect(self.service.address, timeout_seconds=_ONE_ATTEMPT_SECONDS)
+        self.client = self.connect(self.service.address, timeout_seconds=PATIENCE_SECONDS)
         await self.prepare()
         return url
 
@@ -139,7 +142,7 @@ async def pool_exhausted(world: World) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("select from sessions for update")
         waiting = asyncio.ensure_future(
-            world.client.append_message(world.session_id, Message(role=Role.USER), timeout_seconds=30)
+            world.client.append_message(world.session_id, Message(role=Role.USER))
         )
         try:
             for _ in range(10_000):  # until the append has the connection
@@ -152,8 +155,7 @@ async def pool_exhausted(world: World) -> None:
 async def database_unavailable(world: World) -> None:
     """Nobody where Postgres should be."""
     service = await world.serve("postgresql://localhost:1/none", serving=False)
-    client = world.connect(service.address, timeout_seconds=_ONE_ATTEMPT_SECONDS)
-    await client.append_message("s", HELLO)
+    await world.connect(service.address, timeout_seconds=PATIENCE_SECONDS).append_message("s", HELLO)
 
 
 async def schema_outdated(world: World) -> None:
@@ -204,8 +206,7 @@ async def over_the_limit_of_grpc(world: World) -> None:
 
 async def nobody_there(world: World) -> None:
     """A port at which nobody listens."""
-    client = world.connect(f"127.0.0.1:{free_port()}", timeout_seconds=0.3)
-    await client.append_message("s", HELLO)
+    await world.connect(f"127.0.0.1:{free_port()}").delete_session("s")
 
 
 async def another_service(world: World) -> None:

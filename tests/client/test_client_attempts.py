@@ -72,15 +72,15 @@ def test_the_service_is_given_the_time_it_asks_for() -> None:
 
 
 def test_the_deadline_is_shared(clock: Clock) -> None:
-    """All attempts and waits end by it: no wait is begun that leaves no time for another attempt."""
+    """All attempts and waits end by it: no wait is begun that leaves less than 0.1 seconds for an attempt."""
     attempts = Attempts(10, repeatable=True)
     assert attempts.remaining_seconds == 10
-    assert attempts.delay(gone(9.99)) == 9.99
-    assert attempts.delay(gone(10)) is None
+    assert attempts.delay(gone(9.875)) == 9.875
+    assert attempts.delay(gone(9.95)) is None
     clock.now += 7
     assert attempts.remaining_seconds == 3
-    assert attempts.delay(gone(2.5)) == 2.5
-    assert attempts.delay(gone(3)) is None
+    assert attempts.delay(gone(2.875)) == 2.875
+    assert attempts.delay(gone(2.95)) is None
     clock.now += 4
     assert attempts.remaining_seconds == 0
     assert attempts.delay(gone()) is None

@@ -73,7 +73,7 @@ async def test_closing_ends_calls(
 async def test_closing_between_attempts(connect: Callable[..., Client], fake: FakeServer) -> None:
     """A call that waits for its next attempt has none."""
     client = connect(fake.address)
-    fake.answers = [Refusal(details=[retry_after(0.2)])]
+    fake.answers = [Refusal(details=[retry_after(0.5)])]
     call = asyncio.ensure_future(client.append_message("s", Message(role=Role.USER)))
     await until(lambda: len(fake.calls) == 1)
     await client.close()

@@ -37,6 +37,7 @@ class Expected:
 
 
 SESSION = {"session_id": "SESSION"}
+LATER = causes.RETRY_DELAY_SECONDS
 CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.bad_field: Expected(
         errors.InvalidFieldError,
@@ -89,16 +90,16 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
         errors.TooManyPinnedError, "FAILED_PRECONDITION", "TOO_MANY_PINNED", SESSION | {"pinned_count": "0"}
     ),
     causes.pool_exhausted: Expected(
-        errors.PoolExhaustedError, "RESOURCE_EXHAUSTED", "POOL_EXHAUSTED", retry_delay_seconds=1.0
+        errors.PoolExhaustedError, "RESOURCE_EXHAUSTED", "POOL_EXHAUSTED", retry_delay_seconds=LATER
     ),
     causes.database_unavailable: Expected(
-        errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=1.0
+        errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=LATER
     ),
     causes.schema_outdated: Expected(
-        errors.SchemaOutdatedError, "UNAVAILABLE", "SCHEMA_OUTDATED", retry_delay_seconds=1.0
+        errors.SchemaOutdatedError, "UNAVAILABLE", "SCHEMA_OUTDATED", retry_delay_seconds=LATER
     ),
     causes.transaction_conflict: Expected(
-        errors.TransactionConflictError, "UNAVAILABLE", "TRANSACTION_CONFLICT", retry_delay_seconds=1.0
+        errors.TransactionConflictError, "UNAVAILABLE", "TRANSACTION_CONFLICT", retry_delay_seconds=LATER
     ),
     causes.statement_timeout: Expected(
         errors.DeadlineExceededError, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"

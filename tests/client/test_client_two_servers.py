@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from support.processes import Server
 
 WRITERS = 8
-TURNS = 25
+TURNS = 40
 PICK_FIRST = json.dumps({"loadBalancingConfig": [{"pick_first": {}}]})
 
 
