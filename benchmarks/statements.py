@@ -79,14 +79,8 @@ def reading(session_id: str) -> Statement:
         model_token_budgets=settings.model_token_budgets_json,
     )
     recorder = _Recorder()
-    read = window.read(
-        cast("Connection", recorder),
-        _ref(session_id),
-        WindowLimits(),
-        defaults,
-        max_bytes=MAX_RESPONSE_BYTES,
-    )
-    return _sent(recorder, read)
+    asked = window.Asked(_ref(session_id), WindowLimits(), MAX_RESPONSE_BYTES)
+    return _sent(recorder, window.read(cast("Connection", recorder), [asked], defaults))
 
 
 def session_settings(url: str) -> str:

@@ -88,7 +88,7 @@ class App:
             model_token_budgets=settings.model_token_budgets_json,
         )
         days = timedelta(days=settings.delete_retention_days)
-        history = SessionHistory(self._database, defaults, delete_retention=days)
+        history = SessionHistory(self._database, defaults, delete_retention=days, coalesce=settings.coalesce)
         return SessionHistoryServicer(history, self._metrics, require_user_id=settings.require_user_id)
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

@@ -149,6 +149,9 @@ class Settings:
         _BudgetsType(),
         "Tokens of a window by the session's model, before the general budget.",
     )
+    coalesce: bool = _setting(
+        default=True, kind=bool, text="Answer calls that come at the same time with one statement."
+    )
     require_user_id: bool = _setting(
         default=False, kind=bool, text="Refuse calls that do not say which user they act for."
     )

@@ -8,19 +8,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server import paging
+from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
-from sessionhistory_server.model import TOOL, Appended, Message, Window
+from sessionhistory_server.model import TOOL, Appended, Message, NewMessage, Window
 from sessionhistory_server.store import append, messages, session_list, session_update, sessions, window
+from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.schema import session_key
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
+from sessionhistory_server.store.shared_append import SharedAppends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from sessionhistory_server.model import NewMessage, Session, SessionContent, WindowLimits
-    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.model import Session, SessionContent, WindowLimits
+    from sessionhistory_server.store.database import Database
     from sessionhistory_server.store.messages import MessageFilter
     from sessionhistory_server.store.window import Defaults, WindowRows
 
@@ -28,6 +31,9 @@ TENANT: Final = "default"
 
 # What a response holds beside its messages or sessions.
 _RESPONSE_OVERHEAD_BYTES: Final = 2_048
+
+# In one statement: each may be as large as a response.
+_MAX_WINDOWS: Final = 16
 
 _SESSION_POSITION: Final = "!q16s"
 _MESSAGE_POSITION: Final = "!q"
@@ -48,10 +54,18 @@ class AppendRequest:
 class SessionHistory:
     """The service's operations on a database."""
 
-    def __init__(self, database: Database, defaults: Defaults, *, delete_retention: timedelta) -> None:
+    def __init__(
+        self, database: Database, defaults: Defaults, *, delete_retention: timedelta, coalesce: bool
+    ) -> None:
         self._database = database
         self._defaults = defaults
         self._retention = delete_retention
+        self._appends = SharedAppends(database, coalesce=coalesce)
+        self._windows: Coalescer[window.Asked, WindowRows | None] = Coalescer(
+            lambda take: database.read(lambda connection: window.read(connection, take(), defaults)),
+            max_batch=_MAX_WINDOWS if coalesce else 1,
+            cancellable=True,
+        )
 
     async def create_session(
         self, session_id: str, content: SessionContent, *, allow_existing: bool
@@ -122,14 +136,11 @@ class SessionHistory:
             retention=self._retention,
         )
 
-        async def work(connection: Connection) -> tuple[Appended, Window | None]:
-            appended = await append.append(connection, batch)
-            if request.history is None:
-                return appended, None
-            used = sum(message.size_bytes for message in appended.messages)
-            return appended, await self._window(connection, batch.ref, request.history, used)
-
-        return session_id, *await self._database.write(work)
+        appended = await self._appends.append(batch)
+        if request.history is None:
+            return session_id, appended, None
+        used = sum(message.size_bytes for message in appended.messages)
+        return session_id, appended, await self._window(batch.ref, request.history, used)
 
     async def get_message(
         self, session_id: str, user_id: str | None, *, message_id: str | None, sequence: int | None
@@ -142,8 +153,7 @@ class SessionHistory:
 
     async def get_history(self, session_id: str, user_id: str | None, limits: WindowLimits) -> Window:
         """Return the context window."""
-        ref = _ref(session_id, user_id)
-        return await self._database.read(lambda c: self._window(c, ref, limits, 0))
+        return await self._window(_ref(session_id, user_id), limits, 0)
 
     async def list_messages(
         self,
@@ -166,10 +176,10 @@ class SessionHistory:
         )
         return found, "" if last is None else paging.encode(arguments, _MESSAGE_POSITION, (last,))
 
-    async def _window(
-        self, connection: Connection, ref: SessionRef, limits: WindowLimits, used_bytes: int
-    ) -> Window:
-        found = await window.read(connection, ref, limits, self._defaults, max_bytes=_room(used_bytes))
+    async def _window(self, ref: SessionRef, limits: WindowLimits, used_bytes: int) -> Window:
+        found = await self._windows.ask(window.Asked(ref, limits, _room(used_bytes)))
+        if found is None:
+            raise session_not_found(ref.session_id)
         return assemble(found)
 
 
@@ -211,7 +221,8 @@ def _ref(session_id: str, user_id: str | None) -> SessionRef:
 def _identified(message: NewMessage) -> NewMessage:
     if message.content.message_id:
         return message
-    return message._replace(content=message.content._replace(message_id=new_id()))
+    content = message.content._replace(message_id=new_id())
+    return NewMessage(content, message.token_count, message.size_bytes)
 
 
 def _room(used_bytes: int) -> int:

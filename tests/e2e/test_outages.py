@@ -137,14 +137,21 @@ async def test_postgres_is_stopped_and_started(serve: Serve, tmp_path: Path) -> 
         await proxy.vanish()
 
 
-async def test_callers_that_wait_for_a_connection_are_failed_too(proxied: Service, proxy: Proxy) -> None:
+async def test_callers_that_wait_for_a_connection_are_failed_too(
+    serve: Serve, proxied: Service, proxy: Proxy
+) -> None:
     """When the database is lost, calls under way and those in the queue end, long before their deadline."""
+    alone = await serve(proxy.url, coalesce=False)
     proxy.stall()
     calls = [
-        asyncio.create_task(_outcome(proxied.stub.AppendMessage(_append(f"m{i}"), timeout=600)))
+        asyncio.create_task(_outcome(service.stub.AppendMessage(_append(f"m{i}"), timeout=600)))
+        for service in (proxied, alone)
         for i in range(100)
     ]
-    await until(lambda: _pool(proxied)["requests_waiting"] == 92)
+    await until(lambda: _pool(alone)["requests_waiting"] == 92)
+    await until(
+        lambda: _pool(proxied)["pool_available"] < 7
+    )  # others wait behind a statement, to share the next
     await proxy.refuse()
     assert set(await asyncio.gather(*calls)) == {_GONE}
 

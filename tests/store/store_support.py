@@ -65,10 +65,12 @@ def fill(url: str) -> None:
     execute(url, _SESSIONS, _MESSAGES, "vacuum analyze sessions", "vacuum analyze messages")
 
 
-def use_cases(database: Database, **defaults: Any) -> SessionHistory:  # noqa: ANN401
+def use_cases(database: Database, *, coalesce: bool = True, **defaults: Any) -> SessionHistory:  # noqa: ANN401
     """Return the use cases on a database, with the server's own defaults."""
     limits: dict[str, Any] = {"max_messages": 20, "token_budget": None, "model_token_budgets": None}
-    return SessionHistory(database, Defaults(**limits | defaults), delete_retention=timedelta(days=30))
+    return SessionHistory(
+        database, Defaults(**limits | defaults), delete_retention=timedelta(days=30), coalesce=coalesce
+    )
 
 
 def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:  # noqa: ANN401

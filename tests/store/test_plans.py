@@ -12,7 +12,7 @@ from sessionhistory_server import retention
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model import SessionContent, WindowLimits
 from sessionhistory_server.store import append as appending
-from sessionhistory_server.store import messages, sessions, window
+from sessionhistory_server.store import messages, sessions, shared_append, window
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
 from support.plans import plan, recording
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # By statement: the indexes that it reads; where there are two sets, either will do.
 PLANS: dict[str, list[set[str]]] = {
     "append": [{"sessions_pkey"}],
+    "append: shared": [{"sessions_pkey"}],
     "append: create": [set()],
     "append: state": [{"sessions_pkey"}],
     "append: stored": [{"messages_by_id"}],
@@ -49,7 +50,7 @@ PLANS: dict[str, list[set[str]]] = {
     "messages: is live": [{"sessions_pkey"}],
     "messages, ascending": [{"messages_pkey"}],
     "messages, descending": [{"messages_pkey"}],
-    "window": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
+    "windows": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
 }
 
 # With few rows and no statistics the list of all is as good as a user's own.
@@ -78,7 +79,8 @@ _NAMES = {
     messages._GET_BY_ID: "message: by id",
     messages._GET_BY_SEQUENCE: "message: by sequence",
     messages._IS_LIVE: "messages: is live",
-    window._WINDOW: "window",
+    shared_append._APPEND: "append: shared",
+    window._WINDOWS: "windows",
 }
 
 

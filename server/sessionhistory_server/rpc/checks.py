@@ -96,7 +96,7 @@ class Checks:
 
     def known(self, field: str, value: int, kind: EnumTypeWrapper, *, required: bool = False) -> None:
         """A value that the enum has; zero only if it is not required."""
-        self.require(value in kind.values(), field, "must be a known value")
+        self.require(value in kind.DESCRIPTOR.values_by_number, field, "must be a known value")
         self.require(value or not required, field, "is required")
 
     def all_known(self, field: str, values: Sequence[int], kind: EnumTypeWrapper) -> None:

@@ -55,15 +55,21 @@ def _behaviour(
     async def call(data: bytes, context: Context) -> bytes:
         request = _parse(request_type, data)
         # At the caller's own deadline gRPC cancels us: an answer then would be one to nobody, which it logs.
-        limit = default_deadline_seconds if seconds_left(context) is None else None
-        try:
-            async with asyncio.timeout(limit):
-                response = await method(request)
-        except TimeoutError as error:
-            raise DeadlineExceededError from error
+        if seconds_left(context) is not None:
+            response = await method(request)
+        else:
+            response = await _within(default_deadline_seconds, method(request))
         return response.SerializeToString()
 
     return call
+
+
+async def _within(seconds: float, work: Awaitable[Message]) -> Message:
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except TimeoutError as error:
+        raise DeadlineExceededError from error
 
 
 def _parse(request_type: type[Message], data: bytes) -> Message:

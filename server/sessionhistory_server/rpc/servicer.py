@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -10,7 +10,7 @@ from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server import limits
 from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.history import AppendRequest
-from sessionhistory_server.rpc import convert, masks, validate
+from sessionhistory_server.rpc import convert, masks, messages, validate
 from sessionhistory_server.rpc.checks import Checks
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
@@ -18,7 +18,6 @@ from sessionhistory_server.store.session_list import SessionFilter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sessionhistory.v1 import history_pb2 as hpb
     from sessionhistory_server.history import SessionHistory
     from sessionhistory_server.metrics import Metrics
     from sessionhistory_server.model import Appended, Window
@@ -126,8 +125,8 @@ class SessionHistoryServicer:
         session_id, appended, window = await self._append(request, [request.message])
         return pb.AppendMessageResponse(
             session_id=session_id,
-            message=convert.message_message(appended.messages[0]),
-            history=None if window is None else self._window_message(window),
+            message=messages.message_fields(appended.messages[0]),
+            history=None if window is None else self._history_fields(window),
             **appended.counters._asdict(),
             session_created=appended.session_created,
         )
@@ -140,7 +139,7 @@ class SessionHistoryServicer:
         session_id, appended, _ = await self._append(request, request.messages)
         return pb.AppendMessagesResponse(
             session_id=session_id,
-            messages=map(convert.message_message, appended.messages),
+            messages=map(messages.message_fields, appended.messages),
             **appended.counters._asdict(),
             session_created=appended.session_created,
         )
@@ -162,7 +161,7 @@ class SessionHistoryServicer:
             message_id=request.message_id if request.HasField("message_id") else None,
             sequence=request.sequence if request.HasField("sequence") else None,
         )
-        return pb.GetMessageResponse(message=convert.message_message(message))
+        return pb.GetMessageResponse(message=messages.message_fields(message))
 
     async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
         """Return the context window."""
@@ -175,7 +174,7 @@ class SessionHistoryServicer:
             before_sequence=convert.optional(request, "before_sequence")
         )
         window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
-        return pb.GetHistoryResponse(history=self._window_message(window))
+        return pb.GetHistoryResponse(history=self._history_fields(window))
 
     async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
         """Return a page of messages."""
@@ -194,7 +193,7 @@ class SessionHistoryServicer:
             page_token=request.page_token,
         )
         return pb.ListMessagesResponse(
-            messages=map(convert.message_message, found), next_page_token=next_page_token
+            messages=map(messages.message_fields, found), next_page_token=next_page_token
         )
 
     def _checked(
@@ -237,7 +236,7 @@ class SessionHistoryServicer:
     async def _append(
         self,
         request: pb.AppendMessageRequest | pb.AppendMessagesRequest,
-        messages: Sequence[mpb.Message],
+        new: Sequence[mpb.Message],
     ) -> tuple[str, Appended, Window | None]:
         create = request.create_session
         user_id = request.user_id or create.user_id or None
@@ -248,7 +247,7 @@ class SessionHistoryServicer:
             AppendRequest(
                 session_id=request.session_id or create.session_id,
                 user_id=user_id,
-                messages=[convert.new_message(message) for message in messages],
+                messages=[messages.new_message(message) for message in new],
                 create_session=convert.session_content(create, user_id)
                 if request.HasField("create_session")
                 else None,
@@ -256,12 +255,12 @@ class SessionHistoryServicer:
                 history=history,
             )
         )
-        self._metrics.appended_messages.inc(len(messages))
+        self._metrics.appended_messages.inc(len(new))
         return outcome
 
-    def _window_message(self, window: Window) -> hpb.History:
+    def _history_fields(self, window: Window) -> dict[str, Any]:
         self._metrics.windows.labels(window.cut).inc()
-        return convert.history_message(window)
+        return messages.history_fields(window)
 
 
 def _page_size(page_size: int) -> int:
@@ -287,7 +286,7 @@ def _message_filter(request: pb.ListMessagesRequest) -> MessageFilter:
     return MessageFilter(
         after_sequence=request.after_sequence,
         before_sequence=convert.optional(request, "before_sequence"),
-        roles=convert.roles(request.roles),
+        roles=messages.roles(request.roles),
         create_time_after=convert.after(request, "create_time_after"),
         create_time_before=convert.before(request, "create_time_before"),
         descending=request.descending,

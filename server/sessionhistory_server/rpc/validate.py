@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_pb2 as spb
@@ -11,7 +11,7 @@ from sessionhistory_server import limits
 from sessionhistory_server.rpc.checks import MIN_SECONDS, Checks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -55,21 +55,10 @@ def check_message(checks: Checks, field: str, message: mpb.Message) -> None:
     if message.ByteSize() > limits.MAX_MESSAGE_BYTES:
         checks.require(None, field, f"must have at most {limits.MAX_MESSAGE_BYTES} bytes")
         return
-    checks.identifier(f"{field}.message_id", message.message_id)
-    checks.known(f"{field}.role", message.role, mpb.Role, required=True)
-    checks.known(f"{field}.status", message.status, mpb.MessageStatus)
-    checks.text(f"{field}.content", message.content)
-    for name in ("name", "tool_call_id", "payload_type", "model", "provider"):
-        checks.text(f"{field}.{name}", getattr(message, name), limits.MAX_NAME_CHARACTERS)
-    checks.text(f"{field}.turn_id", message.turn_id, limits.MAX_TURN_ID_CHARACTERS)
-    checks.json_object(f"{field}.metadata", message.metadata, limits.MAX_METADATA_BYTES)
-    checks.not_negative(f"{field}.token_count", message.token_count)
-    _check_tool_calls(checks, f"{field}.tool_calls", message.tool_calls)
-    _check_parts(checks, f"{field}.parts", message.parts)
-    if message.HasField("usage"):
-        _check_usage(checks, f"{field}.usage", message.usage)
-    if message.HasField("send_time"):
-        _check_send_time(checks, f"{field}.send_time", message.send_time)
+    checks.require(message.role, f"{field}.role", "is required")
+    for descriptor, value in message.ListFields():
+        if rule := _MESSAGE_RULES.get(descriptor.name):
+            rule(checks, f"{field}.{descriptor.name}", value)
     pinnable = message.role != mpb.ROLE_TOOL and not message.tool_calls
     checks.require(
         pinnable or not message.pinned,
@@ -99,6 +88,10 @@ def check_times(checks: Checks, request: object, fields: Iterable[str]) -> None:
     for field in fields:
         if request.HasField(field):  # type: ignore[attr-defined] # one of several request types
             checks.timestamp(field, getattr(request, field))
+
+
+def _check_name(checks: Checks, field: str, value: str) -> None:
+    checks.text(field, value, limits.MAX_NAME_CHARACTERS)
 
 
 def _check_tool_calls(checks: Checks, field: str, tool_calls: Sequence[mpb.ToolCall]) -> None:
@@ -145,6 +138,27 @@ def _check_send_time(checks: Checks, field: str, value: Timestamp) -> None:
     checks.timestamp(field, value)
     in_range = _SEND_FROM_SECONDS <= value.seconds < _SEND_BEFORE_SECONDS
     checks.require(in_range, field, "must be from 1678 to 2261")
+
+
+# By field; one that is not set keeps every rule but that of the role.
+_MESSAGE_RULES: Final[Mapping[str, Callable[[Checks, str, Any], None]]] = {
+    "message_id": Checks.identifier,
+    "role": lambda checks, field, value: checks.known(field, value, mpb.Role),
+    "name": _check_name,
+    "content": Checks.text,
+    "tool_calls": _check_tool_calls,
+    "tool_call_id": _check_name,
+    "parts": _check_parts,
+    "payload_type": _check_name,
+    "metadata": lambda checks, field, value: checks.json_object(field, value, limits.MAX_METADATA_BYTES),
+    "model": _check_name,
+    "provider": _check_name,
+    "usage": _check_usage,
+    "token_count": Checks.not_negative,
+    "status": lambda checks, field, value: checks.known(field, value, mpb.MessageStatus),
+    "turn_id": lambda checks, field, value: checks.text(field, value, limits.MAX_TURN_ID_CHARACTERS),
+    "send_time": _check_send_time,
+}
 
 
 def _check_expiration(checks: Checks, field: str, session: spb.Session) -> None:

@@ -38,7 +38,7 @@ from sessionhistory_server.store.sessions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import timedelta
 
     from sessionhistory_server.model import NewMessage, SessionContent
@@ -150,17 +150,22 @@ async def append(connection: Connection, batch: Batch) -> Appended:
 
 def _parameters(batch: Batch) -> dict[str, Any]:
     unpinned = [message for message in batch.messages if not message.content.pinned]
-    texts = (m.content.content for m in batch.messages if m.content.role == USER and m.content.content)
     return batch.ref._asdict() | {
-        "messages": rows.encode(batch.messages),
+        "messages": rows.encode(rows.records(batch.messages)),
         "count": len(batch.messages),
         "tokens": sum(message.token_count for message in batch.messages),
         "unpinned_tokens": sum(message.token_count for message in unpinned),
         "unpinned_bytes": sum(message.size_bytes for message in unpinned),
         "pinned_count": len(batch.messages) - len(unpinned),
         "expected": batch.expected_last_sequence,
-        "first_user_text": next((text[:TITLE_FROM_MESSAGE_LENGTH] for text in texts), None),
+        "first_user_text": first_user_text(batch.messages),
     }
+
+
+def first_user_text(messages: Iterable[NewMessage]) -> str | None:
+    """Return what a session without a title is to be called, if the messages say."""
+    texts = (m.content.content for m in messages if m.content.role == USER and m.content.content)
+    return next((text[:TITLE_FROM_MESSAGE_LENGTH] for text in texts), None)
 
 
 async def _store(
@@ -174,13 +179,19 @@ async def _store(
     row = await cursor.fetchone()
     if row is None:
         return None
-    counters, create_time = Counters._make(row[:3]), row[3]
-    first = counters.last_sequence - len(batch.messages) + 1
-    stored = [
-        Message(new.content, sequence, new.token_count, create_time, new.size_bytes)
-        for sequence, new in enumerate(batch.messages, start=first)
+    return stored(batch.messages, Counters._make(row[:3]), row[3], session_created=query is _CREATE)
+
+
+def stored(
+    new: Sequence[NewMessage], counters: Counters, create_time: int, *, session_created: bool
+) -> Appended:
+    """Return messages as they are stored, by the session's counters after the last of them."""
+    first = counters.last_sequence - len(new) + 1
+    messages = [
+        Message(one.content, sequence, one.token_count, create_time, one.size_bytes)
+        for sequence, one in enumerate(new, start=first)
     ]
-    return Appended(stored, counters, session_created=query is _CREATE)
+    return Appended(messages, counters, session_created=session_created)
 
 
 async def _create(connection: Connection, parameters: dict[str, Any], batch: Batch) -> Appended | None:

@@ -12,7 +12,7 @@ from sessionhistory_server.model import Media, Message, MessageContent, NewMessa
 from sessionhistory_server.store.schema import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sessionhistory_server.store.database import Row
 
@@ -44,7 +44,7 @@ SENT_VALUES: Final = ", ".join(
 SENT_RECORD: Final = "ordinal bigint, " + ", ".join(
     f"{name} {'text' if name == 'payload' else messages.c[name].type.compile(_DIALECT)}" for name in _SENT
 )
-"""The record that ``encode`` makes for each message, for json_to_recordset."""
+"""The record of each message, for json_to_recordset."""
 
 
 def message_of(row: Row) -> Message:
@@ -55,18 +55,22 @@ def message_of(row: Row) -> Message:
     return Message(MessageContent._make(values), *row[_CONTENT_LENGTH:])
 
 
-def encode(new: Sequence[NewMessage]) -> str:
-    """Return messages as one JSON text: a statement of one parameter, prepared once for any content.
+def records(new: Sequence[NewMessage]) -> Iterator[dict[str, Any]]:
+    """Yield a record for each message of one session.
 
-    ``tokens_through`` and ``bytes_through`` run from the first message of the batch.
+    ``ordinal``, ``tokens_through`` and ``bytes_through`` run from the first of them.
     """
-    records, tokens, size = [], 0, 0
+    tokens, size = 0, 0
     for ordinal, message in enumerate(new, start=1):
         if not message.content.pinned:
             tokens += message.token_count
             size += message.size_bytes
-        records.append(_record(message, ordinal, tokens, size))
-    return json.dumps(records, ensure_ascii=False, separators=(",", ":"))
+        yield _record(message, ordinal, tokens, size)
+
+
+def encode(values: Iterable[Mapping[str, Any]]) -> str:
+    """Return records as one JSON text: a statement of one parameter, prepared once for any content."""
+    return json.dumps(list(values), ensure_ascii=False, separators=(",", ":"))
 
 
 def _record(message: NewMessage, ordinal: int, tokens: int, size: int) -> dict[str, Any]:

@@ -1,16 +1,18 @@
-"""The rows of a context window, in one statement, reading no more rows than it holds plus one."""
+"""The rows of context windows, in one statement, reading no more rows than they hold plus one each."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_WINDOW_MESSAGES
 from sessionhistory_server.store import rows
-from sessionhistory_server.store.sessions import LIVE, NAMED
+from sessionhistory_server.store.sessions import LIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sessionhistory_server.model import Message, WindowLimits
     from sessionhistory_server.store.database import Connection
     from sessionhistory_server.store.sessions import SessionRef
@@ -22,17 +24,23 @@ _NO_BUDGET: Final = 2**62
 #           a limit outside the one inside, over running totals that need no row but the first and their own.
 # Each read of messages asks for an order that one index alone has: without it, and before the tables are
 # analyzed, the planner may read a session from end to end.
-_WINDOW: Final = f"""
+_WINDOWS: Final = f"""
+select asked.place, found.*
+from json_to_recordset(%(asked)s::json) as asked (
+    place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
+    include_pinned boolean, max_bytes bigint
+) cross join lateral (
 with session as (
     select session_key, message_count, last_sequence,
-           least(coalesce(%(max_messages)s::bigint, history_max_messages,
+           least(coalesce(asked.max_messages, history_max_messages,
                           %(default_max_messages)s::bigint), {MAX_WINDOW_MESSAGES}) as max_messages,
-           coalesce(%(token_budget)s::bigint, history_token_budget,
+           coalesce(asked.token_budget, history_token_budget,
                     (%(model_token_budgets)s::jsonb ->> model)::bigint,
                     %(default_token_budget)s::bigint, {_NO_BUDGET}) as token_budget,
-           %(max_bytes)s::bigint as max_bytes,
-           coalesce(%(before_sequence)s::bigint, last_sequence + 1) as before_sequence
-    from sessions where {NAMED} and {LIVE}
+           asked.max_bytes as max_bytes,
+           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence
+    from sessions
+    where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner) and {LIVE}
 ), pinned as materialized (
     select p.sequence, p.token_count, p.size_bytes
     from session cross join lateral (
@@ -40,7 +48,7 @@ with session as (
                sum(token_count) over oldest as tokens, sum(size_bytes) over oldest as bytes
         from messages
         where messages.session_key = session.session_key and pinned
-          and sequence < session.before_sequence and %(include_pinned)s::boolean
+          and sequence < session.before_sequence and asked.include_pinned
         window oldest as (order by sequence rows unbounded preceding)
     ) as p
     where p.messages <= session.max_messages and p.tokens <= session.token_budget
@@ -91,6 +99,7 @@ from room left join boundary on true left join lateral (
     ) as found
 ) as m on true
 order by m.sequence
+) as found
 """
 
 
@@ -106,6 +115,14 @@ class Defaults:
     model_token_budgets: str | None
 
 
+class Asked(NamedTuple):
+    """A window that a caller asks for; with all that is in it the response may have ``max_bytes``."""
+
+    ref: SessionRef
+    limits: WindowLimits
+    max_bytes: int
+
+
 class WindowRows(NamedTuple):
     """The messages that fit the limits, by ascending sequence, and what ended the run of newest ones."""
 
@@ -115,31 +132,31 @@ class WindowRows(NamedTuple):
     last_sequence: int
 
 
-async def read(
-    connection: Connection,
-    ref: SessionRef,
-    limits: WindowLimits,
-    defaults: Defaults,
-    *,
-    max_bytes: int,
-) -> WindowRows:
-    """Read the pinned messages and the run of newest others that fit the limits and ``max_bytes``.
-
-    Raises:
-        NotFoundError: there is no such session for this caller.
-    """
-    parameters = ref._asdict() | limits._asdict()
-    parameters |= {
+async def read(connection: Connection, asked: Sequence[Asked], defaults: Defaults) -> list[WindowRows | None]:
+    """Read windows: the pinned messages and the run of newest others that fit; ``None``: no such session."""
+    if not asked:
+        return []
+    parameters = {
+        "asked": json.dumps([_record(place, one) for place, one in enumerate(asked)]),
         "default_max_messages": defaults.max_messages,
         "default_token_budget": defaults.token_budget,
         "model_token_budgets": defaults.model_token_budgets,
-        "max_bytes": max_bytes,
     }
-    cursor = await connection.execute(_WINDOW, parameters, binary=True, prepare=True)
-    found = await cursor.fetchall()
-    if not found:
-        raise session_not_found(ref.session_id)
-    message_count, last_sequence, cut = found[0][:3]
-    # A window without messages is one row of nulls.
-    messages = [rows.message_of(row[3:]) for row in found if row[3] is not None]
-    return WindowRows(messages, cut, message_count, last_sequence)
+    cursor = await connection.execute(_WINDOWS, parameters, binary=True, prepare=True)
+    windows: list[WindowRows | None] = [None] * len(asked)
+    for place, message_count, last_sequence, cut, *row in await cursor.fetchall():
+        window = windows[place]
+        if window is None:
+            window = windows[place] = WindowRows([], cut, message_count, last_sequence)
+        if row[0] is not None:  # a window without messages is one row of nulls
+            window.messages.append(rows.message_of(tuple(row)))
+    return windows
+
+
+def _record(place: int, asked: Asked) -> dict[str, object]:
+    return asked.limits._asdict() | {
+        "place": place,
+        "wanted": asked.ref.session_key,
+        "owner": asked.ref.user_id,
+        "max_bytes": asked.max_bytes,
+    }

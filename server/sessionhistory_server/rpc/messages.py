@@ -1,0 +1,143 @@
+"""Messages and windows, between the contract's and the service's own.
+
+These run for every message of every call: fields that are not set cost nothing, and a response is made of
+plain values in one pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory.v1 import history_pb2 as hpb
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory_server import tokens
+from sessionhistory_server.model import COMPLETE, Media, MessageContent, NewMessage, Part, ToolCall
+from sessionhistory_server.rpc.convert import names, optional
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from sessionhistory_server.model import Message, Window
+
+_MICROS: Final = 1_000_000
+_NANOS: Final = 1_000_000_000
+
+# What the server adds to a message: its id, sequence, times, token count and status, and the frame around it.
+_SERVER_FIELDS_BYTES: Final = 96
+
+_ROLES: Final = names(mpb.Role, "ROLE_")
+_ROLE_NUMBERS: Final = {name: value for value, name in _ROLES.items()}
+_STATUSES: Final = names(mpb.MessageStatus, "MESSAGE_STATUS_") | {0: COMPLETE}
+_STATUS_NUMBERS: Final = {name: value for value, name in _STATUSES.items() if value}
+_CUT_NUMBERS: Final = {name: value for value, name in names(hpb.HistoryCut, "HISTORY_CUT_").items()}
+
+# Fields that are the same on both sides, and absent where they are None.
+_PLAIN: Final = (
+    "name",
+    "content",
+    "tool_call_id",
+    "payload",
+    "payload_type",
+    "metadata",
+    "model",
+    "provider",
+    "turn_id",
+)
+_USAGE: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+
+def new_message(message: mpb.Message) -> NewMessage:
+    """Return a message about to be stored, its tokens counted if the caller did not."""
+    usage = message.usage if message.HasField("usage") else None
+    content = MessageContent(
+        message_id=message.message_id,
+        role=_ROLES[message.role],
+        name=message.name or None,
+        content=message.content if message.HasField("content") else None,
+        tool_calls=tuple([ToolCall(call.id, call.name, call.arguments) for call in message.tool_calls]),
+        tool_call_id=message.tool_call_id or None,
+        parts=tuple([_part(part) for part in message.parts]),
+        payload=message.payload or None,
+        payload_type=message.payload_type or None,
+        metadata=message.metadata or None,
+        model=message.model or None,
+        provider=message.provider or None,
+        **{name: optional(usage, name) for name in _USAGE} if usage else {},
+        token_count_given=optional(message, "token_count"),
+        pinned=message.pinned,
+        status=_STATUSES[message.status],
+        turn_id=message.turn_id or None,
+        send_time_nanos=_nanos(message.send_time) if message.HasField("send_time") else None,
+    )
+    given = content.token_count_given
+    count = tokens.count(content) if given is None else given
+    return NewMessage(content, count, message.ByteSize() + _SERVER_FIELDS_BYTES)
+
+
+def message_fields(message: Message) -> dict[str, Any]:
+    """Return a stored message as the contract shows it: the fields to make it of."""
+    content = message.content
+    seconds, micros = divmod(message.create_time, _MICROS)
+    fields: dict[str, Any] = {
+        "message_id": content.message_id,
+        "sequence": message.sequence,
+        "role": _ROLE_NUMBERS[content.role],
+        "token_count": message.token_count,
+        "pinned": content.pinned,
+        "status": _STATUS_NUMBERS[content.status],
+        "create_time": {"seconds": seconds, "nanos": micros * 1_000},
+    }
+    for name in _PLAIN:
+        value = getattr(content, name)
+        if value is not None:
+            fields[name] = value
+    if content.tool_calls:
+        fields["tool_calls"] = [call._asdict() for call in content.tool_calls]
+    if content.parts:
+        fields["parts"] = [_part_fields(part) for part in content.parts]
+    counts = {name: count for name in _USAGE if (count := getattr(content, name)) is not None}
+    if counts:
+        fields["usage"] = counts
+    if content.send_time_nanos is not None:
+        seconds, nanos = divmod(content.send_time_nanos, _NANOS)
+        fields["send_time"] = {"seconds": seconds, "nanos": nanos}
+    return fields
+
+
+def history_fields(window: Window) -> dict[str, Any]:
+    """Return a window as the contract shows it: the fields to make it of."""
+    return {
+        "messages": [message_fields(message) for message in window.messages],
+        "total_tokens": window.total_tokens,
+        "omitted_message_count": window.omitted_message_count,
+        "cut": _CUT_NUMBERS[window.cut],
+        "next_before_sequence": window.next_before_sequence,
+        "last_sequence": window.last_sequence,
+    }
+
+
+def roles(values: Iterable[int]) -> tuple[str, ...]:
+    """Return the names of roles, sorted, each once."""
+    return tuple(sorted({_ROLES[value] for value in values}))
+
+
+def _part(part: mpb.Part) -> Part:
+    match part.WhichOneof("kind"):
+        case "media":
+            media = part.media
+            return Part(media=Media(media.mime_type, optional(media, "uri"), optional(media, "data")))
+        case "json":
+            return Part(json=part.json)
+        case _:
+            return Part(text=part.text)
+
+
+def _part_fields(part: Part) -> dict[str, Any]:
+    media = None if part.media is None else part.media._asdict()
+    return {"text": part.text, "media": media, "json": part.json}
+
+
+def _nanos(value: Timestamp) -> int:
+    return value.seconds * _NANOS + value.nanos

@@ -1,0 +1,205 @@
+"""Sharing statements: who goes with whom, and what becomes of whom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sessionhistory_server.store import coalescer
+from sessionhistory_server.store.coalescer import Coalescer
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No statement is slow, however long the test takes."""
+    monkeypatch.setattr(coalescer, "_PATIENCE_SECONDS", 600)
+
+
+class Statements:
+    """Answers each batch with its items doubled, once it is let go."""
+
+    def __init__(self, *, max_batch: int = 64, cancellable: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self.gates: list[asyncio.Event] = []
+        self.cancelled = 0
+        self.error: Exception | None = None
+        self.connection = asyncio.Event()
+        self.connection.set()
+        self.coalescer = Coalescer(self._run, max_batch=max_batch, cancellable=cancellable)
+
+    def ask(self, *items: int) -> list[asyncio.Task[int]]:
+        """Ask for each item, in a task of its own."""
+        return [asyncio.create_task(self.coalescer.ask(item)) for item in items]
+
+    async def sent(self, count: int) -> None:
+        """Wait until so many statements were sent."""
+        await until(lambda: len(self.batches) == count)
+
+    async def _run(self, take: Callable[[], list[int]]) -> list[int]:
+        await self.connection.wait()
+        items = take()
+        gate = asyncio.Event()
+        self.batches.append(items)
+        self.gates.append(gate)
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if self.error:
+            raise self.error
+        return [2 * item for item in items]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_is_first_goes_and_the_rest_shares() -> None:
+    """Nobody waits for company; who comes while a statement is under way goes with the next."""
+    statements = Statements()
+    (first,) = statements.ask(1)
+    await statements.sent(1)
+    others = statements.ask(2, 3, 4)
+    await asyncio.sleep(0)
+    assert statements.batches == [[1]]
+    statements.gates[0].set()
+    await statements.sent(2)
+    statements.gates[1].set()
+    assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
+    assert statements.batches == [[1], [2, 3, 4]]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_full_batch_does_not_wait() -> None:
+    """As many as fit a statement are sent beside the one under way, never more in one."""
+    statements = Statements(max_batch=2)
+    asked = statements.ask(1)
+    await statements.sent(1)
+    asked += statements.ask(2, 3, 4)
+    await statements.sent(3)
+    for gate in statements.gates:
+        gate.set()
+    assert await asyncio.gather(*asked) == [2, 4, 6, 8]
+    assert statements.batches == [[1], [2, 3], [4]]
+
+
+async def test_a_slow_statement_is_not_waited_for() -> None:
+    """Who waits behind a slow statement gets one of their own, up to four; the fifth waits."""
+    statements = Statements()
+    asked = []
+    for item in range(1, 5):
+        asked += statements.ask(item)
+        await statements.sent(item)
+    asked += statements.ask(5)
+    await until(lambda: len(statements.coalescer._slow) == 4)  # noqa: SLF001 - however long it takes
+    assert statements.batches == [[1], [2], [3], [4]]
+    statements.gates[2].set()
+    await statements.sent(5)
+    for gate in statements.gates:
+        gate.set()
+    assert await asyncio.gather(*asked) == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_has_gone_is_left_out() -> None:
+    """A caller that is cancelled before the statement is sent takes no part in it."""
+    statements = Statements()
+    asked = statements.ask(1)
+    await statements.sent(1)
+    gone, *stay = statements.ask(2, 3)
+    await asyncio.sleep(0)
+    gone.cancel()
+    statements.gates[0].set()
+    await statements.sent(2)
+    statements.gates[1].set()
+    assert await asyncio.gather(*asked, *stay) == [2, 6]
+    assert statements.batches == [[1], [3]]
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize(("cancellable", "cancelled"), [(True, 1), (False, 0)])
+async def test_a_statement_ends_with_the_last_who_waits(*, cancellable: bool, cancelled: int) -> None:
+    """A read for nobody is cancelled; a write runs to its end. While one caller waits, both go on."""
+    statements = Statements(cancellable=cancellable)
+    await asyncio.gather(statements.coalescer.ask(0), _let_go(statements, 1))
+    asked = statements.ask(1)
+    await statements.sent(2)
+    asked += statements.ask(2, 3)
+    await asyncio.sleep(0)
+    statements.gates[1].set()
+    await statements.sent(3)
+    first, last = asked[1:]
+    first.cancel()
+    await asyncio.wait((first,))
+    assert statements.cancelled == 0
+    last.cancel()
+    await asyncio.wait((last,))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert statements.cancelled == cancelled
+    statements.gates[2].set()
+    (after,) = statements.ask(4)
+    await statements.sent(4)
+    statements.gates[3].set()
+    assert await after == 8
+
+
+@pytest.mark.usefixtures("patient")
+async def test_all_in_a_batch_fail_alike() -> None:
+    """And nobody else."""
+    statements = Statements()
+    asked = statements.ask(1)
+    await statements.sent(1)
+    asked += statements.ask(2, 3)
+    await asyncio.sleep(0)
+    statements.gates[0].set()
+    await statements.sent(2)
+    statements.error = OSError("lost")
+    statements.gates[1].set()
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [outcome if isinstance(outcome, int) else str(outcome) for outcome in outcomes] == [
+        2,
+        "lost",
+        "lost",
+    ]
+    statements.error = None
+    (after,) = statements.ask(4)
+    await statements.sent(3)
+    statements.gates[2].set()
+    assert await after == 8
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_goes_while_there_is_no_connection_is_left_out() -> None:
+    """A batch is what is there when it can be sent; for nobody nothing is asked of a neighbour."""
+    statements = Statements()
+    statements.connection.clear()
+    gone, *stay = statements.ask(1, 2, 3)
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait((gone,))
+    statements.connection.set()
+    await statements.sent(1)
+    statements.gates[0].set()
+    assert await asyncio.gather(*stay) == [4, 6]
+    assert statements.batches[0] == [2, 3]
+
+
+async def test_without_a_connection_all_who_wait_are_told() -> None:
+    """A failure before anything was taken is that of whoever waits."""
+
+    async def refuse(_take: Callable[[], list[int]]) -> list[int]:
+        raise OSError("no connection")
+
+    asked = map(Coalescer(refuse, max_batch=2).ask, range(5))
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert [str(outcome) for outcome in outcomes] == ["no connection"] * 5
+
+
+async def _let_go(statements: Statements, count: int) -> None:
+    await statements.sent(count)
+    statements.gates[count - 1].set()
