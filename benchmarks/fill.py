@@ -53,7 +53,6 @@ def lengthen(url: str, session_id: str, length: int) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(_copies(messages, _MESSAGE, first=2), key)
         connection.execute(f"update sessions set {counters} where session_key = %(key)s", key)
-    tidy(url)
 
 
 def multiply(url: str, session_id: str, count: int) -> None:
@@ -61,7 +60,6 @@ def multiply(url: str, session_id: str, count: int) -> None:
     key = {"key": session_key(TENANT, session_id), "length": count - 1}
     with psycopg.connect(url) as connection:
         connection.execute(_copies(sessions, _SESSION, first=1), key)
-    tidy(url)
 
 
 def tidy(url: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CLIENTS: Final = 16
 _THREADS: Final = 2
 _RATE: Final = re.compile(r"tps = (?P<rate>[0-9.]+) \(without initial connection time\)")
+_DONE: Final = re.compile(r"number of transactions actually processed: (?P<done>\d+)")
 _FAILED: Final = re.compile(r"number of failed transactions: (?P<failed>\d+)")
 
 
@@ -41,8 +42,8 @@ class Pgbench:
         self._command.append(url)
         self._options = session_settings(url)
 
-    def per_second(self, seconds: float) -> float:
-        """Run for a while, in whole seconds; return statements a second.
+    def run(self, seconds: float) -> tuple[int, float]:
+        """Run for a while, in whole seconds; return how many statements that were, and how many a second.
 
         Raises:
             InvalidError: a statement failed.
@@ -52,10 +53,10 @@ class Pgbench:
         with processes.running(command, self._log, variables={"PGOPTIONS": self._options}) as process:
             code = processes.finish(process, seconds + processes.PATIENCE_SECONDS)
         output = self._log.read_text()
-        rate, failed = _RATE.search(output), _FAILED.search(output)
-        if code or rate is None or failed is None or int(failed["failed"]):
+        rate, done, failed = (pattern.search(output) for pattern in (_RATE, _DONE, _FAILED))
+        if code or rate is None or done is None or failed is None or int(failed["failed"]):
             raise InvalidError(f"pgbench failed: {processes.last_line(self._log)}")
-        return float(rate["rate"])
+        return int(done["done"]), float(rate["rate"])
 
     def _script(self, number: int, statement: Statement) -> str:
         replaced = {}

@@ -31,7 +31,7 @@ class Scale:
 
 
 FULL: Final = Scale(
-    rounds=7,
+    rounds=5,
     round_seconds=1.5,
     long_session=1_000_000,
     many_sessions=100_000,

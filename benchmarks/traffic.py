@@ -109,16 +109,17 @@ def all_stored(url: str, traffic: Traffic) -> Iterator[list[Load]]:
         InvalidError: there is less than was acknowledged, or more than was sent.
     """
     loads: list[Load] = []
-    before = _count(url, traffic.sessions)
+    before = count_messages(url, traffic.sessions)
     yield loads
-    stored = _count(url, traffic.sessions) - before
+    stored = count_messages(url, traffic.sessions) - before
     least = sum(load.answered for load in loads) * traffic.messages_each
     most = sum(load.sent for load in loads) * traffic.messages_each
     if not least <= stored <= most:
         raise InvalidError(f"{stored} messages are stored, of {least} acknowledged and {most} sent")
 
 
-def _count(url: str, sessions: Sequence[str]) -> int:
+def count_messages(url: str, sessions: Sequence[str]) -> int:
+    """Return how many messages the database has of sessions."""
     keys = [session_key(TENANT, session_id) for session_id in sessions]
     query = "select count(*) from messages where session_key = any(%s::uuid[])"
     with psycopg.connect(url) as connection:

@@ -12,7 +12,7 @@ import psycopg
 
 from benchmarks import servers, traffic
 from benchmarks.calls import EMPTY
-from benchmarks.measuring import Round, Row, Target
+from benchmarks.measuring import InvalidError, Round, Row, Target
 from benchmarks.statements import MESSAGE_ID, appending, session_settings
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class _Postgres:
     def _append(self) -> None:
         parameters = dict(self._statement.parameters)
         parameters["messages"] = parameters["messages"].replace(MESSAGE_ID, secrets.token_hex(16))
-        self._connection.execute(self._statement.text, parameters, binary=True, prepare=True).fetchone()
+        cursor = self._connection.execute(self._statement.text, parameters, binary=True, prepare=True)
+        if cursor.fetchone() is None:
+            raise InvalidError("the statement alone has stored nothing")
 
 
 _p99_row = partial(Row, measured="service", against="ceiling", unit="ms", target=Target(3, at_most=True))

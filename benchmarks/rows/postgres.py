@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 from benchmarks import statements, traffic
-from benchmarks.measuring import Round, Row
+from benchmarks.measuring import InvalidError, Round, Row
 from benchmarks.pgbench import Pgbench
 
 if TYPE_CHECKING:
@@ -28,14 +30,28 @@ def _append(session_id: str) -> Statement:
 def _against_pgbench(
     make: Callable[[Server], Traffic], statement: Callable[[str], Statement], bench: Bench
 ) -> Generator[Round, None, None]:
-    load = make(bench.service)
+    load, url = make(bench.service), bench.database_url
     sizes_bytes = [traffic.MESSAGE_BYTES] * traffic.WINDOW_MESSAGES
     sessions = [traffic.make_session(bench.service, sizes_bytes) for _ in range(_SESSIONS)]
-    pgbench = Pgbench(bench.folder, bench.database_url, [*map(statement, sessions)])
-    with traffic.all_stored(bench.database_url, load) as loads:
+    _check(url, statement(sessions[0]), rows=1 if load.messages_each else traffic.WINDOW_MESSAGES)
+    pgbench = Pgbench(bench.folder, url, [*map(statement, sessions)])
+    done, before = 0, traffic.count_messages(url, sessions)
+    with traffic.all_stored(url, load) as loads:
         for _ in bench.rounds():
             loads.append(bench.closed_loop(bench.service, load))
-            yield Round(loads[-1].per_second, pgbench.per_second(bench.scale.round_seconds))
+            statements_run, per_second = pgbench.run(bench.scale.round_seconds)
+            done += statements_run
+            yield Round(loads[-1].per_second, per_second)
+    if traffic.count_messages(url, sessions) - before != done * load.messages_each:
+        raise InvalidError("the statement has not done alone what the service does")
+
+
+def _check(url: str, statement: Statement, *, rows: int) -> None:
+    """Make sure that a statement returns what it returns to the service."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(statement.text, statement.parameters).fetchall()
+    if len(found) != rows:
+        raise InvalidError(f"the statement alone returns {len(found)} rows and not {rows}")
 
 
 _row = partial(Row, measured="service", against="pgbench", unit="/s")
