@@ -26,6 +26,7 @@ _GOOD: dict[str, tuple[str, object]] = {
     "history_max_messages": ("0", 0),
     "history_token_budget": ("2147483647", 2**31 - 1),
     "model_token_budgets": ("gpt-4o=100000,a=b=0", {"gpt-4o": 100_000, "a=b": 0}),
+    "coalesce": ("false", False),
     "require_user_id": ("true", True),
     "delete_retention_days": ("0", 0),
     "drain_seconds": ("0.5", 0.5),
@@ -44,6 +45,7 @@ _BAD: dict[str, tuple[str, ...]] = {
     "history_max_messages": ("-1", "2147483648", "x"),
     "history_token_budget": ("-1", "2147483648", "x"),
     "model_token_budgets": ("gpt-4o", "=1", "m=-1", "m=2147483648", "m=x"),
+    "coalesce": ("maybe",),
     "require_user_id": ("maybe",),
     "delete_retention_days": ("-1", "36501", "x"),
     "drain_seconds": ("-1", "601", "nan", "x"),
@@ -52,6 +54,7 @@ _BAD: dict[str, tuple[str, ...]] = {
     "log_level": ("loud", "DEBUGGING"),
     "log_format": ("xml",),
 }
+_SWITCHES = {"coalesce": "--no-coalesce", "require_user_id": "--require-user-id"}
 _ANYTHING_GOES = {"database_url"}  # until it is used: then libpq judges it
 # An empty variable counts as none, and a flag that is a switch takes no value.
 _BAD_BY = [
@@ -59,7 +62,7 @@ _BAD_BY = [
     for name, values in _BAD.items()
     for value in values
     for by in ("flag", "variable")
-    if (by, name) != ("flag", "require_user_id") and (by, value) != ("variable", "")
+    if (by == "variable" or name not in _SWITCHES) and (by, value) != ("variable", "")
 ]
 
 
@@ -99,7 +102,7 @@ def test_nothing_set_is_the_defaults() -> None:
 def test_a_flag_and_a_variable_say_the_same(name: str) -> None:
     """Each setting is taken from its flag, and from the variable of the same name."""
     text, value = _GOOD[name]
-    by_flag = _settings(_flag(name)) if name == "require_user_id" else _settings(_flag(name), text)
+    by_flag = _settings(_SWITCHES[name]) if name in _SWITCHES else _settings(_flag(name), text)
     assert by_flag == dataclasses.replace(Settings(), **{name: value})
     assert _settings(**{name: text}) == by_flag
 
