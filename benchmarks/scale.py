@@ -44,5 +44,5 @@ FULL: Final = Scale(
 LONG: Final = replace(FULL, memory_after=1_000_000)
 
 QUICK: Final = replace(
-    FULL, rounds=3, round_seconds=0.4, long_session=100_000, memory_before=1_000, memory_after=4_000
+    FULL, rounds=3, round_seconds=0.3, long_session=100_000, memory_before=1_000, memory_after=3_000
 )
