@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,11 +12,12 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
+import mypy.api
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sessionhistory_server import embedded
-from support.processes import Server, environment
+from support.processes import Server, environment, run
 from support.proxy import free_port
 from support.readme import Block, blocks, code, differences, table
 from support.tools import ROOT, require, search_path
@@ -129,12 +131,31 @@ def test_every_command_runs(tmp_path: Path) -> None:
         variables = {"SESSION_HISTORY_DATABASE_URL": match[1], "SESSION_HISTORY_SERVER": listen}
         shell = _Shell(tmp_path, ports, path, **variables, **_pg_variables(match[1]))
         outputs = _run_all(shell)
+        _require_of_use(make_conninfo(match[1], user="history", dbname="history_restored"))
     finally:
         server.clean()
     names = [name.partition("{")[0] for row in table(_README, "Watching it") for name in code(row[0])[:1]]
     assert names
     for name in names:
         assert f"# HELP {name.removesuffix('_total')}" in outputs, name
+
+
+def _require_of_use(restored: str) -> None:
+    """What was restored can be served from, by the role it was made for."""
+    report = run("check", "--database-url", restored, "--json")
+    assert json.loads(report.stdout)["ready"], report.stdout
+
+
+def test_the_programs_are_typed(tmp_path: Path) -> None:
+    """A strict type checker has nothing to say of them."""
+    programs = []
+    for block in _BLOCKS:
+        if block.kind == _PROGRAM:
+            programs.append(tmp_path / f"line_{block.line}.py")
+            programs[-1].write_text(block.text)
+    assert programs
+    output, errors, code = mypy.api.run(["--strict", "--config-file=", *map(str, programs)])
+    assert code == 0, output + errors
 
 
 def _pg_variables(url: str) -> dict[str, str]:
