@@ -28,29 +28,29 @@ async def all_of(items: AsyncIterator[Any]) -> list[Any]:
     return [item async for item in items]
 
 
-REPEATED: dict[str, Callable[[Client], Any]] = {
-    "create, without an id": lambda c: c.create_session(Session()),
-    "create or get": lambda c: c.create_session(Session(session_id="s"), allow_existing=True),
-    "get": lambda c: c.get_session("s"),
-    "update": lambda c: c.update_session("s", title="t"),
-    "list page": lambda c: c.list_sessions_page(),
-    "list": lambda c: all_of(c.list_sessions()),
-    "delete if there": lambda c: c.delete_session("s", allow_missing=True),
-    "append": lambda c: c.append_message("s", HELLO),
-    "append after": lambda c: c.append_message("s", HELLO, expected_last_sequence=0),
-    "append to a new session": lambda c: c.append_message(None, HELLO, create_session=Session()),
-    "append several": lambda c: c.append_messages(None, [HELLO, HELLO], create_session=Session()),
-    "get message": lambda c: c.get_message("s", sequence=1),
-    "get history": lambda c: c.get_history("s"),
-    "list messages page": lambda c: c.list_messages_page("s"),
-    "list messages": lambda c: all_of(c.list_messages("s")),
+REPEATED: dict[str, Callable[..., Any]] = {
+    "create, without an id": lambda c, **o: c.create_session(Session(), **o),
+    "create or get": lambda c, **o: c.create_session(Session(session_id="s"), allow_existing=True, **o),
+    "get": lambda c, **o: c.get_session("s", **o),
+    "update": lambda c, **o: c.update_session("s", title="t", **o),
+    "list page": lambda c, **o: c.list_sessions_page(**o),
+    "list": lambda c, **o: all_of(c.list_sessions(**o)),
+    "delete if there": lambda c, **o: c.delete_session("s", allow_missing=True, **o),
+    "append": lambda c, **o: c.append_message("s", HELLO, **o),
+    "append after": lambda c, **o: c.append_message("s", HELLO, expected_last_sequence=0, **o),
+    "append to a new session": lambda c, **o: c.append_message(None, HELLO, create_session=Session(), **o),
+    "append several": lambda c, **o: c.append_messages(None, [HELLO, HELLO], create_session=Session(), **o),
+    "get message": lambda c, **o: c.get_message("s", sequence=1, **o),
+    "get history": lambda c, **o: c.get_history("s", **o),
+    "list messages page": lambda c, **o: c.list_messages_page("s", **o),
+    "list messages": lambda c, **o: all_of(c.list_messages("s", **o)),
 }
-ONCE: dict[str, Callable[[Client], Any]] = {
-    "create": lambda c: c.create_session(Session(session_id="s")),
-    "update the one read": lambda c: c.update_session("s", title="t", etag="e"),
-    "delete": lambda c: c.delete_session("s"),
-    "purge": lambda c: c.delete_session("s", purge=True),
-    "undelete": lambda c: c.undelete_session("s"),
+ONCE: dict[str, Callable[..., Any]] = {
+    "create": lambda c, **o: c.create_session(Session(session_id="s"), **o),
+    "update the one read": lambda c, **o: c.update_session("s", title="t", etag="e", **o),
+    "delete": lambda c, **o: c.delete_session("s", **o),
+    "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
+    "undelete": lambda c, **o: c.undelete_session("s", **o),
 }
 GONE = ("UNAVAILABLE", "CANCELLED")
 FINAL = [code.name for code in grpc.StatusCode if code.name not in {*GONE, "OK"}]
@@ -140,6 +140,14 @@ async def test_the_last_answer_is_raised(caller: Client, fake: FakeServer) -> No
     with pytest.raises(errors.UnavailableError, match="last"):
         await caller.get_session("s")
     assert len(fake.calls) == 2
+
+
+@pytest.mark.parametrize("what", [*REPEATED, *ONCE])
+async def test_a_deadline_of_its_own(caller: Client, fake: FakeServer, what: str) -> None:
+    """Every method takes one, for each call that it makes."""
+    await (REPEATED | ONCE)[what](caller, timeout_seconds=1_000)
+    (call,) = fake.calls
+    assert call.seconds_left > 100
 
 
 async def test_deadlines(connect: Callable[..., Client], fake: FakeServer) -> None:
