@@ -1,4 +1,10 @@
-"""Load from h2load, which is C and takes little of the machine from those whom it measures."""
+"""Load from h2load.
+
+It takes a fifth of a core for 4,000 requests a second, where a client that encodes messages would take as
+much as the server. It knows nothing of gRPC: a request is a body from a file, and that an answer is OK shows
+in its bytes, of which an error has none. At a given rate it is an open loop: a request begins when its time
+has come, however many are under way, so that a server that stalls cannot hide it.
+"""
 
 from __future__ import annotations
 

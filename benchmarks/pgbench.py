@@ -9,6 +9,8 @@ from benchmarks import processes
 from benchmarks.measuring import InvalidError
 from benchmarks.statements import MESSAGE_ID, session_settings
 from sessionhistory_server import embedded
+from sessionhistory_server.history import TENANT
+from sessionhistory_server.store.schema import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +26,9 @@ _FAILED: Final = re.compile(r"number of failed transactions: (?P<failed>\d+)")
 
 
 class Pgbench:
-    """Runs statements, which differ in nothing but their parameters, in turns from 16 connections."""
+    """Runs a statement for any of some sessions, from 16 connections; it was made for the first of them."""
 
-    def __init__(self, folder: Path, url: str, statements: Sequence[Statement]) -> None:
+    def __init__(self, folder: Path, url: str, statement: Statement, sessions: Sequence[str]) -> None:
         self._log = folder / "pgbench.log"
         self._command: list[str | Path] = [
             embedded.binaries() / "pgbench",
@@ -35,10 +37,10 @@ class Pgbench:
             f"--client={_CLIENTS}",
             f"--jobs={_THREADS}",
         ]
-        for number, statement in enumerate(statements):
-            script = folder / f"pgbench-{number}.sql"
-            script.write_text(self._script(number, statement))
-            self._command.append(f"--file={script}")
+        text, variables = _script(statement, [session_key(TENANT, session_id) for session_id in sessions])
+        script = folder / "pgbench.sql"
+        script.write_text(text)
+        self._command += [f"--file={script}", *(f"--define={variable}" for variable in variables)]
         self._command.append(url)
         self._options = session_settings(url)
 
@@ -58,18 +60,23 @@ class Pgbench:
             raise InvalidError(f"pgbench failed: {processes.last_line(self._log)}")
         return int(done["done"]), float(rate["rate"])
 
-    def _script(self, number: int, statement: Statement) -> str:
-        replaced = {}
-        for name, value in statement.parameters.items():
-            if value is None:  # which no variable of pgbench can be
-                replaced[name] = "null"
-                continue
-            variable = f"{name}_{number}"
-            self._command.append(f"--define={variable}={value}")
-            # No function of pgbench makes a text.
-            has_id = MESSAGE_ID in str(value)
-            replaced[name] = (
-                f"replace(:{variable}::text, '{MESSAGE_ID}', :id::text)" if has_id else f":{variable}"
-            )
-        text = " ".join(statement.with_placeholders(replaced).split())
-        return f"\\set id random(1, {2**62})\n{text};\n"
+
+def _script(statement: Statement, keys: Sequence[str]) -> tuple[str, list[str]]:
+    """Return a statement for pgbench, and the variables for it, as NAME=VALUE.
+
+    One for all sessions, whose keys it is given: each connection prepares each statement. No function of
+    pgbench makes a text, so that Postgres puts keys and ids in their places.
+    """
+    variables, replaced = [f"keys={{{','.join(keys)}}}"], {}
+    places = {keys[0]: "(:keys::text[])[:which]", MESSAGE_ID: ":id::text"}
+    for name, value in statement.parameters.items():
+        if value is None:  # which no variable can be
+            replaced[name] = "null"
+            continue
+        variables.append(f"{name}={value}")
+        replaced[name] = f":{name}"
+        for text, place in places.items():
+            if text in str(value):
+                replaced[name] = f"replace({replaced[name]}::text, '{text}', {place})"
+    choices = f"\\set which random(1, {len(keys)})\n\\set id random(1, {2**62})\n"
+    return f"{choices}{' '.join(statement.with_placeholders(replaced).split())};\n", variables

@@ -33,8 +33,9 @@ def _against_pgbench(
     load, url = make(bench.service), bench.database_url
     sizes_bytes = [traffic.MESSAGE_BYTES] * traffic.WINDOW_MESSAGES
     sessions = [traffic.make_session(bench.service, sizes_bytes) for _ in range(_SESSIONS)]
-    _check(url, statement(sessions[0]), rows=1 if load.messages_each else traffic.WINDOW_MESSAGES)
-    pgbench = Pgbench(bench.folder, url, [*map(statement, sessions)])
+    alone = statement(sessions[0])
+    _check(url, alone, rows=1 if load.messages_each else traffic.WINDOW_MESSAGES)
+    pgbench = Pgbench(bench.folder, url, alone, sessions)
     done, before = 0, traffic.count_messages(url, sessions)
     with traffic.all_stored(url, load) as loads:
         for _ in bench.rounds():
