@@ -59,9 +59,17 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def closed_loop(self, server: Server, load: Traffic, *, in_flight: int = IN_FLIGHT) -> Load:
+    def closed_loop(
+        self, server: Server, load: Traffic, *, in_flight: int = IN_FLIGHT, connections_each: int = 1
+    ) -> Load:
         """Keep so many requests in flight for a round."""
-        return self.h2load.for_seconds(server.port, load.calls, self.scale.round_seconds, in_flight=in_flight)
+        return self.h2load.for_seconds(
+            server.port,
+            load.calls,
+            self.scale.round_seconds,
+            in_flight=in_flight,
+            connections_each=connections_each,
+        )
 
     def open_loop(self, server: Server, load: Traffic, per_second: float) -> Load:
         """Begin so many requests each second, for a round, and keep their latencies."""

@@ -29,7 +29,7 @@ IN_FLIGHT: Final = 64
 
 _FRAME_BYTES: Final = 5
 # So many that an open loop never waits for a free one.
-_UNBOUNDED: Final = 10_000
+_UNBOUNDED: Final = 1_000
 _COUNTS: Final = re.compile(
     r"requests: \d+ total, (?P<started>\d+) started, (?P<done>\d+) done, (?P<succeeded>\d+) succeeded"
 )
@@ -58,7 +58,7 @@ def is_installed() -> bool:
 
 
 class H2load:
-    """Runs h2load, one process with one connection for each call: a process has one body to send."""
+    """Runs h2load, one process for each call: a process has one body to send."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -70,6 +70,7 @@ class H2load:
         seconds: float,
         *,
         in_flight: int = IN_FLIGHT,
+        connections_each: int = 1,
         per_second: float | None = None,
         timed: bool = False,
     ) -> Load:
@@ -80,17 +81,19 @@ class H2load:
             calls: What to send, all at once and equally often.
             seconds: How long.
             in_flight: How many requests there are at any time, in a closed loop.
+            connections_each: How many connections send the same call.
             per_second: Open loop instead: so many requests begin each second, whatever is under way.
             timed: Whether to keep each latency.
 
         Raises:
             InvalidError: there were no answers, or others than those recorded.
         """
-        options = [f"--duration={round(seconds * 1_000)}ms"]
+        connections = len(calls) * connections_each
+        streams = in_flight // connections if per_second is None else _UNBOUNDED
+        options = [f"--duration={round(seconds * 1_000)}ms", f"--clients={connections_each}"]
         if per_second is not None:
-            in_flight = _UNBOUNDED
-            options.append(f"--rps={per_second / len(calls):.3f}")
-        logs = self._run(port, calls, in_flight, options, seconds=seconds, timed=timed)
+            options.append(f"--rps={per_second / connections:.3f}")
+        logs = self._run(port, calls, streams, options, seconds=seconds, timed=timed)
         loads = [_checked(call, log.read_text()) for call, log in zip(calls, logs, strict=True)]
         if not any(load.answered for load in loads):
             raise InvalidError("no request was answered in time")
@@ -108,7 +111,8 @@ class H2load:
             InvalidError: there were other answers than those recorded, or fewer.
         """
         each = -(-requests // len(calls))
-        logs = self._run(port, calls, IN_FLIGHT, [f"--requests={each}"], seconds=requests / 100, timed=False)
+        streams, options = IN_FLIGHT // len(calls), [f"--requests={each}"]
+        logs = self._run(port, calls, streams, options, seconds=requests / 100, timed=False)
         for call, log in zip(calls, logs, strict=True):
             load = _checked(call, log.read_text())
             if load.answered < each:
@@ -118,7 +122,7 @@ class H2load:
         self,
         port: int,
         calls: Sequence[Call],
-        in_flight: int,
+        streams: int,
         options: Sequence[str],
         *,
         seconds: float,
@@ -130,7 +134,7 @@ class H2load:
             started = []
             for call, log in zip(calls, logs, strict=True):
                 log.write_text("")
-                command = self._command(port, call, in_flight // len(calls), log, timed=timed)
+                command = self._command(port, call, streams, log, timed=timed)
                 started.append(stack.enter_context(processes.running([*command, *options], log)))
             for process in started:
                 processes.finish(process, seconds + processes.PATIENCE_SECONDS)
@@ -139,7 +143,7 @@ class H2load:
     def _command(self, port: int, call: Call, streams: int, log: Path, *, timed: bool) -> list[str | Path]:
         body = self._folder / hashlib.sha256(call.request).hexdigest()
         body.write_bytes(struct.pack("!BI", 0, len(call.request)) + call.request)
-        command: list[str | Path] = ["h2load", "--clients=1", f"--max-concurrent-streams={streams}"]
+        command: list[str | Path] = ["h2load", f"--max-concurrent-streams={streams}"]
         command += ["--header=content-type: application/grpc", "--header=te: trailers", f"--data={body}"]
         if timed:
             _requests(log).unlink(missing_ok=True)  # h2load adds to what there is
