@@ -63,8 +63,8 @@ endef
 ## Measure it
 
 .PHONY: bench
-bench: .venv/bench.stamp h2load peers ## Measure the speed, some minutes: docs/benchmark.svg (ARGS= is passed on)
-	@exec $(BIN)/python -m benchmarks --json docs/benchmark.json --plot docs/benchmark.svg $(ARGS)
+bench: .venv/bench.stamp h2load peers ## Measure the speed, some minutes, into docs/benchmark.svg (with ARGS= into no file)
+	@exec $(BIN)/python -m benchmarks $(or $(ARGS),--json docs/benchmark.json --plot docs/benchmark.svg)
 
 .PHONY: bench-quick
 bench-quick: .venv/bench.stamp h2load peers ## Measure the speed in a minute, on less data, into no file
