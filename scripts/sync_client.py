@@ -22,6 +22,7 @@ _NAMES: Final = {
     "AsyncTransport": "Transport",
     "asyncio": "time",
     "open_async_channel": "open_channel",
+    "running_loop": "no_loop",
 }
 
 

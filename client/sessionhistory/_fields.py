@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+_PYTHON_TYPES: Final = {
+    FieldDescriptor.TYPE_STRING: "str",
+    FieldDescriptor.TYPE_BYTES: "bytes",
+    FieldDescriptor.TYPE_BOOL: "bool",
+    FieldDescriptor.TYPE_INT32: "int",
+    FieldDescriptor.TYPE_INT64: "int",
+}
+
 M = TypeVar("M")
 
 
@@ -35,7 +44,7 @@ def build(kind: Callable[..., M], path: str, **fields: Any) -> M:  # noqa: ANN40
         return kind(**present)
     except (TypeError, ValueError):
         for name, value in present.items():
-            _refuse(kind, below(path, name), {name: value})
+            _refuse(kind, path, name, value)
         raise
 
 
@@ -46,6 +55,7 @@ def below(path: str, name: str) -> str:
 
 def message(source: types.Message, path: str) -> message_pb2.Message:
     """Return a message to append, with an id that a retry names again. What the server sets is not sent."""
+    require(source, types.Message, path)
     return build(
         message_pb2.Message,
         path,
@@ -77,6 +87,7 @@ def message(source: types.Message, path: str) -> message_pb2.Message:
 
 def session(source: types.Session, path: str) -> session_pb2.Session:
     """Return a session to create. What the server sets is not sent."""
+    require(source, types.Session, path)
     content = {name: getattr(source, name) for name in types.SessionUpdate.__annotations__}
     return build(
         session_pb2.Session,
@@ -109,6 +120,7 @@ def history_options(source: types.HistoryOptions | None) -> history_pb2.HistoryO
     """Return the limits of a window."""
     if source is None:
         return None
+    require(source, types.HistoryOptions, "history")
     return build(
         history_pb2.HistoryOptions,
         "history",
@@ -198,11 +210,24 @@ def _json(value: object, path: str) -> str:
         ) from None
 
 
-def _refuse(kind: Callable[..., object], path: str, field: dict[str, object]) -> None:
+def require(value: object, kind: type, path: str) -> None:
+    """Refuse what is not of the client's own type."""
+    if not isinstance(value, kind):
+        raise invalid_field(path, f"must be a {kind.__name__}, not {type(value).__name__}")
+
+
+def _refuse(kind: Any, path: str, name: str, value: object) -> None:  # noqa: ANN401 - class of any message
     """Raise if this is the field that cannot be sent."""
     try:
-        kind(**field)
+        kind(**{name: value})
     except UnicodeError:  # protobuf's errors may quote the value
-        raise invalid_field(path, "must be valid Unicode: it holds half of a surrogate pair") from None
-    except (TypeError, ValueError):
-        raise invalid_field(path, "is of a type or a size that the field cannot hold") from None
+        rule = "must be valid Unicode: it holds half of a surrogate pair"
+    except TypeError:
+        expected = _PYTHON_TYPES.get(kind.DESCRIPTOR.fields_by_name[name].type)
+        found = type(value).__name__
+        rule = f"must be {expected}, not {found}" if expected else f"cannot be made of this {found}"
+    except ValueError:
+        rule = "is out of the range of the field"
+    else:
+        return
+    raise invalid_field(below(path, name), rule) from None

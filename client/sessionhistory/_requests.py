@@ -89,7 +89,7 @@ def append_message(
         session_id=_session_id(session_id, create),
         user_id=_user(user_id),
         message=message(source, "message"),
-        create_session=session(create, "create_session") if create else None,
+        create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
         history=history_options(history),
     )
@@ -110,7 +110,7 @@ def append_messages(
         session_id=_session_id(session_id, create),
         user_id=_user(user_id),
         messages=[message(source, f"messages[{i}]") for i, source in enumerate(sources)],
-        create_session=session(create, "create_session") if create else None,
+        create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
     )
 

@@ -46,12 +46,15 @@ class Attempts:
         """Return how many seconds to wait before the next attempt; ``None``: there is to be none.
 
         Waits grow from 0.1 to 2 seconds, by a random share, and are never shorter than the service asks for.
+        The last is cut so that an attempt fits before the deadline.
         """
-        if not self._may_help(error):
+        at_least = error.retry_delay_seconds or 0.0
+        at_most = self.remaining_seconds - _SHORTEST_ATTEMPT_SECONDS
+        if not self._may_help(error) or at_most <= 0 or at_most < at_least:
             return None
-        seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), error.retry_delay_seconds or 0.0)  # noqa: S311
+        seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), at_least)  # noqa: S311
         self._delay_seconds = min(2 * self._delay_seconds, _LONGEST_DELAY_SECONDS)
-        return seconds if seconds + _SHORTEST_ATTEMPT_SECONDS <= self.remaining_seconds else None
+        return min(seconds, at_most)
 
     def _may_help(self, error: SessionHistoryError) -> bool:
         if isinstance(error, _NOTHING_DONE):

@@ -124,21 +124,31 @@ class Message:
     """``None`` and empty are kept apart."""
     message_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     name: str = ""
+    """Of the speaker or of the tool."""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    """Of the call that a ``TOOL`` message answers."""
     parts: tuple[Part, ...] = ()
+    """Text, media, JSON; kept beside ``content``."""
     payload: bytes = b""
+    """A framework's own form of the message, returned exactly."""
     payload_type: str = ""
+    """What ``payload`` is: a media type, a class name."""
     metadata: JsonObject | None = None
+    """Anything about the message."""
     model: str = ""
+    """That made the message."""
     provider: str = ""
+    """Of that model."""
     usage: Usage | None = None
+    """What the model call used."""
     token_count: int | None = None
     """What it weighs against a token budget; ``None``: counted by the server."""
     pinned: bool = False
     """Keep it in every window, however old."""
     status: MessageStatus = MessageStatus.COMPLETE
     turn_id: str = ""
+    """Groups a user's message and all that answers it."""
     send_time: datetime | None = None
     """The caller's own time, with a time zone; kept to the microsecond."""
     sequence: int = 0
@@ -164,12 +174,18 @@ class Session:
     user_id: str = ""
     """The owner; empty: nobody."""
     title: str = ""
+    """Never given: the first text of a user, cut at 80 characters."""
     model: str = ""
+    """The session talks to; a server may have a token budget for it."""
     status: SessionStatus = SessionStatus.ACTIVE
     labels: Mapping[str, str] = field(default_factory=dict)
+    """To filter by."""
     metadata: JsonObject | None = None
+    """Anything about the session."""
     state: JsonObject | None = None
+    """The application's own."""
     history_settings: HistorySettings | None = None
+    """The limits of its windows."""
     expire_time: datetime | None = None
     """When it ends by itself, with a time zone; this or ``ttl``."""
     ttl: timedelta | None = None

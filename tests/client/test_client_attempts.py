@@ -92,3 +92,14 @@ def test_what_may_not_be_repeated_is_not() -> None:
     attempts = Attempts(10, repeatable=False)
     assert attempts.delay(gone(0)) is None
     assert attempts.delay(PoolExhaustedError("busy", code=grpc.StatusCode.RESOURCE_EXHAUSTED))
+
+
+def test_the_last_wait_leaves_time_for_an_attempt(clock: Clock) -> None:
+    """It is cut rather than given up, unless the service asks for more time than there is."""
+    attempts = Attempts(10, repeatable=True)
+    delays(attempts, 10)
+    clock.now += 9.5
+    assert attempts.delay(gone(1.0)) is None
+    assert attempts.delay(gone()) == pytest.approx(0.4)
+    clock.now += 0.41
+    assert attempts.delay(gone()) is None

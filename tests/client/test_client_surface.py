@@ -62,7 +62,7 @@ def classes(module: ModuleType) -> set[str]:
 
 def test_what_the_package_exports() -> None:
     """The clients, all that they take and return, and the base of what they raise."""
-    assert sessionhistory.__all__ == sorted(CLIENTS | VALUES | {"SessionHistoryError"})
+    assert sessionhistory.__all__ == sorted(CLIENTS | VALUES | ARGUMENTS | {"SessionHistoryError"})
     for name in VALUES:
         assert getattr(sessionhistory, name) is getattr(types, name)
     assert sessionhistory.SessionHistoryError is errors.SessionHistoryError

@@ -43,7 +43,8 @@ class AsyncSessionHistoryClient:
 
     ``user_id`` says which user a call acts for: another's session is then not found.
 
-    Every call raises ``SessionHistoryError``, in one of the classes of ``sessionhistory.errors``.
+    A call that fails raises ``SessionHistoryError``, in one of the classes of ``sessionhistory.errors``;
+    a client that is closed raises ``RuntimeError``.
 
     Args:
         target: ``HOST:PORT``, or any target of gRPC; where it names several addresses, all of them are used.
@@ -130,7 +131,8 @@ class AsyncSessionHistoryClient:
             user_id: The user the call acts for.
             etag: Of the session as it was read: ``EtagMismatchError`` if it has changed since.
             timeout_seconds: How long the call may take in all.
-            **changes: The new values; ``None`` or empty clears.
+            **changes: The new values: ``title``, ``model``, ``status``, ``labels``, ``metadata``,
+                ``state``, ``history_settings``, ``expire_time``, ``ttl``; ``None`` or empty clears.
         """
         request = _requests.update_session(session_id, changes, user_id=user_id, etag=etag)
         response = await self._transport.call(
@@ -146,7 +148,9 @@ class AsyncSessionHistoryClient:
         Args:
             page_size: How many to fetch at once, 1 to 1,000; 0: 50.
             timeout_seconds: How long the call for each page may take.
-            **filters: Which sessions, and in which order.
+            **filters: Which sessions, and in which order: ``user_id``, ``statuses``, ``labels``,
+                ``title_contains``, ``create_time_after``, ``create_time_before``, ``active_after``,
+                ``active_before``, ``show_deleted``, ``order_by``, as in ``SessionFilters``.
         """
         token = ""
         while True:
@@ -332,7 +336,9 @@ class AsyncSessionHistoryClient:
             session_id: The session.
             page_size: How many to fetch at once, 1 to 1,000; 0: 50.
             timeout_seconds: How long the call for each page may take.
-            **filters: Which messages, and in which direction.
+            **filters: Which messages, and in which direction: ``user_id``, ``descending``,
+                ``after_sequence``, ``before_sequence``, ``roles``, ``create_time_after``,
+                ``create_time_before``, as in ``MessageFilters``.
         """
         token = ""
         while True:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
-from sessionhistory._channels import ended_by_close, open_async_channel
+from sessionhistory._channels import ended_by_close, open_async_channel, running_loop, seconds, sendable
 from sessionhistory._failures import failure
 from sessionhistory._retry import Attempts
 from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
@@ -41,12 +41,15 @@ class AsyncTransport:
         timeout_seconds: float,
         options: Sequence[tuple[str, Any]],
     ) -> None:
+        if not target or not isinstance(target, str):
+            raise ValueError("target: must be HOST:PORT, or any target of gRPC")
         self._open: Callable[[], AsyncChannel] = partial(open_async_channel, target, credentials, options)
-        self._metadata = metadata
-        self._timeout_seconds = timeout_seconds
+        self._metadata = metadata if callable(metadata) else sendable(metadata)
+        self._timeout_seconds = seconds(timeout_seconds)
         self._lock = threading.Lock()
         self._channel: AsyncChannel | None = None
         self._stub: Any = None
+        self._loop: object = None
         self._closed = False
 
     async def call(
@@ -57,8 +60,8 @@ class AsyncTransport:
         Raises:
             SessionHistoryError: the call failed, and trying again cannot help or there is no time for it.
         """
-        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        attempts = Attempts(seconds, repeatable=repeatable)
+        limit = self._timeout_seconds if timeout_seconds is None else seconds(timeout_seconds)
+        attempts = Attempts(limit, repeatable=repeatable)
         while True:
             try:
                 return await self._attempt(method, request, attempts.remaining_seconds)
@@ -78,10 +81,10 @@ class AsyncTransport:
             await channel.close()
 
     async def _attempt(self, method: str, request: Message, timeout_seconds: float) -> Any:  # noqa: ANN401
-        metadata = self._metadata() if callable(self._metadata) else self._metadata
+        metadata = sendable(self._metadata()) if callable(self._metadata) else self._metadata
         call = getattr(self._connected(), method)
         try:
-            return await call(request, timeout=timeout_seconds, metadata=tuple(metadata.items()))
+            return await call(request, timeout=timeout_seconds, metadata=metadata)
         except BaseException as error:
             if self._closed and ended_by_close(error):
                 raise RuntimeError(_CLOSED) from error
@@ -94,4 +97,7 @@ class AsyncTransport:
             if self._stub is None:
                 self._channel = self._open()
                 self._stub = cast("Any", SessionHistoryServiceStub)(self._channel)
+                self._loop = running_loop()
+            if self._loop is not running_loop():
+                raise RuntimeError("the client was first used in another event loop: make one for each")
             return self._stub

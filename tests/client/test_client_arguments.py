@@ -1,0 +1,81 @@
+"""What a client and its calls are given, when it makes no sense."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from sessionhistory import AsyncSessionHistoryClient, Message, Role, SessionHistoryClient
+from sessionhistory.errors import InvalidFieldError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from support.service import Service
+
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("kind", [SessionHistoryClient, AsyncSessionHistoryClient])
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"target": ""}, "target"),
+        ({"target": 5}, "target"),
+        ({"timeout_seconds": 0}, "timeout_seconds"),
+        ({"timeout_seconds": -1}, "timeout_seconds"),
+        ({"timeout_seconds": math.nan}, "timeout_seconds"),
+        ({"timeout_seconds": math.inf}, "timeout_seconds"),
+        ({"timeout_seconds": "5"}, "timeout_seconds"),
+        ({"metadata": {"Authorization": "x"}}, "'Authorization'"),
+        ({"metadata": {"a b": "x"}}, "'a b'"),
+        ({"metadata": {"a": b"x"}}, "'a'"),
+        ({"metadata": {"a-bin": "x"}}, "'a-bin'"),
+    ],
+)
+def test_a_client(kind: Callable[..., Any], arguments: dict[str, Any], named: str) -> None:
+    """It is refused where it is made, by the name of the argument."""
+    with pytest.raises(ValueError, match=named):
+        kind(**arguments)
+
+
+def test_a_call() -> None:
+    """A call's own time, and metadata that a function returns, are looked at as well."""
+    with SessionHistoryClient(NOBODY) as client, pytest.raises(ValueError, match="timeout_seconds"):
+        client.get_session("s", timeout_seconds=0)
+    with (
+        SessionHistoryClient(NOBODY, metadata=lambda: {"A": "x"}) as client,
+        pytest.raises(ValueError, match="'A'"),
+    ):
+        client.get_session("s")
+
+
+@pytest.mark.parametrize(
+    ("message", "rule"),
+    [
+        ({"role": "user"}, "message: must be a Message, not dict"),
+        (Message(role=Role.USER, content=cast("str", 5)), "message.content: must be str, not int"),
+        (Message(role=Role.USER, token_count=2**31), "message.token_count: is out of the range of the field"),
+        (Message(role=Role.USER, token_count=cast("int", "5")), "message.token_count: must be int, not str"),
+    ],
+)
+def test_a_value_of_a_wrong_type(message: Any, rule: str) -> None:  # noqa: ANN401
+    """What it must be is said, beside the path of the field."""
+    with SessionHistoryClient(NOBODY) as client, pytest.raises(InvalidFieldError) as caught:
+        client.append_message("s", message)
+    assert str(caught.value) == rule
+
+
+async def test_another_event_loop(service: Service) -> None:
+    """A client that was used in one loop says so in another, instead of what asyncio would."""
+    async with AsyncSessionHistoryClient(service.address) as client:
+        assert (await client.list_sessions_page()).sessions == ()
+
+        def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="another event loop"):
+                asyncio.run(client.list_sessions_page())
+
+        await asyncio.to_thread(elsewhere)
