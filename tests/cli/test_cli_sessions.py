@@ -182,3 +182,8 @@ async def test_arguments_that_make_no_sense(command: Command, arguments: list[st
     assert (result.exit_code, result.stdout) == (2, "")
     assert line.startswith("Error: ")
     assert said in line
+
+
+async def test_help_names_no_empty_default(command: Command) -> None:
+    """A filter that is not given filters nothing."""
+    assert 'default: ""' not in (await command("sessions", "--help")).stdout

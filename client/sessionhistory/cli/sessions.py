@@ -42,7 +42,14 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY=VALUE", callback=_labels, help="Only with this label."
 )
-@click.option("--title", "title_contains", metavar="TEXT", default="", help="Only with this in the title.")
+@click.option(
+    "--title",
+    "title_contains",
+    metavar="TEXT",
+    default="",
+    show_default=False,
+    help="Only with this in the title.",
+)
 @click.option("--deleted", "show_deleted", is_flag=True, help="Also deleted and expired ones.")
 @click.option("--order", type=click.Choice(list(_ORDERS)), default="activity", help="Newest first, by this.")
 @click.option("--limit", type=click.IntRange(1), default=20, help="So many at most.")
