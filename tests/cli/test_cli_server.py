@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[Service]]
 
 _COMMANDS = ("sessions", "history", "import")
+_MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
 
@@ -56,6 +57,59 @@ async def test_nobody_listens(command: Command, arguments: list[str]) -> None:
         f"Error: no server answers at {address}: start one with `session-history serve`,"
         " or name it with --server"
     )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *(
+            "",
+            " ",
+            "localhost",
+            "http://127.0.0.1:1",
+            "127.0.0.1:1/x",
+            "127.0.0.1:http",
+            "127.0.0.1:0",
+            "::1:1",
+        ),
+        *(
+            "a b:1",
+            "dns:",
+            "dns:///localhost",
+            "ipv4:",
+            "ipv4:localhost:1",
+            "ipv4:127.0.0.1:1,",
+            "ipv6:::1",
+            "unix:",
+        ),
+    ],
+)
+async def test_an_address_that_makes_no_sense(command: Command, arguments: list[str], target: str) -> None:
+    """Nobody is looked for there; it is said what it must look like."""
+    result = await command(*arguments, "--server", target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: Invalid value for '--server' (env var: 'SESSION_HISTORY_SERVER'): must be HOST:PORT,"
+        " or one of dns:///HOST:PORT, ipv4:ADDRESS:PORT, ipv6:[ADDRESS]:PORT, unix:PATH\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "form", ["{}", "dns:{}", "dns:///{}", "ipv4:{}", "ipv4:127.0.0.1:1,{}", "localhost:{port}"]
+)
+async def test_a_target_of_grpc(command: Command, shared: Service, form: str) -> None:
+    """Whatever names the server well finds it."""
+    port = shared.address.rpartition(":")[2]
+    result = await command("sessions", "--limit", "1", "--server", form.format(shared.address, port=port))
+    assert (result.exit_code, result.stderr) in ((0, ""), (0, "no such sessions\n"), (0, _MORE))
+
+
+@pytest.mark.parametrize("target", ["[::1]:{}", "ipv6:[::1]:{}", "dns:///[::1]:{}", "unix:/no/such/{}"])
+async def test_a_target_where_nobody_is(command: Command, target: str) -> None:
+    """It makes sense, so that it is asked."""
+    address = target.format(free_port())
+    arguments = ["sessions", "--timeout-seconds", "1", "--server", address]
+    assert _told(await command(*arguments)).startswith(f"Error: no server answers at {address}: ")
 
 
 async def test_nobody_answers(command: Command, arguments: list[str]) -> None:

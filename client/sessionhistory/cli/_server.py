@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import grpc
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Command = Callable[..., None]
+
+_PORT: Final = r":[1-9][0-9]{0,4}"
+_IPV4: Final = rf"[0-9.]+{_PORT}"
+_IPV6: Final = rf"\[[\w:.%]+\]{_PORT}"
+_NAME: Final = rf"[^\s:/,\[\]]+{_PORT}"
+_TARGET: Final = re.compile(
+    rf"(dns:(//[^\s/]*/)?)?({_NAME}|{_IPV6})|ipv4:{_IPV4}(,{_IPV4})*|ipv6:{_IPV6}(,{_IPV6})*|unix:\S+"
+)
+_FORMS: Final = "dns:///HOST:PORT, ipv4:ADDRESS:PORT, ipv6:[ADDRESS]:PORT, unix:PATH"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +103,7 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
             envvar="SESSION_HISTORY_SERVER",
             show_envvar=True,
             default="127.0.0.1:50051",
+            callback=_judged,
             help="The server, or any target of gRPC.",
         ),
         click.option("--tls", is_flag=True, help="Encrypt, and trust what this system trusts."),
@@ -112,6 +123,13 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
         return reduce(lambda decorated, option: option(decorated), reversed(options), with_server)
 
     return decorate
+
+
+def _judged(_: click.Context, __: click.Parameter, target: str) -> str:
+    """Return a target that makes sense; gRPC would look for some of the others for seconds."""
+    if not _TARGET.fullmatch(target):
+        raise click.BadParameter(f"must be HOST:PORT, or one of {_FORMS}")
+    return target
 
 
 def _system_roots() -> bytes | None:
