@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from click.testing import Result as Finished
 
     from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.service import Service
 
     Command = Callable[..., Awaitable[Finished]]
     Write = Callable[..., Path]
@@ -41,6 +42,34 @@ async def test_what_was_begun_is_completed(
     assert [message.content for message in await stored(client, unique)] == [m["content"] for m in messages]
     again = await report(command, path)
     assert (again["already_there"], again["stored_messages"]) == (1, 0)
+
+
+@pytest.mark.parametrize("count", [1, 501])
+async def test_nobody_is_alarmed(
+    service: Service, command: Command, write: Write, unique: str, count: int
+) -> None:
+    """Where nothing is wrong no call fails: neither for new conversations, nor for those that are there."""
+    path = write(*(conversation(f"{unique}-{number}", *spoken(count)) for number in range(3)))
+    for found in (
+        await report(command, path, "--server", service.address),
+        await report(command, path, "--server", service.address),
+        await report(command, write(conversation(unique, *spoken(2))), "--server", service.address),
+        await report(command, write(conversation(unique, *spoken(count + 2))), "--server", service.address),
+    ):
+        assert found["skipped"] == 0
+    metrics = service.app._metrics.calls.collect()  # noqa: SLF001 - else a port for metrics would be needed
+    assert {sample.labels["code"] for metric in metrics for sample in metric.samples} == {"OK"}
+
+
+async def test_what_a_kill_left_without_messages(
+    command: Command, write: Write, client: Client, unique: str
+) -> None:
+    """A session that was made for a conversation gets its messages by the next run, and its title by them."""
+    await client.create_session(Session(session_id=unique, user_id="ada"))
+    path = write(conversation(unique, user_id="ada"))
+    found = await report(command, path)
+    assert (found["completed"], found["stored_messages"]) == (1, 1)
+    assert (await client.get_session(unique)).title == HELLO["content"]
 
 
 async def test_the_same_lines_again_in_one_file(command: Command, write: Write, unique: str) -> None:
@@ -117,6 +146,19 @@ async def test_a_message_far_behind_that_is_refused(command: Command, write: Wri
     assert again["stored_messages"] == 0
 
 
+async def test_a_message_that_is_refused_among_the_first(
+    command: Command, write: Write, client: Client, unique: str
+) -> None:
+    """It is said that the session is there, which gets its messages when the line is mended."""
+    path = write(conversation(unique, HELLO | {"name": "n" * 257}))
+    (skip,) = (await report(command, path))["skips"]
+    rule = "messages[0].name: must have at most 256 characters"
+    assert skip["reason"] == f"{rule}; its session is made, without messages"
+    found = await report(command, write(conversation(unique)))
+    assert (found["completed"], found["stored_messages"]) == (1, 1)
+    assert (await client.get_session(unique)).message_count == 1
+
+
 async def test_a_message_that_is_too_large_is_seen_before_anything_is_stored(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
@@ -165,7 +207,7 @@ async def test_what_people_are_told(command: Command, write: Write, unique: str)
         "line 3: skipped: not JSON: Expecting property name enclosed in double quotes, at column 2",
     ]
     assert [line.strip() for line in result.stdout.splitlines()] == [
-        "1 imported",
-        "2 skipped",
+        "1 conversation imported",
+        "2 lines skipped",
         "2 messages stored",
     ]

@@ -14,7 +14,7 @@ import grpc
 import pytest
 from cli_import_support import HELLO, conversation, report
 
-from sessionhistory import Session, SessionHistoryClient
+from sessionhistory import CreateSessionResult, Session, SessionHistoryClient
 from sessionhistory.cli import _importer
 from sessionhistory.errors import SessionNotFoundError, UnavailableError
 from support.processes import COMMAND, environment
@@ -52,16 +52,16 @@ async def test_a_compressed_file_by_any_name(
 
 
 class _Leaving(SessionHistoryClient):
-    """Finds its server gone when it asks for one session, as soon as another is there."""
+    """Finds its server gone when it is to make one session, as soon as another is there."""
 
     gone, there = "", ""
 
-    def get_session(self, session_id: str, **options: Any) -> Session:  # noqa: ANN401
-        """Return a session of a server that has not gone."""
-        if session_id == self.gone:
+    def create_session(self, session: Session, **options: Any) -> CreateSessionResult:  # noqa: ANN401
+        """Make a session of a server that has not gone."""
+        if session.session_id == self.gone:
             eventually(lambda: any(s.session_id == self.there for s in self.list_sessions()))
             raise UnavailableError("gone", code=grpc.StatusCode.UNAVAILABLE)
-        return super().get_session(session_id, **options)
+        return super().create_session(session, **options)
 
 
 async def test_what_was_under_way_when_a_server_goes_away(shared: Service, unique: str) -> None:
@@ -72,7 +72,7 @@ async def test_what_was_under_way_when_a_server_goes_away(shared: Service, uniqu
     def run() -> Iterator[str]:
         with _Leaving(shared.address) as client:
             client.gone, client.there = ids
-            outcomes = _importer.Importer(client).run(_importer.read(lines, None))
+            outcomes = _importer.Importer(client).run(_importer.Reader(lines, None))
             line, outcome = next(outcomes)
             yield f"{line.number}: {outcome.result}"
             with pytest.raises(UnavailableError):
@@ -91,14 +91,14 @@ async def test_a_server_that_goes_away(shared: Service, client: Client, unique: 
         await _is_stored(client, f"{unique}-0")
     out, err = await process.communicate(lines[1])
     assert process.returncode == 1
-    assert out.decode().split() == ["1", "imported", "1", "message", "stored"]
+    assert out.decode() == "1 conversation imported\n1 message stored\n"
     (line,) = err.decode().splitlines()
     assert line.startswith(f"Error: no server answers at {address}")
     assert line.endswith("; then run the same command again: it goes on where it stopped")
     process = await _import_from_a_pipe(shared.address)
     out, err = await process.communicate(b"".join(lines))
     assert (process.returncode, err) == (0, b"")
-    assert out.decode().split() == ["1", "imported", "1", "already", "there", "1", "message", "stored"]
+    assert out.decode() == ("1 conversation imported\n1 conversation already there\n1 message stored\n")
 
 
 async def _import_from_a_pipe(address: str) -> asyncio.subprocess.Process:
@@ -129,9 +129,32 @@ async def test_who_stops_it(shared: Service, client: Client, unique: str) -> Non
     await _is_stored(client, unique)
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
-    assert process.returncode == 1
-    assert out.decode().split() == ["1", "imported", "1", "message", "stored"]
+    assert process.returncode == 130
+    assert out.decode() == "1 conversation imported\n1 message stored\n"
     assert err.decode() == "Error: interrupted: run the same command again: it goes on where it stopped\n"
+
+
+@pytest.mark.parametrize("count", [20, 170])
+async def test_a_file_of_something_else(command: Command, write: Write, unique: str, count: int) -> None:
+    """It is not read to its end, and it is said what it does not look like, and where that is described."""
+    path = write(*["<li>"] * count, conversation(unique))
+    result = await command("import", path)
+    *skips, last = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (1, "20 lines skipped\n0 messages stored\n")
+    assert [line.split(":")[0] for line in skips] == [f"line {number}" for number in range(1, 21)]
+    assert last == (
+        "Error: this does not look like JSON Lines of conversations:"
+        " `session-history import --help` describes them"
+    )
+    found = json.loads((await command("import", path, "--json")).stdout)
+    assert (found["skipped"], found["imported"], found["finished"]) == (20, 0, False)
+
+
+async def test_a_file_with_something_in_it(command: Command, write: Write, unique: str) -> None:
+    """A conversation among the first lines is enough to read them all."""
+    path = write(*["<li>"] * 19, conversation(f"{unique}-1"), *["<li>"] * 30, conversation(f"{unique}-2"))
+    found = await report(command, path)
+    assert (found["skipped"], found["imported"], found["finished"]) == (49, 2, True)
 
 
 @pytest.mark.parametrize(

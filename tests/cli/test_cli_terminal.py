@@ -55,7 +55,7 @@ async def test_a_conversation_from_import_to_history(
     path = write(conversation(unique, *spoken(3, characters=300), user_id=unique, title="東京" * 60))
     imported = await asyncio.to_thread(_on_a_terminal, shared, "import", path)
     assert "100%" in imported
-    assert imported.endswith("1 imported\n3 messages stored\n")
+    assert imported.endswith("1 conversation imported\n3 messages stored\n")
     for arguments in (["sessions", "--user", unique], ["history", unique]):
         shown = await asyncio.to_thread(_on_a_terminal, shared, *arguments)
         assert _STYLE.search(shown)

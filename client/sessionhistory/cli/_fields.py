@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", str, int, list[object], dict[str, object])
 
 _TYPES: Final = {str: "text", int: "an integer", list: "a list", dict: "an object"}
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _INDEX: Final = re.compile(r"\[[0-9]+\]")
 
 
@@ -37,16 +38,22 @@ class Fields:
         self._opened = [] if opened is None else opened
         self._opened.append(self)
 
+    def holds(self, name: str, *kinds: type) -> bool:
+        """Return whether a field is of one of these types."""
+        return isinstance(self._left.get(name), kinds)
+
     def optional(self, name: str, kind: type[T]) -> T | None:
         """Return a field, ``None`` if it is absent.
 
         Raises:
-            BadFieldError: it is of another type.
+            BadFieldError: it is of another type, or text that no service could store.
         """
         value = self._left.pop(name, None)
-        if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-            return value
-        raise self.error(name, f"must be {_TYPES[kind]}")
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise self.error(name, f"must be {_TYPES[kind]}")
+        if isinstance(value, str):
+            self._check_text(name, value)
+        return value
 
     def required(self, name: str, kind: type[T]) -> T:
         """Return a field.
@@ -68,6 +75,14 @@ class Fields:
         value = self.optional(name, dict)
         return None if value is None else Fields(value, f"{self._path}{name}.", self._opened)
 
+    def required_object(self, name: str) -> Fields:
+        """Return an object.
+
+        Raises:
+            BadFieldError: it is absent or something else.
+        """
+        return Fields(self.required(name, dict), f"{self._path}{name}.", self._opened)
+
     def objects(self, name: str) -> Iterator[Fields]:
         """Yield the objects of a list, none if it is absent.
 
@@ -80,6 +95,12 @@ class Fields:
     def error(self, name: str, rule: str) -> BadFieldError:
         """Return the error of a field."""
         return BadFieldError(f"{self._path}{name}: {rule}")
+
+    def _check_text(self, name: str, text: str) -> None:
+        if "\0" in text:
+            raise self.error(name, "must not contain a NUL character (U+0000)")
+        if _SURROGATE.search(text):
+            raise self.error(name, "must be valid Unicode")
 
     def unknown(self) -> Counter[str]:
         """Return what nobody asked for, here and in the objects that were opened, by path without indices."""

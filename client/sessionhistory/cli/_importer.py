@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 WORKERS: Final = 4
 _MAX_PENDING: Final = 2 * WORKERS
+_MAX_LINES_OF_NOTHING: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +94,36 @@ class Importer:
                 yield line, outcome.result()
 
 
-def read(lines: Iterable[tuple[int, bytes | None]], user_id: str | None) -> Iterator[Line]:
-    """Yield numbered lines as conversations; ``None`` stands for a line that is too long.
+class Reader:
+    """The conversations of numbered lines. It gives up where the first lines are no conversations.
 
     Args:
-        lines: The lines.
+        lines: The lines; ``None`` stands for one that is too long.
         user_id: Whose the conversations are to be, whatever the lines say; ``None``: whose they say.
     """
-    for number, text in lines:
+
+    def __init__(self, lines: Iterable[tuple[int, bytes | None]], user_id: str | None) -> None:
+        self._lines = lines
+        self._user_id = user_id
+        self.gave_up = False
+        """Whether it has."""
+
+    def __iter__(self) -> Iterator[Line]:
+        """Yield each line, with its conversation or why there is none."""
+        found = False
+        for count, (number, text) in enumerate(self._lines, start=1):
+            line = self._line(number, text)
+            found = found or line.recording is not None
+            yield line
+            if count == _MAX_LINES_OF_NOTHING and not found:
+                self.gave_up = True
+                return
+
+    def _line(self, number: int, text: bytes | None) -> Line:
         if text is None:
-            problem = f"too large: a line has at most {MAX_LINE_BYTES:,} bytes"
-            yield Line(number, 0, "", None, problem)
-            continue
+            return Line(number, 0, "", None, f"too large: a line has at most {MAX_LINE_BYTES:,} bytes")
         try:
-            recording = parse(text, user_id)
+            recording = parse(text, self._user_id)
         except BadRecordingError as error:
-            yield Line(number, 0, error.conversation_id, None, str(error))
-        else:
-            yield Line(number, len(text), recording.session.session_id, recording)
+            return Line(number, 0, error.conversation_id, None, str(error))
+        return Line(number, len(text), recording.session.session_id, recording)

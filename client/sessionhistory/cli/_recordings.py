@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory.cli._fields import BadFieldError, Fields, parse_fields
-from sessionhistory.types import Message, Role, Session, ToolCall, Usage
+from sessionhistory.cli._messages import message, size_bytes
+from sessionhistory.types import Session
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Iterator, Sequence
 
+    from sessionhistory.types import Message
+
 # Of the service. Together with the room for all that is not text, a batch of this size is below its limit.
-MAX_MESSAGE_BYTES: Final = 1024 * 1024 - 1
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024 - 1
 MAX_BATCH_MESSAGES: Final = 500
 _OVERHEAD_BYTES: Final = 128
-
-_ROLES: Final = tuple(role for role in Role if role is not Role.UNKNOWN)
-
-# Our names first, then those of the APIs of models.
-_USAGE: Final = {
-    "input_tokens": ("input_tokens", "prompt_tokens"),
-    "output_tokens": ("output_tokens", "completion_tokens"),
-    "cache_read_tokens": ("cache_read_tokens", "cache_read_input_tokens"),
-    "cache_write_tokens": ("cache_write_tokens", "cache_creation_input_tokens"),
-}
 
 
 class BadRecordingError(ValueError):
@@ -73,8 +64,8 @@ def parse(line: bytes, user_id: str | None) -> Recording:
 def batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Yield the messages in runs that the service takes at once."""
     start = size = 0
-    for end, message in enumerate(messages):
-        more = _bytes(message) + _OVERHEAD_BYTES * (1 + len(message.tool_calls))
+    for end, one in enumerate(messages):
+        more = size_bytes(one) + _OVERHEAD_BYTES * (1 + len(one.tool_calls) + len(one.parts))
         if end - start == MAX_BATCH_MESSAGES or (end > start and size + more > MAX_BATCH_BYTES):
             yield messages[start:end]
             start, size = end, 0
@@ -97,70 +88,8 @@ def _session(fields: Fields, session_id: str, user_id: str | None) -> Session:
 
 def _messages(fields: Fields) -> Iterator[Message]:
     found = False
-    for place, message in enumerate(fields.objects("messages"), start=1):
+    for place, inner in enumerate(fields.objects("messages"), start=1):
         found = True
-        yield _message(message, f"import-{place}")
+        yield message(inner, f"import-{place}")
     if not found:
         raise fields.error("messages", "must have at least one")
-
-
-def _message(fields: Fields, message_id: str) -> Message:
-    message = Message(
-        message_id=message_id,
-        role=_role(fields),
-        name=fields.optional("name", str) or "",
-        content=fields.optional("content", str),
-        tool_calls=tuple(map(_tool_call, fields.objects("tool_calls"))),
-        tool_call_id=fields.optional("tool_call_id", str) or "",
-        usage=_usage(fields.object("usage")),
-        send_time=_time(fields, "created_at"),
-    )
-    # Refused here, because its conversation's earlier batches would be stored before the service sees it.
-    if _bytes(message) > MAX_MESSAGE_BYTES:
-        raise fields.error("content", f"too large: a message has at most {MAX_MESSAGE_BYTES} bytes")
-    return message
-
-
-def _role(fields: Fields) -> Role:
-    role = fields.required("role", str)
-    if role not in _ROLES:
-        raise fields.error("role", f"must be one of {', '.join(_ROLES)}")
-    return Role(role)
-
-
-def _tool_call(fields: Fields) -> ToolCall:
-    return ToolCall(
-        id=fields.optional("id", str) or "",
-        name=fields.required("name", str),
-        arguments=fields.optional("arguments", str) or "",
-    )
-
-
-def _usage(fields: Fields | None) -> Usage | None:
-    if fields is None:
-        return None
-    found = {name: _first(fields, aliases) for name, aliases in _USAGE.items()}
-    return Usage(**found) if any(count is not None for count in found.values()) else None
-
-
-def _first(fields: Fields, names: tuple[str, ...]) -> int | None:
-    return next((count for name in names if (count := fields.optional(name, int)) is not None), None)
-
-
-def _time(fields: Fields, name: str) -> datetime | None:
-    text = fields.optional(name, str)
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise fields.error(name, "must be a time in ISO 8601") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _bytes(message: Message) -> int:
-    """Return the size of a message's text; all else of it is small."""
-    texts = [message.content or "", message.name, message.tool_call_id]
-    for call in message.tool_calls:
-        texts += call.id, call.name, call.arguments
-    return sum(len(text.encode(errors="surrogatepass")) for text in texts)

@@ -13,7 +13,7 @@ from sessionhistory import errors
 from sessionhistory.cli._recordings import batches
 
 if TYPE_CHECKING:
-    from sessionhistory import Session, SessionHistoryClient, SessionHistoryError
+    from sessionhistory import SessionHistoryClient, SessionHistoryError
     from sessionhistory.cli._recordings import Recording
 
 _TAKEN: Final = "its id is taken, by another user's session or a deleted one"
@@ -58,38 +58,28 @@ def store(client: SessionHistoryClient, recording: Recording) -> Outcome:
         SessionHistoryError: the server does not answer, or refuses everything.
     """
     session, messages = recording.session, recording.messages
+    owner = session.user_id or None
+    created = False
     there = done = 0
     try:
-        existing = _existing(client, session)
-        if existing and existing.user_id != session.user_id:
+        # Not asked for first: that would be a failed call for each new conversation.
+        existing = client.create_session(session, allow_existing=True)
+        if existing.session.user_id != session.user_id:
             return Outcome(Result.SKIPPED, _TAKEN, unknown_fields=recording.unknown_fields)
-        there = existing.last_sequence if existing else 0
+        created, there = existing.created, existing.session.last_sequence
         # The service takes a batch of which all is stored, or nothing.
         for batch in chain(batches(messages[:there]), batches(messages[there:])):
-            client.append_messages(
-                session.session_id,
-                batch,
-                user_id=session.user_id or None,
-                create_session=session,
-                expected_last_sequence=done,
-            )
+            client.append_messages(session.session_id, batch, user_id=owner, expected_last_sequence=done)
             done += len(batch)
     except _OF_ONE_CONVERSATION as error:
-        result, reason = Result.SKIPPED, _reason(error, done)
+        result, reason = Result.SKIPPED, _reason(error, done, created=created)
     else:
         begun = Result.COMPLETED if there < done else Result.ALREADY_THERE
-        result, reason = begun if existing else Result.IMPORTED, ""
+        result, reason = Result.IMPORTED if created else begun, ""
     return Outcome(result, reason, max(0, done - there), recording.unknown_fields)
 
 
-def _existing(client: SessionHistoryClient, session: Session) -> Session | None:
-    try:
-        return client.get_session(session.session_id, user_id=session.user_id or None)
-    except errors.SessionNotFoundError:
-        return None
-
-
-def _reason(error: SessionHistoryError, done: int) -> str:
+def _reason(error: SessionHistoryError, done: int, *, created: bool) -> str:
     """Return why a conversation is skipped of which so many messages are stored."""
     match error:
         case errors.NotFoundError() | errors.SessionExistsError():
@@ -99,5 +89,7 @@ def _reason(error: SessionHistoryError, done: int) -> str:
         case errors.InternalError():
             reason = f"the server failed; its log has more under request {error.request_id}"
         case _:
-            reason = _INDEX.sub(lambda index: str(int(index[0]) + done), str(error))
-    return f"{reason}; its first {done:,} messages are stored" if done else reason
+            reason = _INDEX.sub(lambda index: str(int(index[0]) + done), str(error).removeprefix("session."))
+    if done:
+        return f"{reason}; its first {done:,} messages are stored"
+    return f"{reason}; its session is made, without messages" if created else reason

@@ -57,12 +57,16 @@ class Tally:
 
     def text(self) -> str:
         """Return all of it for people but the skips, which they have seen by then."""
-        said = [f"{self._results[r]:,} {r.replace('_', ' ')}" for r in Result if self._results[r]]
+        said = (self._said(result) for result in Result if self._results[result])
         lines = [*said, f"{counted(self._messages, 'message')} stored"]
         if self._unknown_fields:
             named = (f"{name} ({count:,})" for name, count in self._unknown_fields.most_common())
             lines.append(f"not stored, because a session has no place for it: {', '.join(named)}")
         return "\n".join(lines)
+
+    def _said(self, result: Result) -> str:
+        thing = "line" if result is Result.SKIPPED else "conversation"
+        return f"{counted(self._results[result], thing)} {result.replace('_', ' ')}"
 
     def _name(self, path: str) -> str:
         """Return how a field is counted: a file may have any number of names, of any length."""

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from sessionhistory.cli._importer import Importer, read
+from sessionhistory.cli._importer import Importer, Reader
 from sessionhistory.cli._lines import Lines
 from sessionhistory.cli._output import json_option, show_json
 from sessionhistory.cli._server import Server, server_options
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 
     from sessionhistory.cli._importer import Line
 
+_SOMETHING_ELSE: Final = (
+    "this does not look like JSON Lines of conversations: `session-history import --help` describes them"
+)
 _AGAIN: Final = "run the same command again: it goes on where it stopped"
+
+
+class _Interrupted(click.ClickException):
+    """Ends the command as Ctrl-C ends others."""
+
+    exit_code = 130
 
 
 @click.command("import")
@@ -39,7 +48,8 @@ def import_(server: Server, *, file: io.BufferedReader, user_id: str | None, as_
     A message has a role (system, developer, user, assistant, tool) and, as they apply, content, name,
     tool_calls (of id, name, and arguments as text), tool_call_id, created_at (ISO 8601; UTC if it names no
     time zone), and usage (input_tokens or prompt_tokens, output_tokens or completion_tokens,
-    cache_read_tokens, cache_write_tokens).
+    cache_read_tokens, cache_write_tokens). Messages in the shape of OpenAI's API are fine, too: name and
+    arguments of a call inside function, and content as a list of parts of the types text and image_url.
 
     Whatever stops it, the same command again goes on from there; what is stored already is compared, and
     stays as it is. A line that cannot be stored is skipped with its number and the reason. Exits with 0 if
@@ -62,11 +72,12 @@ def _run(
     server: Server, lines: Lines, user_id: str | None, tally: Tally, *, tell_skips: bool
 ) -> click.ClickException | None:
     """Store all conversations; return what stopped it."""
+    reader = Reader(lines, user_id)
     try:
         progress = _progress(lines)
         seen = progress if progress.console.is_terminal else nullcontext()
         with server.client() as client, seen:
-            for line, outcome in Importer(client).run(read(lines, user_id)):
+            for line, outcome in Importer(client).run(reader):
                 tally.add(line, outcome)
                 progress.update(progress.task_ids[0], completed=lines.read_bytes, lines=tally.lines)
                 if tell_skips and outcome.result is Result.SKIPPED:
@@ -74,7 +85,9 @@ def _run(
     except click.ClickException as error:
         return click.ClickException(f"{error.message}; then {_AGAIN}")
     except KeyboardInterrupt:
-        return click.ClickException(f"interrupted: {_AGAIN}")
+        return _Interrupted(f"interrupted: {_AGAIN}")
+    if reader.gave_up:
+        return click.ClickException(_SOMETHING_ELSE)
     return click.ClickException(f"the file is cut off or damaged: {lines.damage}") if lines.damage else None
 
 
