@@ -98,7 +98,7 @@ def ended_by_close(error: BaseException) -> bool:
         case grpc.RpcError():
             return bool(error.code() is grpc.StatusCode.CANCELLED)
         case _:
-            return isinstance(error, ValueError | grpc.aio.UsageError)
+            return isinstance(error, ValueError)
 
 
 def _with_defaults(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:

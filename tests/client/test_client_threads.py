@@ -15,6 +15,7 @@ import pytest
 from client_samples import fresh_id
 
 from sessionhistory import Message, Role, Session, SessionHistoryClient
+from sessionhistory._sync.transport import Transport
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -123,6 +124,20 @@ async def test_closing_while_many_call(fake: FakeServer) -> None:
     await asyncio.to_thread(client.get_session, "s")
     await asyncio.to_thread(client.close)
     assert await ended == ["the client is closed"] * THREADS
+
+
+def test_closing_at_the_last_moment(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is one that was about to send its call."""
+    connected = Transport._connected  # noqa: SLF001 - another thread's turn cannot be had by chance
+
+    def closed_meanwhile(transport: Transport) -> Any:  # noqa: ANN401 - the stub has no type
+        stub = connected(transport)
+        transport.close()
+        return stub
+
+    monkeypatch.setattr(Transport, "_connected", closed_meanwhile)
+    with pytest.raises(RuntimeError, match="the client is closed"):
+        SessionHistoryClient(fake.address).get_session("s")
 
 
 async def test_closing_while_many_tasks_call(connect_twin: Callable[..., Client], fake: FakeServer) -> None:

@@ -13,6 +13,7 @@ from fake_server import FakeServer
 
 from sessionhistory import Message, Role, Session
 from support.proxy import free_port
+from support.service import PATIENCE_SECONDS
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ def both(*addresses: str) -> str:
 async def test_calls_go_to_both(connect: Callable[..., Client], fake: FakeServer, other: FakeServer) -> None:
     """Once a client is connected to both servers it uses them in turn."""
     client = connect(both(fake.address, other.address))
-    while not (fake.calls and other.calls):
-        await client.get_session("s")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (fake.calls and other.calls):
+            await client.get_session("s")
     before = len(fake.calls), len(other.calls)
     for _ in range(10):
         await client.get_session("s")
