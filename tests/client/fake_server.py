@@ -31,15 +31,17 @@ class Refusal:
     details: Sequence[Message | Packed] = ()
     serialized: bytes | None = None
     message: str = "not now"
+    request_id: str = ""
 
     @property
-    def trailing(self) -> tuple[tuple[str, bytes], ...]:
+    def trailing(self) -> tuple[tuple[str, str | bytes], ...]:
         """The trailing metadata of the answer."""
         serialized = self.serialized
         if serialized is None and self.details:
             status = Status(code=self.code.value[0], message=self.message, details=map(_packed, self.details))
             serialized = status.SerializeToString()
-        return () if serialized is None else (("grpc-status-details-bin", serialized),)
+        metadata = {"x-request-id": self.request_id, "grpc-status-details-bin": serialized}
+        return tuple((key, value) for key, value in metadata.items() if value)
 
 
 class Call(NamedTuple):

@@ -118,7 +118,9 @@ async def test_an_error_can_be_sent_to_another_process(
 ) -> None:
     """It keeps its class and all that it says."""
     details = [info("INVALID_FIELD", more="x"), BAD_REQUEST, retry_after(0.25)]
-    error = await failure(failing, fake, code=grpc.StatusCode.INVALID_ARGUMENT, details=details)
+    refusal = {"code": grpc.StatusCode.INVALID_ARGUMENT, "details": details, "request_id": "order-7"}
+    error = await failure(failing, fake, **refusal)
+    assert error.request_id == "order-7"
     other = copied(error)
     assert type(other) is errors.InvalidFieldError
     assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))
