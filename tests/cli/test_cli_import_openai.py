@@ -70,9 +70,9 @@ async def test_parts_count_for_the_size_of_a_batch(
 ) -> None:
     """Large ones, and many small ones, go in as many batches as it takes."""
     large = [HELLO | {"content": [_text(message["content"])]} for message in spoken(4, characters=1_040_000)]
-    many = [HELLO | {"content": [_text("word")] * 256}] * 200
-    assert (await report(command, write(conversation(unique, *large, *many))))["stored_messages"] == 204
-    assert len(await stored(client, unique)) == 204
+    many = [HELLO | {"content": [_text("a word and another")] * 256}] * 600
+    assert (await report(command, write(conversation(unique, *large, *many))))["stored_messages"] == 604
+    assert len(await stored(client, unique)) == 604
 
 
 @pytest.mark.parametrize(

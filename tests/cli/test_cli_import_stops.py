@@ -8,6 +8,7 @@ import json
 import secrets
 import signal
 import subprocess
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -59,7 +60,9 @@ class _Leaving(SessionHistoryClient):
     def create_session(self, session: Session, **options: Any) -> CreateSessionResult:  # noqa: ANN401
         """Make a session of a server that has not gone."""
         if session.session_id == self.gone:
-            eventually(lambda: any(s.session_id == self.there for s in self.list_sessions()))
+            eventually(
+                lambda: any(s.session_id == self.there and s.message_count for s in self.list_sessions())
+            )
             raise UnavailableError("gone", code=grpc.StatusCode.UNAVAILABLE)
         return super().create_session(session, **options)
 
@@ -113,12 +116,10 @@ async def _import_from_a_pipe(address: str) -> asyncio.subprocess.Process:
 
 async def _is_stored(client: Client, session_id: str) -> None:
     while True:
-        try:
-            await client.get_session(session_id)
-        except SessionNotFoundError:
-            await asyncio.sleep(0.01)
-        else:
-            return
+        with suppress(SessionNotFoundError):
+            if (await client.get_session(session_id)).message_count:
+                return
+        await asyncio.sleep(0.01)
 
 
 async def test_who_stops_it(shared: Service, client: Client, unique: str) -> None:

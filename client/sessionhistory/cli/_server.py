@@ -104,7 +104,7 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
             show_envvar=True,
             default="127.0.0.1:50051",
             callback=_judged,
-            help="The server, or any target of gRPC.",
+            help="The server, or a target of gRPC (dns:, ipv4:, ipv6:, unix:).",
         ),
         click.option("--tls", is_flag=True, help="Encrypt, and trust what this system trusts."),
         click.option(
