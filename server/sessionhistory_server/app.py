@@ -17,7 +17,7 @@ from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.server import build_server
 from sessionhistory_server.rpc.servicer import SessionHistoryServicer
 from sessionhistory_server.store.database import Database
-from sessionhistory_server.store.readiness import Monitor, State
+from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
 from sessionhistory_server.store.window import Defaults
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class App:
             pool_size=settings.pool_size,
             pool_timeout_seconds=settings.pool_timeout_seconds,
         )
-        self._monitor = Monitor(database_url, self._database, self._on_state)
+        self._journal = Journal()
+        self._monitor = Monitor(database_url, self._database, self._on_database)
         self._metrics = Metrics(lambda: self._database.pool_stats)
         self._server = build_server(settings, self._servicer(), self._metrics, self._health)
         self.port = 0
@@ -113,8 +114,9 @@ class App:
 
         stack.push_async_callback(cancel)
 
-    async def _on_state(self, state: State) -> None:
-        await self._health.set_serving(serving=state is State.READY)
+    async def _on_database(self, found: Finding) -> None:
+        self._journal.write(found)
+        await self._health.set_serving(serving=found.state is State.READY)
 
 
 async def _endlessly(work: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -34,8 +34,12 @@ def check(settings: Settings) -> None:
 
 def _listening(address: Address) -> socket.socket:
     """Listen on one of the addresses that a host stands for, as gRPC does."""
+    try:
+        found = socket.getaddrinfo(address.host.strip("[]"), address.port, type=_STREAM)
+    except socket.gaierror as error:
+        raise OSError(error.errno, f"the name does not resolve: {error.strerror}") from error
     errors: list[OSError] = []
-    for family, *_, where in socket.getaddrinfo(address.host.strip("[]"), address.port, type=_STREAM):
+    for family, *_, where in found:
         listener = socket.socket(family, _STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,6 +1,7 @@
 """Logs for people or for machines. They hold no conversation text.
 
-Errors are logged by type and place. Their messages are left out: a driver's can quote rows.
+Errors are logged by type and place. Their messages are left out: a driver's can quote rows. Why the database
+cannot be used is told in ``store.readiness``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("auto", "console", "json")
 
+# What it says at warning of each lost connection, we say once of the database.
+_POOL: Final = "psycopg.pool"
+# Of event loops that start, at debug.
+_LOOPS: Final = ("asyncio", "grpc._cython.cygrpc")
+
 _MAX_CAUSES: Final = 8  # an error can be its own cause
 
 bind = structlog.contextvars.bind_contextvars
@@ -32,6 +38,7 @@ def configure(*, level: str, log_format: str) -> None:
         structlog.dev.ConsoleRenderer(colors=terminal) if readable else structlog.processors.JSONRenderer()
     )
     handler = logging.StreamHandler()
+    handler.addFilter(_tells_something)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -45,6 +52,13 @@ def configure(*, level: str, log_format: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+def _tells_something(record: logging.LogRecord) -> bool:
+    """Return whether a line is of use to those who run the service, at the level that they have chosen."""
+    if record.name == _POOL:
+        return logging.root.isEnabledFor(logging.DEBUG)
+    return record.name not in _LOOPS or record.levelno > logging.DEBUG
 
 
 def _error_without_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -23,6 +23,8 @@ _SECRET = "s3cr3t"
 _NOBODY = "127.0.0.1:1"
 _BAD_URLS = [
     f"postgresql://u:{_SECRET}/x@{_NOBODY}/d",
+    f"postgresql://u:1234/{_SECRET}@{_NOBODY}/d",
+    f"postgresql://u:p@{_SECRET}/x@{_NOBODY}/d",
     f"postgresql://u:p@{_SECRET}@{_NOBODY}/d",
     f"postgresql://u:{_SECRET}@{_NOBODY}/d?nonsense=1",
     f"postgresql//u:{_SECRET}@{_NOBODY}/d",
@@ -53,6 +55,11 @@ def _error(result: subprocess.CompletedProcess[str]) -> str:
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error: "))
     assert result.stderr.endswith(f"{line}\n")
     return line
+
+
+def _told(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Return the lines of a report, by what each is about."""
+    return {line[:18].strip(): line[18:].strip() for line in result.stdout.splitlines()}
 
 
 def test_migrate_twice(empty_database_url: str) -> None:
@@ -87,7 +94,7 @@ def test_check_a_ready_database(database_url: str) -> None:
     """Text for people, JSON for programs, exit code 0."""
     text = run("check", "--database-url", database_url)
     assert text.returncode == 0, text.stderr
-    assert dict(line.split(maxsplit=1) for line in text.stdout.splitlines())["ready"] == "True"
+    assert _told(text)["ready"] == "yes"
     found = run("check", "--json", "--database-url", database_url)
     assert found.returncode == 0
     report = json.loads(found.stdout)
@@ -97,12 +104,16 @@ def test_check_a_ready_database(database_url: str) -> None:
 
 
 def test_check_a_database_that_is_not_migrated(empty_database_url: str) -> None:
-    """Exit code 1, and the command to run."""
+    """Exit code 1, and the command to run: nothing is too old where there is nothing."""
+    text = run("check", "--database-url", empty_database_url)
+    assert text.returncode == 1
+    assert _told(text)["ready"] == "no"
+    assert _told(text)["state"] == "no schema yet: run `session-history migrate`"
     found = run("check", "--json", "--database-url", empty_database_url)
     assert found.returncode == 1
     report = json.loads(found.stdout)
     assert (report["ready"], report["schema"]) == (False, "none")
-    assert "session-history migrate" in report["state"]
+    assert report["state"] == _told(text)["state"]
 
 
 @pytest.mark.parametrize("command", ["migrate", "check"])
@@ -149,17 +160,32 @@ def _assert_refused(said: str) -> None:
 
 def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> None:
     """A password is in no log line at any level, however often the connection fails."""
-    unreachable.wait_for("database: the database does not answer")
-    assert run("health", "--listen", unreachable.address()).stdout == "NOT_SERVING\n"
-    found = run("health", "--json", "--listen", unreachable.address())
+    unreachable.wait_for("database: cannot be used")
+    assert run("health", "--server", unreachable.address()).stdout == "NOT_SERVING\n"
+    found = run("health", "--json", "--server", unreachable.address())
     assert (found.returncode, json.loads(found.stdout)) == (1, {"status": "NOT_SERVING"})
     unreachable.wait_for('"method": "grpc.health.v1.Health/Check"')
     assert _SECRET not in unreachable.log
+    assert "loop" not in unreachable.log
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"SESSION_HISTORY_SERVER": _NOBODY},
+        {"SESSION_HISTORY_LISTEN": _NOBODY},
+        {"SESSION_HISTORY_LISTEN": "0.0.0.0:1"},
+        {"SESSION_HISTORY_SERVER": _NOBODY, "SESSION_HISTORY_LISTEN": "127.0.0.1:2"},
+    ],
+)
+def test_health_finds_its_server(variables: dict[str, str]) -> None:
+    """As the commands for people do, or else by what the server in the same environment listens on."""
+    assert _error(run("health", variables=variables)).startswith(f"Error: no answer from {_NOBODY}:")
 
 
 def test_health_of_nobody() -> None:
     """Where no server is, health says so within seconds, exit code 1."""
-    result = run("health", "--listen", _NOBODY)
+    result = run("health", "--server", _NOBODY)
     assert result.returncode == 1
     assert _error(result) == f"Error: no answer from {_NOBODY}: UNAVAILABLE"
 
@@ -169,7 +195,7 @@ def test_health_of_nobody() -> None:
     [
         ("migrate", "--database-url", "Required."),
         ("check", "--database-url", "Required."),
-        ("health", "--listen", "The server to ask"),
+        ("health", "--server", "SESSION_HISTORY_LISTEN"),
     ],
 )
 def test_help_says_what_a_flag_means_to_the_command(command: str, flag: str, text: str) -> None:
@@ -184,7 +210,7 @@ def test_a_server_logs_for_programs(nowhere: str) -> None:
     """`serve --json` logs JSON lines, whatever the format that is set."""
     server = Server("--database-url", nowhere, "--log-format", "console", "--json")
     try:
-        server.wait_for("the database does not answer")
+        server.wait_for("database: cannot be used")
         assert server.events
     finally:
         server.clean()

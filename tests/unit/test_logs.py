@@ -46,7 +46,7 @@ def _objects(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["sessionhistory_server.app", "psycopg.pool", "grpc._cython.cygrpc"])
+@pytest.mark.parametrize("name", ["sessionhistory_server.app", "psycopg", "grpc._cython.cygrpc"])
 def test_every_logger_writes_json(configure: Configure, name: str) -> None:
     """A line of ours and of any library is one object, with level and time."""
     stream = configure("json")
@@ -85,6 +85,18 @@ def test_the_level(configure: Configure, level: str) -> None:
         logging.getLogger("any").log(logging.getLevelName(each.upper()), each)
     written = [line["event"] for line in _objects(stream)]
     assert written == list(logs.LEVELS[logs.LEVELS.index(level) :])
+
+
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_lines_of_libraries(configure: Configure, level: str) -> None:
+    """Each connection that a pool loses is for who debugs; an event loop's start is for nobody."""
+    stream = configure("json", level=level)
+    logging.getLogger("psycopg.pool").error("discarding closed connection: %s", "<at 0x7f>")
+    logging.getLogger("grpc._cython.cygrpc").debug("Loaded running loop")
+    logging.getLogger("asyncio").debug("Using selector")
+    assert [line["event"] for line in _objects(stream)] == (
+        ["discarding closed connection: <at 0x7f>"] if level == "debug" else []
+    )
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

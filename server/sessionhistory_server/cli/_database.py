@@ -11,6 +11,7 @@ import psycopg
 import sessionhistory_migrations as migrations
 from sessionhistory_server.config import variable
 from sessionhistory_server.store.database import conninfo
+from sessionhistory_server.store.reasons import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,5 +57,4 @@ def clear_errors() -> Iterator[None]:
             "a table is in use by a long transaction: end it, then run this again"
         ) from error
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise click.ClickException(f"cannot use the database: {first_line}") from error
+        raise click.ClickException(f"cannot use the database: {reason(error)}") from error

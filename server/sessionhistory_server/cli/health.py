@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any, Final
 
@@ -10,23 +11,33 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sessionhistory_server.cli._output import json_option, show
-from sessionhistory_server.config import Address, option
+from sessionhistory_server.config import Settings, variable
 
 _TIMEOUT_SECONDS: Final = 3
 
+# What a server listens on if it does on all addresses, and one of them to ask it at.
+_ALL: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - as said
+
 
 @click.command()
-@option("listen", "The server to ask, by what it listens on.")
+@click.option(
+    "--server",
+    metavar="HOST:PORT",
+    envvar=[variable("server"), variable("listen")],
+    show_envvar=True,
+    default=str(Settings().listen),
+    help="The server, or any target of gRPC. In a server's own environment it is that server.",
+)
 @json_option
-def health(listen: Address, *, as_json: bool) -> None:
+def health(server: str, *, as_json: bool) -> None:
     """Ask a running server whether it is serving. Exits with 1 if it is not."""
-    host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(listen.host, listen.host)  # noqa: S104 - what it listens on
-    with grpc.insecure_channel(f"{host}:{listen.port}") as channel:
+    target = re.sub(r"^(0\.0\.0\.0|\[::\])(?=:)", lambda listened: _ALL[listened[0]], server)
+    with grpc.insecure_channel(target) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            raise click.ClickException(f"no answer from {host}:{listen.port}: {error.code().name}") from error
+            raise click.ClickException(f"no answer from {target}: {error.code().name}") from error
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     show({"status": status}, status, as_json=as_json)
     sys.exit(0 if status == "SERVING" else 1)

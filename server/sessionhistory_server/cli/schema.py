@@ -37,6 +37,7 @@ def check(database_url: str | None, *, as_json: bool) -> None:
     """Say whether a database can be served from. Exits with 1 if it cannot."""
     with clear_errors():
         report = inspection.inspect(required(database_url))._asdict()
-    lines = (f"{name.replace('_', ' '):<18} {value}" for name, value in report.items())
+    shown = report | {"ready": "yes" if report["ready"] else "no"}
+    lines = (f"{name.replace('_', ' '):<18} {value}" for name, value in shown.items())
     show(report, "\n".join(lines), as_json=as_json)
     sys.exit(0 if report["ready"] else 1)

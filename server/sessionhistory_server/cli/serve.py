@@ -36,8 +36,10 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
         _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with clear_errors(), _database(settings) as url:
-            asyncio.run(_serve(settings, url))
+        with clear_errors():
+            listening.check(settings)  # before a database is made in vain, and gRPC complains by itself
+            with _database(settings) as url:
+                asyncio.run(_serve(settings, url))
     except (embedded.EmbeddedPostgresError, listening.ListenError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
@@ -66,7 +68,6 @@ def _database(settings: Settings) -> Iterator[str]:
         yield valid(settings.database_url)
         return
     _log.info("no %s: using a Postgres of its own", variable("database_url"))
-    listening.check(settings)  # before a database is made in vain
     with embedded.running(settings.embedded_data_dir, report=_log.info) as url:
         migrations.upgrade(url)
         _log.info("data in %s; look into it with: psql '%s'", settings.embedded_data_dir, url)

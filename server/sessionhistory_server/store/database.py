@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -17,10 +18,11 @@ from psycopg import AsyncConnection
 from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sessionhistory_server.errors import SessionHistoryError, UnavailableError, database_unavailable
 from sessionhistory_server.store import dberrors
+from sessionhistory_server.store.reasons import remembering
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -30,6 +32,8 @@ Work = Callable[[Connection], Awaitable[T]]
 STATEMENT_TIMEOUT_SECONDS: Final = 60
 LOCK_TIMEOUT_SECONDS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 3
+
+_MISREAD_PATH: Final = re.compile(r"postgres(ql)?://[^/?]*/[^?]*@")
 
 _POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
 
@@ -99,10 +103,18 @@ async def connect(url: str) -> Connection:
 
 @contextmanager
 def answering(connection: Connection) -> Iterator[None]:
-    """Hang up on a database that has not answered within ``CONNECT_TIMEOUT_SECONDS``."""
+    """Hang up on a database that has not answered within ``CONNECT_TIMEOUT_SECONDS``.
+
+    Raises:
+        psycopg.OperationalError: it was hung up on, or has hung up.
+    """
     timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_SECONDS, hang_up, connection)
     try:
         yield
+    except psycopg.OperationalError as error:
+        if timer.when() > asyncio.get_running_loop().time():
+            raise
+        raise psycopg.OperationalError(f"no answer within {CONNECT_TIMEOUT_SECONDS} seconds") from error
     finally:
         timer.cancel()
 
@@ -128,8 +140,8 @@ def conninfo(url: str) -> str:
     parameters = conninfo_to_dict(url)
     # An @ or / of the password that is not percent-encoded: libpq takes the rest for a host or port,
     # and whoever cannot resolve it shows it.
-    if "@" in str(parameters.get("host") or "")[1:]:
-        raise psycopg.ProgrammingError("the host has an @")
+    if "@" in str(parameters.get("host") or "")[1:] or _MISREAD_PATH.match(url):
+        raise psycopg.ProgrammingError("the host or the path has an @")
     if not re.fullmatch(r"[0-9,]*", str(parameters.get("port") or "")):
         raise psycopg.ProgrammingError("the port is no number")
     return make_conninfo(url, **{**_CONNECTION_DEFAULTS, **parameters})
@@ -170,14 +182,15 @@ class Database:
         """Open the pool and fill it; if it is open, replace the connections that are broken.
 
         Raises:
-            psycopg_pool.PoolTimeout: the connections could not be opened in time.
+            psycopg.Error: the connections could not be opened in time; it says why.
         """
         if self._pool is not None:
             await self._pool.check()
             return
+        failures: deque[psycopg.Error] = deque(maxlen=1)
         pool = AsyncConnectionPool(
             self._conninfo,
-            connection_class=AsyncConnection[Row],
+            connection_class=remembering(failures),
             kwargs={"autocommit": True},
             configure=configure,
             min_size=self._pool_size,
@@ -188,8 +201,10 @@ class Database:
         )
         try:
             await pool.open(wait=True, timeout=CONNECT_TIMEOUT_SECONDS)
-        except BaseException:
+        except BaseException as error:
             await pool.close()
+            if failures and isinstance(error, PoolTimeout):
+                raise failures.pop() from error
             raise
         self._pool = pool
 

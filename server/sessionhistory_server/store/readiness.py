@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import psycopg
 
 from sessionhistory_server.errors import database_unavailable, schema_outdated
 from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, answering, connect
+from sessionhistory_server.store.reasons import reason
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,14 +39,53 @@ class State(enum.Enum):
     """What the last probe found; the value says it to a person."""
 
     READY = "ready"
-    UNAVAILABLE = "the database does not answer"
+    UNAVAILABLE = "cannot be used"
     READ_ONLY = "the database is a standby that takes no writes"
     UNSUPPORTED = "Postgres 15 or later is needed"
+    SCHEMA_MISSING = "no schema yet: run `session-history migrate`"
     SCHEMA_OUTDATED = "the database's schema is too old: run `session-history migrate`"
 
     def refusal(self) -> UnavailableError:
         """Return the error of calls that come in this state."""
-        return schema_outdated() if self is State.SCHEMA_OUTDATED else database_unavailable(self.value)
+        if self in {State.SCHEMA_MISSING, State.SCHEMA_OUTDATED}:
+            return schema_outdated()
+        return database_unavailable(self.value)
+
+
+class Finding(NamedTuple):
+    """A state, and why the database cannot be used if it cannot: for those who run it, not for callers."""
+
+    state: State
+    reason: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Finding:
+        """Return what a failed connection or probe shows."""
+        return cls(State.UNAVAILABLE, reason(error))
+
+    def __str__(self) -> str:
+        """Return a line for a person."""
+        said = self.state.value
+        return f"{said}: {self.reason} (see `session-history check`)" if self.reason else said
+
+
+class Journal:
+    """Logs what is found of the database, and how long it was away."""
+
+    def __init__(self) -> None:
+        self._away_since: float | None = None
+
+    def write(self, found: Finding) -> None:
+        """Log a finding that is not the last one."""
+        if found.state is not State.READY:
+            self._away_since = self._away_since or time.monotonic()
+            _log.error("database: %s", found)
+        elif self._away_since is None:
+            _log.info("database: %s", found)
+        else:
+            seconds = time.monotonic() - self._away_since
+            self._away_since = None
+            _log.info("database: %s, after %.1f seconds without it", found, seconds)
 
 
 async def probe(connection: Connection) -> State:
@@ -57,9 +98,11 @@ async def probe(connection: Connection) -> State:
         return State.UNSUPPORTED
     found = await (await connection.execute(_HAS_REVISION)).fetchone()
     if found is None or not found[0]:
-        return State.SCHEMA_OUTDATED
+        return State.SCHEMA_MISSING
     revision = await (await connection.execute(_REVISION)).fetchone()
-    if revision is None or str(revision[0]) < MINIMUM_REVISION:
+    if revision is None:
+        return State.SCHEMA_MISSING
+    if str(revision[0]) < MINIMUM_REVISION:
         return State.SCHEMA_OUTDATED
     return State.READ_ONLY if found[1] else State.READY
 
@@ -67,12 +110,12 @@ async def probe(connection: Connection) -> State:
 class Monitor:
     """Probes the database on a connection of its own, and opens and closes the database's pool."""
 
-    def __init__(self, url: str, database: Database, on_change: Callable[[State], Awaitable[None]]) -> None:
+    def __init__(self, url: str, database: Database, on_change: Callable[[Finding], Awaitable[None]]) -> None:
         self._url = url
         self._database = database
         self._on_change = on_change
         self._connection: Connection | None = None
-        self._state: State | None = None
+        self._found: Finding | None = None
 
     async def run(self) -> None:
         """Probe until cancelled: every second, and at once when work has failed."""
@@ -94,7 +137,7 @@ class Monitor:
         # Work fails in crowds: one probe for all of it.
         await asyncio.sleep(PROBE_INTERVAL_SECONDS / 20)
 
-    async def _probe(self) -> State:
+    async def _probe(self) -> Finding:
         """Probe twice at most: a kept connection may be broken where a new one would not be."""
         kept = self._connection is not None
         try:
@@ -102,26 +145,25 @@ class Monitor:
                 if self._connection is None:
                     self._connection = await connect(self._url)
                 with answering(self._connection):
-                    return await probe(self._connection)
-        except (psycopg.Error, TimeoutError, OSError):
+                    return Finding(await probe(self._connection))
+        except (psycopg.Error, TimeoutError, OSError) as error:
             await self._disconnect()
-            return await self._probe() if kept else State.UNAVAILABLE
+            return await self._probe() if kept else Finding.of(error)
 
-    async def _settle(self, state: State, *, check_pool: bool) -> None:
-        if state is State.READY and (check_pool or state is not self._state):
+    async def _settle(self, found: Finding, *, check_pool: bool) -> None:
+        if found.state is State.READY and (check_pool or found != self._found):
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS * 2):
                     await self._database.open_pool()
-            except (psycopg.Error, TimeoutError):
-                state = State.UNAVAILABLE
-        if state is State.UNAVAILABLE:
+            except (psycopg.Error, TimeoutError) as error:
+                found = Finding.of(error)
+        if found.state is State.UNAVAILABLE:
             await self._database.lose_pool()
-        elif state is not State.READY:
-            await self._database.close_pool(state.refusal)
-        if state is not self._state:
-            self._state = state
-            _log.log(logging.INFO if state is State.READY else logging.ERROR, "database: %s", state.value)
-            await self._on_change(state)
+        elif found.state is not State.READY:
+            await self._database.close_pool(found.state.refusal)
+        if found != self._found:
+            self._found = found
+            await self._on_change(found)
 
     async def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
