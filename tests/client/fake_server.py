@@ -41,7 +41,7 @@ class Refusal:
             status = Status(code=self.code.value[0], message=self.message, details=map(_packed, self.details))
             serialized = status.SerializeToString()
         metadata = {"x-request-id": self.request_id, "grpc-status-details-bin": serialized}
-        return tuple((key, value) for key, value in metadata.items() if value)
+        return tuple((key, value) for key, value in metadata.items() if value not in ("", None))
 
 
 class Call(NamedTuple):
