@@ -24,7 +24,9 @@ _NO_BUDGET: Final = 2**62
 #           a limit outside the one inside, over running totals that need no row but the first and their own.
 # Each read of messages asks for an order that one index alone has: without it, and before the tables are
 # analyzed, the planner may read a session from end to end.
-_WINDOWS: Final = f"""
+# On one line: the driver keeps what it has made of a statement if that has at most 4,096 characters.
+_WINDOWS: Final = " ".join(
+    f"""
 select asked.place, found.*
 from json_to_recordset(%(asked)s::json) as asked (
     place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
@@ -100,7 +102,8 @@ from room left join boundary on true left join lateral (
 ) as m on true
 order by m.sequence
 ) as found
-"""
+""".split()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
