@@ -220,7 +220,7 @@ def test_make_serve(copy: Path, tmp_path: Path, empty_database_url: str) -> None
     own = Server(command=["sh", "-eu", "-c", script], cwd=copy, PATH=path, **common)
     try:
         own.wait_for("database: ready", patience_seconds=_INSTALL_SECONDS)
-        assert re.search(r"^ready +True$", own.log, re.MULTILINE)
+        assert re.search(r"^ready +yes$", own.log, re.MULTILINE)
         own.signal(signal.SIGINT)
         own.wait()
     finally:
