@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory_server import retention
+from sessionhistory_server import listening, retention
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.listening import ListenError
-from sessionhistory_server.metrics import Metrics
+from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.rpc.health import Health
-from sessionhistory_server.rpc.server import build_server
+from sessionhistory_server.rpc.server import METHODS, build_server
 from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+from sessionhistory_server.slots import Slots
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
 from sessionhistory_server.store.window import Defaults
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Coroutine
 
     from sessionhistory_server.config import Address, Settings
@@ -31,11 +34,28 @@ _CANCEL_AGAIN_SECONDS: Final = 0.2
 _log = logging.getLogger(__name__)
 
 
+def slots(workers: int) -> Slots:
+    """Return memory for the metrics of so many workers."""
+    return Slots(workers, slot_size(METHODS))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+    """What is one worker's of what several have in common; by default it has everything to itself."""
+
+    shares_port: bool = False
+    slots: Slots = dataclasses.field(default_factory=lambda: slots(1))
+    slot: int = 0
+    metrics_listener: socket.socket | None = None
+    on_database: Callable[[Finding], None] = dataclasses.field(default_factory=lambda: Journal().write)
+
+
 class App:
     """A service on a database: ``start`` it, ``stop`` it once."""
 
-    def __init__(self, settings: Settings, database_url: str) -> None:
+    def __init__(self, settings: Settings, database_url: str, share: Share | None = None) -> None:
         self._settings = settings
+        self._share = share or Share()
         self._stack = AsyncExitStack()
         self._health = Health()
         self._database = Database(
@@ -43,10 +63,17 @@ class App:
             pool_size=settings.pool_size,
             pool_timeout_seconds=settings.pool_timeout_seconds,
         )
-        self._journal = Journal()
         self._monitor = Monitor(database_url, self._database, self._on_database)
-        self._metrics = Metrics(lambda: self._database.pool_stats)
-        self._server = build_server(settings, self._servicer(), self._metrics, self._health)
+        self.metrics = Metrics(
+            METHODS, self._share.slots, self._share.slot, lambda: self._database.pool_stats
+        )
+        self._server = build_server(
+            settings,
+            self._servicer(),
+            self.metrics,
+            self._health,
+            shares_port=self._share.shares_port,
+        )
         self.port = 0
         """The port of gRPC, once started."""
 
@@ -71,7 +98,8 @@ class App:
             self._run(stack, self._monitor.run)
             stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
             stack.push_async_callback(self._health.end_watches)
-            self._run(stack, partial(retention.run, self._database))
+            if self._share.slot == 0:  # one of several workers is enough
+                self._run(stack, partial(retention.run, self._database))
             stack.push_async_callback(self._health.shut_down)
             self._stack = stack.pop_all()
 
@@ -90,17 +118,13 @@ class App:
         )
         days = timedelta(days=settings.delete_retention_days)
         history = SessionHistory(self._database, defaults, delete_retention=days, coalesce=settings.coalesce)
-        return SessionHistoryServicer(history, self._metrics, require_user_id=settings.require_user_id)
+        return SessionHistoryServicer(history, self.metrics, require_user_id=settings.require_user_id)
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:
         address = self._settings.metrics_listen
-        if address is None:
-            return
-        try:
-            stop = self._metrics.serve(address.host.strip("[]"), address.port)
-        except OSError as error:
-            raise ListenError(f"cannot serve metrics on {address}: {error.strerror}") from error
-        stack.push_async_callback(asyncio.to_thread, stop)
+        if address is not None:
+            listener = self._share.metrics_listener or listening.listen("metrics", address)
+            stack.push_async_callback(asyncio.to_thread, self.metrics.serve(listener))
 
     def _run(self, stack: AsyncExitStack, work: Callable[[], Coroutine[None, None, None]]) -> None:
         """Run work in the background until the stack is closed."""
@@ -115,8 +139,8 @@ class App:
         stack.push_async_callback(cancel)
 
     async def _on_database(self, found: Finding) -> None:
-        self._journal.write(found)
         await self._health.set_serving(serving=found.state is State.READY)
+        self._share.on_database(found)
 
 
 async def _endlessly(work: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -127,7 +127,12 @@ class Settings:
         _AddressType(off=True),
         "Where to serve Prometheus metrics, at /metrics. off: nowhere.",
     )
-    pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections to Postgres.")
+    workers: int | None = _setting(
+        None,
+        click.IntRange(1, 64),
+        "Processes that serve. Absent: one for each core, at most 4; elsewhere than on Linux one.",
+    )
+    pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections to Postgres, of each worker.")
     pool_timeout_seconds: float = _setting(
         5.0, _Seconds(0.01, 600), "How long a call waits for a connection."
     )

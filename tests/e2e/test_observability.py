@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-import urllib.request
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
-from prometheus_client.parser import text_string_to_metric_families
 
 from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.config import Address
 from support.errors import fails
+from support.metrics import Metrics
 from support.proxy import free_port, locked
 from support.waiting import until
 
@@ -97,21 +96,6 @@ async def test_slow_calls_are_logged(
     assert vars(record)["code"] == "DEADLINE_EXCEEDED"
 
 
-class _Metrics:
-    def __init__(self, port: int) -> None:
-        self._url = f"http://127.0.0.1:{port}/metrics"
-
-    def read(self) -> dict[tuple[str, ...], float]:
-        """Fetch the metrics: values by name and labels' values."""
-        with urllib.request.urlopen(self._url, timeout=10) as answer:
-            text = answer.read().decode()
-        return {
-            (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
-
 async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> None:
     """On a port of their own: calls by method and code, their time, the pool, appends, windows by cut."""
     port = free_port()
@@ -125,7 +109,7 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
         await service.stub.GetSession(pb.GetSessionRequest(session_id="none"))
     with fails("INVALID_ARGUMENT", "INVALID_FIELD"):
         await service.stub.GetSession(pb.GetSessionRequest(session_id=" "))
-    metrics = _Metrics(port)
+    metrics = Metrics(port)
     # A refused call is counted once its answer is on the way.
     await until(lambda: ("sessionhistory_rpcs_total", "INVALID_ARGUMENT", "GetSession") in metrics.read())
     found = metrics.read()
@@ -149,7 +133,7 @@ async def test_calls_of_another_service_are_counted_with_its_name(serve: Serve, 
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     await service.health.Check(health_pb2.HealthCheckRequest())
-    metrics = _Metrics(port)
+    metrics = Metrics(port)
     counter = ("sessionhistory_rpcs_total", "OK", "grpc.health.v1.Health/Check")
     await until(lambda: metrics.read().get(counter) == 1)
     assert metrics.read()["sessionhistory_rpc_seconds_count", "grpc.health.v1.Health/Check"] == 1
@@ -160,7 +144,7 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     await service.stub.AppendMessage(_append())
-    metrics = _Metrics(port)
+    metrics = Metrics(port)
     read = pb.GetHistoryRequest(session_id="s")
 
     async def counted(code: str) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,28 +15,28 @@ import pytest
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import execute
-from support.processes import Server, run
+from support.processes import run
 from support.proxy import free_port, locked
 from support.waiting import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    from support.processes import Server
 
     Start = Callable[..., Server]
 
 
+@pytest.fixture(params=["1", "2"], ids=["one worker", "two workers"])
+def workers(request: pytest.FixtureRequest) -> str:
+    """How many worker processes: whatever holds for one holds for several."""
+    return str(request.param)
+
+
 @pytest.fixture
-def start() -> Iterator[Start]:
+def start(start: Start, workers: str) -> Start:
     """Starts servers; in the end all are gone."""
-    servers: list[Server] = []
-
-    def start_one(*arguments: str | Path, **variables: str) -> Server:
-        servers.append(Server(*arguments, **variables))
-        return servers[-1]
-
-    yield start_one
-    for server in servers:
-        server.clean()
+    return partial(start, "--workers", workers)
 
 
 @pytest.fixture
@@ -97,12 +98,14 @@ def test_everything_killed(start: Start, data_dir: Path) -> None:
     assert _ids(start("--data-dir", data_dir)) == ["kept"]
 
 
-def test_a_second_server_on_one_data_directory_says_why_not(start: Start, data_dir: Path) -> None:
+def test_a_second_server_on_one_data_directory_says_why_not(
+    start: Start, data_dir: Path, workers: str
+) -> None:
     """It ends with one line that names the first, which goes on."""
     first = start("--data-dir", data_dir)
     stub = first.stub()
     flags = ("--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off")
-    second = run("serve", *flags, "--log-format", "json")
+    second = run("serve", *flags, "--workers", workers, "--log-format", "json")
     assert second.returncode == 1
     *_, line = second.stderr.splitlines()
     assert line.startswith(f"Error: process {first.process.pid} already serves {data_dir}")
@@ -146,42 +149,48 @@ def test_a_signal_while_it_starts(start: Start, data_dir: Path, number: signal.S
     start("--data-dir", data_dir).stub().AppendMessage(_append("m"))
 
 
-def test_two_servers_on_one_port(start: Start, database_url: str) -> None:
+@pytest.mark.parametrize("others", ["1", "2"])
+def test_two_servers_on_one_port(start: Start, database_url: str, others: str) -> None:
     """The second ends with one line that names the address; the first goes on."""
     first = start("--database-url", database_url)
     address = first.address()
-    second = run("serve", "--database-url", database_url, "--listen", address, "--metrics-listen", "off")
+    flags = ("--database-url", database_url, "--listen", address, "--metrics-listen", "off")
+    second = run("serve", *flags, "--workers", others)
     assert second.returncode == 1
     assert second.stderr == f"Error: cannot serve gRPC on {address}: Address already in use\n"
     first.stub().AppendMessage(_append("m"))
 
 
 @pytest.mark.parametrize("what", ["gRPC", "metrics"])
-def test_a_port_that_is_taken_is_known_before_a_database_is_made(data_dir: Path, what: str) -> None:
+def test_a_port_that_is_taken_is_known_before_a_database_is_made(
+    data_dir: Path, workers: str, what: str
+) -> None:
     """The server ends with one line that names the address, and has made nothing."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         listen, metrics = (address, "off") if what == "gRPC" else ("127.0.0.1:0", address)
-        done = run("serve", "--data-dir", data_dir, "--listen", listen, "--metrics-listen", metrics)
+        flags = ("--data-dir", data_dir, "--workers", workers)
+        done = run("serve", *flags, "--listen", listen, "--metrics-listen", metrics)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"Error: cannot serve {what} on {address}: Address already in use"
     assert "Traceback" not in done.stderr
     assert not data_dir.exists()
 
 
-def test_a_host_that_nobody_knows(database_url: str) -> None:
+def test_a_host_that_nobody_knows(database_url: str, workers: str) -> None:
     """The server ends with one line that names the address, and says that it is its name."""
-    listen = ("--listen", "nobody.invalid:0", "--metrics-listen", "off")
-    done = run("serve", "--database-url", database_url, *listen)
+    flags = ("--database-url", database_url, "--workers", workers)
+    done = run("serve", *flags, "--listen", "nobody.invalid:0", "--metrics-listen", "off")
     assert done.returncode == 1
     assert done.stderr.startswith("Error: cannot serve gRPC on nobody.invalid:0: the name does not resolve: ")
     assert done.stderr.count("\n") == 1
 
 
-def test_one_port_for_two_things(data_dir: Path) -> None:
+def test_one_port_for_two_things(data_dir: Path, workers: str) -> None:
     """Metrics cannot have the port of gRPC."""
     address = f"127.0.0.1:{free_port()}"
-    done = run("serve", "--data-dir", data_dir, "--listen", address, "--metrics-listen", address)
+    flags = ("--data-dir", data_dir, "--workers", workers)
+    done = run("serve", *flags, "--listen", address, "--metrics-listen", address)
     assert done.returncode == 1
     assert f"cannot serve metrics on {address}: Address already in use" in done.stderr
     assert not data_dir.exists()

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+import uvloop
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server import embedded, listening, logs
+from sessionhistory_server import embedded, listening, logs, workers
 from sessionhistory_server.app import App
 from sessionhistory_server.cli._database import clear_errors, valid
 from sessionhistory_server.config import Settings, options, variable
@@ -37,12 +38,23 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with clear_errors():
-            listening.check(settings)  # before a database is made in vain, and gRPC complains by itself
-            with _database(settings) as url:
-                asyncio.run(_serve(settings, url))
-    except (embedded.EmbeddedPostgresError, listening.ListenError) as error:
+            _run(settings, settings.workers or workers.default_workers())
+    except (embedded.EmbeddedPostgresError, listening.ListenError, workers.WorkersError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
+
+
+def _run(settings: Settings, count: int) -> None:
+    """Serve in this process, or in several."""
+    if count == 1:
+        listening.check(settings)  # before a database is made in vain
+        with _database(settings) as url, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, url))
+    elif sys.platform != "linux":
+        raise click.UsageError(f"--workers ({variable('workers')}): only Linux shares a port among several")
+    else:
+        with listening.reserved(settings) as reserved, _database(settings) as url:
+            workers.run(settings, url, reserved, workers=count)
 
 
 async def _serve(settings: Settings, url: str) -> None:
@@ -52,8 +64,7 @@ async def _serve(settings: Settings, url: str) -> None:
         loop.add_signal_handler(number, stop.set)
     app = App(settings, url)
     await app.start()
-    address = settings.listen._replace(port=app.port)
-    _log.info("listening on %s: try `grpcurl -plaintext %s list`", address, address)
+    workers.say_listening(settings.listen._replace(port=app.port))
     await stop.wait()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)  # a second signal does not wait

@@ -65,6 +65,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, behaviour: Behaviour) -> Behaviour:
         # A method of ours by its own name, another service's with the service's.
         name = method.removeprefix("/").removeprefix(f"{SERVICE.full_name}/")
+        count = self._metrics.calls_of(name)
 
         async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - any service's
             started = time.perf_counter()
@@ -88,13 +89,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 _log.exception("internal error")
                 await _abort(context, InternalError(request_id), request_id)
             finally:
-                self._record(name, code, time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                count(code.name, seconds)
+                self._log(code, seconds)
 
         return call
 
-    def _record(self, name: str, code: grpc.StatusCode, seconds: float) -> None:
-        self._metrics.calls.labels(name, code.name).inc()
-        self._metrics.seconds.labels(name).observe(seconds)
+    def _log(self, code: grpc.StatusCode, seconds: float) -> None:
         if seconds >= self._slow_seconds:
             level, event = logging.WARNING, "slow call"
         else:

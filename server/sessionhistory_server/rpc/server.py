@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from sessionhistory_server.rpc.health import Health
     from sessionhistory_server.rpc.servicer import SessionHistoryServicer
 
+METHODS: Final = (*(method.name for method in SERVICE.methods), f"{health.SERVICE_NAME}/Check")
+"""All unary methods, by the names that the metrics show."""
+
 OPTIONS: Final = (
-    # Two servers on one port would share it without an error.
-    ("grpc.so_reuseport", 0),
     # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
     ("grpc.max_receive_message_length", 32 * MIB),
     ("grpc.max_send_message_length", 4 * MIB),
@@ -33,11 +34,17 @@ OPTIONS: Final = (
 
 
 def build_server(
-    settings: Settings, servicer: SessionHistoryServicer, metrics: Metrics, serving: Health
+    settings: Settings,
+    servicer: SessionHistoryServicer,
+    metrics: Metrics,
+    serving: Health,
+    *,
+    shares_port: bool,
 ) -> grpc.aio.Server:
-    """Return the server, not yet listening."""
+    """Return the server, not yet listening. Unless it shares its port, another on it is an error."""
     interceptor = CallInterceptor(metrics, slow_call_millis=settings.slow_call_millis)
-    server = grpc.aio.server(interceptors=[interceptor], options=OPTIONS)
+    options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+    server = grpc.aio.server(interceptors=[interceptor], options=options)
     handler = generic_handler(servicer, default_deadline_seconds=settings.default_deadline_seconds)
     server.add_generic_rpc_handlers((handler,))
     health_pb2_grpc.add_HealthServicer_to_server(serving, server)

@@ -255,11 +255,11 @@ class SessionHistoryServicer:
                 history=history,
             )
         )
-        self._metrics.appended_messages.inc(len(new))
+        self._metrics.count_appended(len(new))
         return outcome
 
     def _history_fields(self, window: Window) -> dict[str, Any]:
-        self._metrics.windows.labels(window.cut).inc()
+        self._metrics.count_window(window.cut)
         return messages.history_fields(window)
 
 

@@ -1,0 +1,54 @@
+"""How many workers are right for this machine, or for the part of it that is ours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_DEFAULT: Final = 4
+"""As many as one small Postgres has work and connections for."""
+
+
+def default_workers() -> int:
+    """Return one for each core, within bounds; elsewhere than on Linux one, as it cannot share a port."""
+    return min(usable_cores(), MAX_DEFAULT) if sys.platform == "linux" else 1
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Return how many cores we may keep busy: those we may run on, but no more than our cgroup's quota."""
+    return max(1, int(min([len(os.sched_getaffinity(0)), *_quotas(root)])))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, of our cgroup and of those that it is in."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+        # In a container the path may be the host's: then the quota is where the mount begins.
+        for folder in (PurePosixPath(path), *PurePosixPath(path).parents):
+            yield from _quota(mount / folder.relative_to("/"))
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota, period = (
+                (folder / name).read_text() for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us")
+            )
+        if quota.strip() not in {"max", "-1"}:
+            yield int(quota) / int(period)
+    except (OSError, ValueError):
+        return

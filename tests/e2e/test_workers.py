@@ -1,0 +1,285 @@
+"""`session-history serve --workers 2`: what several processes on one port do together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sessionhistory.v1 import message_pb2, session_pb2
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.databases import execute
+from support.metrics import Metrics
+from support.processes import run
+from support.proxy import Proxy, free_port, locked
+from support.service import NOT_SERVING, SERVING, connect
+from support.waiting import eventually, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from support.processes import Server
+
+    Start = Callable[..., Server]
+    Open = Callable[[Server], "asyncio.Future[dict[int, Caller]]"]
+
+_WAITING = """
+select pid from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()
+"""
+_APPENDS = ("sessionhistory_rpcs_total", "OK", "AppendMessage")
+_CONNECTIONS = ("sessionhistory_pool_connections",)
+
+
+class Caller:
+    """Calls one worker, over a connection of its own."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
+        self.stub: Any = pb_grpc.SessionHistoryServiceStub(channel)
+        self.stored: list[str] = []
+        self.failures: list[grpc.StatusCode] = []
+
+    async def append(self, message_id: str) -> pb.AppendMessageResponse:
+        """Append a message to the one session."""
+        message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content="hello")
+        response: pb.AppendMessageResponse = await self.stub.AppendMessage(
+            pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+        )
+        return response
+
+    async def append_on_and_on(self, name: str) -> None:
+        """Append until cancelled, each message until it is stored."""
+        while True:
+            message_id = f"{name}-{len(self.stored)}"
+            try:
+                await self.append(message_id)
+            except grpc.aio.AioRpcError as error:
+                self.failures.append(error.code())
+            else:
+                self.stored.append(message_id)
+
+    async def health(self) -> int:
+        """Ask how the worker is."""
+        status: int = (await self._health.Check(health_pb2.HealthCheckRequest())).status
+        return status
+
+
+@pytest_asyncio.fixture
+async def callers() -> AsyncIterator[Open]:
+    """Connects to a server until there is a caller of each of its two workers; returns them by number."""
+    async with AsyncExitStack() as stack:
+
+        async def connect_to_both(server: Server) -> dict[int, Caller]:
+            await asyncio.to_thread(server.wait_for, "database: ready")
+            found: dict[int, Caller] = {}
+            while len(found) < 2:
+                caller = Caller(await stack.enter_async_context(connect(server.address())))
+                found.setdefault(await _worker_of(caller, server), caller)
+            return found
+
+        yield lambda server: asyncio.ensure_future(connect_to_both(server))
+
+
+async def _worker_of(caller: Caller, server: Server) -> int:
+    request_id = f"{id(caller)}-{len(server.lines)}"
+    with suppress(grpc.aio.AioRpcError):  # there may be no such session
+        await caller.stub.GetSession(
+            pb.GetSessionRequest(session_id="s"), metadata=[("x-request-id", request_id)]
+        )
+    await until(lambda: request_id in server.log)
+    (event,) = (event for event in server.events if event.get("request_id") == request_id)
+    return int(event["worker"])
+
+
+def _pids(server: Server) -> list[int]:
+    """Return the processes that a server has forked: on a given database, its workers."""
+    pid = server.process.pid
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def _deaths(server: Server) -> list[dict[str, Any]]:
+    return [event for event in server.events if " died" in event["event"]]
+
+
+def _is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def server(start: Start, database_url: str) -> Server:
+    """Two workers whose log tells who has answered."""
+    return start("--workers", "2", "--log-level", "debug", "--database-url", database_url)
+
+
+async def test_two_workers_serve_on_one_port(server: Server, callers: Open) -> None:
+    """Both take calls; that the server listens, and that it is ready, is said once."""
+    both = await callers(server)
+    assert sorted(both) == [1, 2]
+    assert [(await both[n].append(f"m{n}")).message.sequence for n in both] == [1, 2]
+    assert [await caller.health() for caller in both.values()] == [SERVING, SERVING]
+    assert len(_pids(server)) == 2
+    assert server.log.count(f"listening on {server.address()}") == 1
+    assert server.log.count("database: ") == 1
+
+
+async def test_a_killed_worker_is_replaced_under_load(
+    server: Server, callers: Open, database_url: str
+) -> None:
+    """The callers of the other notice nothing, its own go on, and what was acknowledged is stored once."""
+    both = await callers(server)
+    victim = _pids(server)[0]
+    load = [asyncio.create_task(caller.append_on_and_on(f"c{n}")) for n, caller in both.items()]
+    await until(lambda: all(len(caller.stored) > 10 for caller in both.values()))
+    os.kill(victim, signal.SIGKILL)
+    await until(lambda: victim not in _pids(server) and len(_pids(server)) == 2)
+    before = {n: len(caller.stored) for n, caller in both.items()}
+    await until(lambda: all(len(caller.stored) > before[n] + 10 for n, caller in both.items()))
+    for task in load:
+        task.cancel()
+    (death,) = _deaths(server)
+    assert (death["pid"], death["cause"]) == (victim, "SIGKILL")
+    number = int(death["event"].split()[1])
+    assert set(both[number].failures) <= {grpc.StatusCode.UNAVAILABLE}
+    assert both[3 - number].failures == []
+    stored = [row[0] for row in execute(database_url, "select message_id from messages order by sequence")]
+    assert len(stored) == len(set(stored))
+    assert {name for caller in both.values() for name in caller.stored} <= set(stored)
+
+
+async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, database_url: str) -> None:
+    """Calls add up whoever answered them, exactly, and also those of a worker that was killed."""
+    port = free_port()
+    flags = ("--log-level", "debug", "--metrics-listen", f"127.0.0.1:{port}")
+    server = start("--workers", "2", *flags, "--database-url", database_url)
+    both = await callers(server)
+    metrics = Metrics(port)
+    for i in range(20):
+        for n, caller in both.items():
+            await caller.append(f"{n}-{i}")
+    for _ in range(10):  # whichever of them it is that answers
+        assert metrics.read()[_APPENDS] == 40
+    await until(lambda: metrics.read()[_CONNECTIONS] == 16)
+    counted = {key: value for key, value in metrics.read().items() if "pool" not in key[0]}
+    os.kill(_pids(server)[0], signal.SIGKILL)
+
+    def connections() -> float:
+        try:
+            found = metrics.read()
+        except OSError:
+            return 0  # it was the killed one that had taken the request
+        assert all(found[key] >= value for key, value in counted.items())
+        return found[_CONNECTIONS]
+
+    await until(lambda: connections() and _deaths(server))
+    await until(lambda: connections() == 16)
+    assert metrics.read()[_APPENDS] == 40
+    again = await callers(server)
+    for n, caller in again.items():
+        await caller.append(f"{n}-again")
+    found = metrics.read()
+    assert found[_APPENDS] == found["sessionhistory_rpc_seconds_count", "AppendMessage"] == 42
+    assert found["sessionhistory_appended_messages_total",] == 42
+
+
+async def test_all_workers_finish_their_calls(server: Server, callers: Open, database_url: str) -> None:
+    """At SIGTERM calls under way in either worker are answered; then all end, with exit code 0."""
+    both = await callers(server)
+    await both[1].append("first")
+    with locked(database_url):
+        calls = [asyncio.create_task(caller.append(f"m{n}")) for n, caller in both.items()]
+        await until(lambda: len(execute(database_url, _WAITING)) == 2)
+        server.signal(signal.SIGTERM)
+        await asyncio.to_thread(server.wait_for, "stopping")
+        assert not any(call.done() for call in calls)
+    answers = await asyncio.gather(*calls)
+    assert sorted(answer.message.sequence for answer in answers) == [2, 3]
+    assert await asyncio.to_thread(server.wait) == 0, server.log
+    assert server.events[-1]["event"] == "stopped"
+    assert _deaths(server) == []
+
+
+async def test_all_workers_drain(start: Start, callers: Open, database_url: str) -> None:
+    """While the server drains, each worker says NOT_SERVING and still answers; none is replaced."""
+    flags = ("--drain-seconds", "600", "--log-level", "debug", "--database-url", database_url)
+    server = start("--workers", "2", *flags)
+    both = await callers(server)
+    pids = _pids(server)
+    server.signal(signal.SIGTERM)
+    for n, caller in both.items():
+        while await caller.health() != NOT_SERVING:
+            pass
+        await caller.append(f"m{n}")
+    server.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(server.wait) == -signal.SIGTERM
+    await until(lambda: not any(map(_is_running, pids)))
+
+
+@pytest.mark.parametrize("database", ["by URL", "embedded"])
+def test_nothing_outlives_a_killed_server(
+    start: Start, database_url: str, tmp_path: Path, database: str
+) -> None:
+    """When the process that keeps the workers is killed -9, they end, and so does a Postgres of its own."""
+    embedded = database == "embedded"
+    where = ("--data-dir", tmp_path / "data") if embedded else ("--database-url", database_url)
+    server = start("--workers", "2", *where)
+    server.stub()
+    pids = _pids(server)
+    assert len(pids) == (3 if embedded else 2)
+    server.process.kill()
+    server.wait()
+    eventually(lambda: not any(map(_is_running, pids)))
+
+
+@pytest.mark.parametrize("others", ["1", "2"])
+def test_the_port_is_kept_while_nobody_listens(start: Start, database_url: str, others: str) -> None:
+    """Not even between the death of all workers and their replacement does another server get the port."""
+    first = start("--workers", "2", "--database-url", database_url)
+    first.stub()
+    pids = _pids(first)
+    first.process.send_signal(signal.SIGSTOP)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    flags = ("--database-url", database_url, "--listen", first.address(), "--metrics-listen", "off")
+    second = run("serve", *flags, "--workers", others)
+    first.process.send_signal(signal.SIGCONT)
+    assert second.returncode == 1
+    assert "Address already in use" in second.stderr
+    eventually(lambda: len(_deaths(first)) == 2 and len(_pids(first)) == 2)
+    assert first.process.poll() is None
+
+
+def test_workers_that_cannot_start(database_url: str) -> None:
+    """They are not tried again and again: the server ends with one line."""
+    flags = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database-url", database_url)
+    # It is the workers that use gRPC, which gives up at this.
+    done = run("serve", *flags, "--workers", "2", variables={"GRPC_POLL_STRATEGY": "no such"})
+    assert done.returncode == 1
+    *_, line = done.stderr.splitlines()
+    assert re.fullmatch("Error: worker [12] did not start: SIGABRT", line)
+    assert "listening" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_the_database_is_ready_when_it_is_for_all(start: Start, proxy: Proxy, callers: Open) -> None:
+    """An outage is said once, and its end once all workers are past it."""
+    server = start("--workers", "2", "--log-level", "debug", "--database-url", proxy.url)
+    both = await callers(server)
+    await proxy.refuse()
+    await asyncio.to_thread(server.wait_for, "does not answer")
+    proxy.heal()
+    await until(lambda: server.log.count("database: ready") == 2)
+    assert [await caller.health() for caller in both.values()] == [SERVING, SERVING]
+    assert server.log.count("does not answer") == 1
