@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 from typing import TYPE_CHECKING
 
 from sessionhistory_server import app
@@ -38,4 +39,5 @@ def run(settings: Settings, database_url: str, reserved: Reserved, *, workers: i
 
     announcer = Announcer(settings.listen, workers=workers)
     keep = [reserved.metrics.fileno()] if reserved.metrics else []
+    gc.freeze()  # what is there now stays in memory that the workers share
     Supervisor(slots, work, announcer, keep=keep).run()

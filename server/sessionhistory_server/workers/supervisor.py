@@ -5,7 +5,6 @@ It has one thread and no event loop: neither would survive a fork.
 
 from __future__ import annotations
 
-import gc
 import logging
 import selectors
 import signal
@@ -65,7 +64,6 @@ class Supervisor:
         Raises:
             WorkersError: they cannot be started.
         """
-        gc.freeze()  # what is there now stays shared with the workers
         try:
             with _signals() as signals:
                 self._selector.register(signals, selectors.EVENT_READ, partial(self._stop, signals))
