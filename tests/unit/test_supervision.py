@@ -13,7 +13,7 @@ import pytest
 
 from sessionhistory_server.config import Address
 from sessionhistory_server.slots import Slots
-from sessionhistory_server.store.readiness import State
+from sessionhistory_server.store.readiness import Finding, State
 from sessionhistory_server.workers import place as places
 from sessionhistory_server.workers.announcer import Announcer
 from sessionhistory_server.workers.place import Place
@@ -43,39 +43,39 @@ def test_who_dies_young_is_replaced_later_each_time(monkeypatch: pytest.MonkeyPa
     assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 0.0, 0.1])
 
 
+_READY = Finding(State.READY)
+_REFUSED = Finding(State.UNAVAILABLE, "refused")
+_FULL = Finding(State.UNAVAILABLE, "too many clients")
+
+
 @pytest.mark.parametrize(
     ("heard", "said"),
     [
-        ([(0, State.READY)], []),
-        ([(0, State.READY), (1, State.READY)], ["ready"]),
-        ([(0, State.UNAVAILABLE), (1, State.UNAVAILABLE)], ["the database does not answer"]),
-        ([(0, State.READY), (1, State.UNAVAILABLE)], ["the database does not answer"]),
-        (
-            [(0, State.UNAVAILABLE), (1, State.UNAVAILABLE), (0, State.READY), (1, State.READY)],
-            ["the database does not answer", "ready"],
-        ),
-        (
-            [(0, State.READY), (1, State.READY), (1, None), (1, State.READY)],
-            ["ready"],
-        ),
-        (
-            [(0, State.READY), (1, State.UNAVAILABLE), (1, None), (0, State.READY), (1, State.READY)],
-            ["the database does not answer", "ready"],
-        ),
+        ([(0, _READY)], []),
+        ([(0, _READY), (1, _READY)], ["ready"]),
+        ([(0, _REFUSED), (1, _REFUSED)], ["refused"]),
+        ([(0, _REFUSED), (1, _FULL), (0, _FULL)], ["refused", "full"]),
+        ([(0, _READY), (1, _REFUSED)], ["refused"]),
+        ([(0, _REFUSED), (1, _REFUSED), (0, _READY), (1, _READY)], ["refused", "ready"]),
+        ([(0, _READY), (1, _READY), (1, None), (1, _READY)], ["ready"]),
+        ([(0, _READY), (1, _REFUSED), (1, None), (0, _READY), (1, _READY)], ["refused", "ready"]),
     ],
 )
 def test_the_database_is_spoken_of_once(
-    caplog: pytest.LogCaptureFixture, heard: list[tuple[int, State | None]], said: list[str]
+    caplog: pytest.LogCaptureFixture, heard: list[tuple[int, Finding | None]], said: list[str]
 ) -> None:
     """Trouble is said when the first worker has it, ready when all are, and neither twice in a row."""
     announcer = Announcer(_ADDRESS, workers=2)
     with caplog.at_level(logging.INFO):
-        for slot, state in heard:
-            if state is None:
+        for slot, found in heard:
+            if found is None:
                 announcer.ended(slot)
             else:
-                announcer.state(slot, state)
-    assert [record.getMessage() for record in caplog.records] == [f"database: {state}" for state in said]
+                announcer.database(slot, found)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(said)
+    words = {"ready": "database: ready", "refused": ": refused ", "full": ": too many clients "}
+    assert all(words[word] in line for word, line in zip(said, lines, strict=True))
 
 
 def test_it_listens_when_all_do(caplog: pytest.LogCaptureFixture) -> None:
