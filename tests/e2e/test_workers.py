@@ -244,6 +244,20 @@ def test_nothing_outlives_a_killed_server(
     eventually(lambda: not any(map(_is_running, pids)))
 
 
+def test_a_worker_that_lingers_does_not_keep_the_data(start: Start, tmp_path: Path) -> None:
+    """What locks the data directory is the killed server's alone, however long its workers take to end."""
+    server = start("--workers", "2", "--data-dir", tmp_path / "data")
+    server.stub()
+    lingering = _pids(server)[-1]
+    os.kill(lingering, signal.SIGSTOP)
+    try:
+        server.process.kill()
+        server.process.wait()
+        start("--workers", "2", "--data-dir", tmp_path / "data").stub()
+    finally:
+        os.kill(lingering, signal.SIGCONT)
+
+
 @pytest.mark.parametrize("others", ["1", "2"])
 def test_the_port_is_kept_while_nobody_listens(start: Start, database_url: str, others: str) -> None:
     """Not even between the death of all workers and their replacement does another server get the port."""
