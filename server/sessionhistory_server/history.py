@@ -60,10 +60,11 @@ class SessionHistory:
         self._database = database
         self._defaults = defaults
         self._retention = delete_retention
+        self._coalesce = coalesce
         self._appends = SharedAppends(database, coalesce=coalesce)
         self._windows: Coalescer[window.Asked, WindowRows | None] = Coalescer(
             lambda take: database.read(lambda connection: window.read(connection, take(), defaults)),
-            max_batch=_MAX_WINDOWS if coalesce else 1,
+            max_batch=_MAX_WINDOWS,
             cancellable=True,
         )
 
@@ -177,7 +178,11 @@ class SessionHistory:
         return found, "" if last is None else paging.encode(arguments, _MESSAGE_POSITION, (last,))
 
     async def _window(self, ref: SessionRef, limits: WindowLimits, used_bytes: int) -> Window:
-        found = await self._windows.ask(window.Asked(ref, limits, _room(used_bytes)))
+        asked = window.Asked(ref, limits, _room(used_bytes))
+        if self._coalesce:
+            found = await self._windows.ask(asked)
+        else:
+            (found,) = await self._database.read(lambda c: window.read(c, [asked], self._defaults))
         if found is None:
             raise session_not_found(ref.session_id)
         return assemble(found)

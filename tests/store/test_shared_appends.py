@@ -14,7 +14,7 @@ from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model import SessionContent, WindowLimits
 from sessionhistory_server.store import append as appending
 from sessionhistory_server.store import coalescer, shared_append
-from support.plans import Recorder, recording
+from support.plans import Recorder, plan, recording
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -179,3 +179,18 @@ async def test_with_the_switch_off(
     assert [reason(outcome) for outcome in outcomes] == ["stored"] * 5
     assert count(sent, appending._APPEND) == 5
     assert count(sent, shared_append._APPEND) == 0
+
+
+async def test_a_plan_made_for_few_sessions_serves_many(
+    open_database: Callable[..., Awaitable[Database]], database_url: str, sent: Recorder
+) -> None:
+    """What a connection has prepared on an almost empty table finds its rows by their keys for ever."""
+    history = use_cases(await open_database(database_url))
+    for session_id in SESSIONS:
+        await history.create_session(f"few-{session_id}", SessionContent(), allow_existing=False)
+    for _ in range(6):
+        await together(history, *(append(f"few-{session_id}", new_message()) for session_id in SESSIONS))
+    (statement,) = (each for each in sent.take() if each.text == shared_append._APPEND)
+    assert sent.connection
+    made = await plan(sent.connection, statement)
+    assert [node.condition for node in made if node.index == "sessions_pkey"] == [True]

@@ -81,6 +81,7 @@ class Plan:
         self.kind: str = node["Node Type"]
         self.table: str | None = node.get("Relation Name")
         self.index: str | None = node.get("Index Name")
+        self.condition = "Index Cond" in node
         self.modifies = self.kind == "ModifyTable"
         self.children = [Plan(child) for child in node.get("Plans", ())]
         loops = node.get("Actual Loops", 0)

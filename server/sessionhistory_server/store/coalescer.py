@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextvars import Context
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ class Coalescer(Generic[A, R]):
         """Open a lane if none is open that will be free soon, or if those who wait fill a statement."""
         wanted = len(self._lanes) == len(self._slow) or len(self._waiting) >= self._max_batch
         if wanted and len(self._lanes) < _LANES:
-            self._lanes.add(asyncio.create_task(self._serve()))
+            # In a context of its own: what it logs is not the call's that happened to open it.
+            self._lanes.add(asyncio.create_task(self._serve(), context=Context()))
 
     async def _serve(self) -> None:
-        while self._waiting:
-            await self._ask_together()
-        self._lanes.discard(asyncio.current_task())
+        try:
+            while self._waiting:
+                await self._ask_together()
+        finally:
+            self._lanes.discard(asyncio.current_task())
 
     async def _ask_together(self) -> None:
         futures: list[asyncio.Future[R]] = []
@@ -104,7 +108,9 @@ def _answer(futures: Sequence[asyncio.Future[R]], done: asyncio.Task[Sequence[R]
     for index, future in enumerate(futures):
         if future.done():
             continue  # its caller has gone
-        if error is not None:
+        if done.cancelled():
+            future.cancel()
+        elif error is not None:
             future.set_exception(error)
         else:
             future.set_result(done.result()[index])

@@ -40,12 +40,15 @@ _POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
 # jit: a millisecond of compiling for statements that take a tenth of one.
 # plan_cache_mode: the plans that run are the plans that the tests have proven.
 # lock_timeout: callers of one session that somebody has locked must not keep all connections.
-# enable_…: every statement has an index in its order; no statistics may talk the planner out of it.
+# enable_…: every statement has an index in its order; no statistics may talk the planner out of it, and no
+#   small table into reading it whole, by a plan that is kept when it has grown.
 _CONFIGURE: Final = f"""
 select set_config('jit', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('enable_seqscan', 'off', false),
        set_config('enable_sort', 'off', false),
+       set_config('enable_hashjoin', 'off', false),
+       set_config('enable_mergejoin', 'off', false),
        set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS}s', false),
        set_config('statement_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false),
        set_config('idle_in_transaction_session_timeout', '{STATEMENT_TIMEOUT_SECONDS}s', false)

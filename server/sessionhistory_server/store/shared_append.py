@@ -30,6 +30,7 @@ _MAX_BATCH: Final = 64
 _MAX_MESSAGE_BYTES: Final = 64 * KIB
 
 # lock_timeout: of this statement alone. Neighbours do not wait for a session that somebody has locked.
+# keys: so that no plan reads other rows, even one that was made when there were none.
 # asked comes in the order of keys, so that two such statements cannot wait for each other.
 _APPEND: Final = f"""
 with session as (
@@ -45,8 +46,8 @@ from json_to_recordset(%(sessions)s::json) as asked (
     place bigint, key uuid, owner text, messages bigint, tokens bigint, bytes bigint,
     user_text text
 ), (select set_config('lock_timeout', '250ms', true)) as patience
-where session_key = asked.key and (asked.owner is null or user_id = asked.owner) and {LIVE}
-  and status = 'ACTIVE'
+where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
+  and (asked.owner is null or user_id = asked.owner) and {LIVE} and status = 'ACTIVE'
 returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time,
           last_sequence - asked.messages as base_sequence,
           sessions.unpinned_tokens - asked.tokens as base_tokens,
@@ -120,6 +121,7 @@ async def _append(connection: Connection, batches: Sequence[Batch]) -> list[Appe
         return outcomes
     asked = _by_session(batches)
     parameters = {
+        "keys": [one.ref.session_key for one in asked],
         "sessions": rows.encode(one.record(place) for place, one in enumerate(asked)),
         "messages": rows.encode(
             record | {"place": place}
