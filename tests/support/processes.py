@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.signal(signal.SIGKILL)
                 self.process.wait()
+        with suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)  # to workers that have outlived it
         self._reader.join(PATIENCE_SECONDS)
         assert self.process.stdout
         self.process.stdout.close()
