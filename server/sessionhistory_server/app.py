@@ -16,7 +16,7 @@ from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.server import METHODS, build_server
-from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+from sessionhistory_server.rpc.servicer import HistoryServicer
 from sessionhistory_server.slots import Slots
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from sessionhistory_server.config import Address, Settings
+    from sessionhistory_server.rpc.base import Servicer
 
 _RESTART_DELAY_SECONDS: Final = 1.0
 _CANCEL_AGAIN_SECONDS: Final = 0.2
@@ -69,7 +70,7 @@ class App:
         )
         self._server = build_server(
             settings,
-            self._servicer(),
+            self._servicers(),
             self.metrics,
             self._health,
             shares_port=self._share.shares_port,
@@ -109,7 +110,7 @@ class App:
         await asyncio.sleep(drain_seconds)
         await self._stack.aclose()
 
-    def _servicer(self) -> SessionHistoryServicer:
+    def _servicers(self) -> list[Servicer]:
         settings = self._settings
         defaults = Defaults(
             max_messages=settings.history_max_messages,
@@ -118,7 +119,7 @@ class App:
         )
         days = timedelta(days=settings.delete_retention_days)
         history = SessionHistory(self._database, defaults, delete_retention=days, coalesce=settings.coalesce)
-        return SessionHistoryServicer(history, self.metrics, require_user_id=settings.require_user_id)
+        return [HistoryServicer(history, self.metrics, require_user_id=settings.require_user_id)]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:
         address = self._settings.metrics_listen

@@ -14,11 +14,11 @@ from sessionhistory_server.errors import DeadlineExceededError, MalformedRequest
 from sessionhistory_server.limits import MAX_REQUEST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
 
-    from sessionhistory_server.rpc.servicer import SessionHistoryServicer
+    from sessionhistory_server.rpc.base import Servicer
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = Callable[[bytes, Context], Awaitable[bytes]]
@@ -27,18 +27,23 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
 
 
 def generic_handler(
-    servicer: SessionHistoryServicer, *, default_deadline_seconds: float
+    servicers: Sequence[Servicer], *, default_deadline_seconds: float
 ) -> grpc.GenericRpcHandler:
     """Return the handlers of all methods of the service."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in SERVICE.methods:
         behaviour = _behaviour(
-            getattr(servicer, method.name),
+            _method(servicers, method.name),
             GetMessageClass(method.input_type),
             default_deadline_seconds,
         )
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+
+
+def _method(servicers: Sequence[Servicer], name: str) -> Callable[[Any], Awaitable[Message]]:
+    (method,) = [getattr(servicer, name) for servicer in servicers if hasattr(servicer, name)]
+    return method  # type: ignore[no-any-return] # found by its name
 
 
 def seconds_left(context: Context) -> float | None:

@@ -13,10 +13,12 @@ from sessionhistory_server.rpc.handlers import SERVICE, generic_handler
 from sessionhistory_server.rpc.interceptors import CallInterceptor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sessionhistory_server.config import Settings
     from sessionhistory_server.metrics import Metrics
+    from sessionhistory_server.rpc.base import Servicer
     from sessionhistory_server.rpc.health import Health
-    from sessionhistory_server.rpc.servicer import SessionHistoryServicer
 
 METHODS: Final = (*(method.name for method in SERVICE.methods), f"{health.SERVICE_NAME}/Check")
 """All unary methods, by the names that the metrics show."""
@@ -35,7 +37,7 @@ OPTIONS: Final = (
 
 def build_server(
     settings: Settings,
-    servicer: SessionHistoryServicer,
+    servicers: Sequence[Servicer],
     metrics: Metrics,
     serving: Health,
     *,
@@ -45,7 +47,7 @@ def build_server(
     interceptor = CallInterceptor(metrics, slow_call_millis=settings.slow_call_millis)
     options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
     server = grpc.aio.server(interceptors=[interceptor], options=options)
-    handler = generic_handler(servicer, default_deadline_seconds=settings.default_deadline_seconds)
+    handler = generic_handler(servicers, default_deadline_seconds=settings.default_deadline_seconds)
     server.add_generic_rpc_handlers((handler,))
     health_pb2_grpc.add_HealthServicer_to_server(serving, server)
     reflection.enable_server_reflection(

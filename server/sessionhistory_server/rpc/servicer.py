@@ -11,6 +11,7 @@ from sessionhistory_server import limits
 from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.history import AppendRequest
 from sessionhistory_server.rpc import convert, masks, messages, validate
+from sessionhistory_server.rpc.base import Servicer
 from sessionhistory_server.rpc.checks import Checks
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
@@ -26,13 +27,13 @@ _SESSION_TIMES = ("create_time_after", "create_time_before", "active_after", "ac
 _MESSAGE_TIMES = ("create_time_after", "create_time_before")
 
 
-class SessionHistoryServicer:
-    """The methods of ``SessionHistoryService``, each from request to response message."""
+class HistoryServicer(Servicer):
+    """Sessions, messages and windows."""
 
     def __init__(self, history: SessionHistory, metrics: Metrics, *, require_user_id: bool) -> None:
+        super().__init__(require_user_id=require_user_id)
         self._history = history
         self._metrics = metrics
-        self._require_user_id = require_user_id
 
     async def CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:  # noqa: N802
         """Create a session."""
@@ -51,7 +52,7 @@ class SessionHistoryServicer:
 
     async def GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:  # noqa: N802
         """Return one session."""
-        self._checked(request).finish()
+        self.checked(request).finish()
         session = await self._history.get_session(request.session_id, request.user_id or None)
         return pb.GetSessionResponse(session=convert.session_message(session))
 
@@ -60,7 +61,7 @@ class SessionHistoryServicer:
         checks = Checks()
         checks.identifier("session.session_id", request.session.session_id, required=True)
         user_id = request.user_id or request.session.user_id
-        checks.user_id("user_id", request.user_id, required=self._require_user_id and not user_id)
+        checks.user_id("user_id", request.user_id, required=self.require_user_id and not user_id)
         same = request.session.user_id in ("", user_id)
         checks.require(same, "session.user_id", "must be empty or the same as user_id")
         validate.check_session(checks, "session", request.session, require_user_id=False)
@@ -77,7 +78,7 @@ class SessionHistoryServicer:
     async def ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
         """Return a page of sessions."""
         checks = Checks()
-        checks.user_id("user_id", request.user_id, required=self._require_user_id)
+        checks.user_id("user_id", request.user_id, required=self.require_user_id)
         checks.all_known("statuses", request.statuses, spb.SessionStatus)
         validate.check_labels(checks, "labels", request.labels)
         checks.text("title_contains", request.title_contains, limits.MAX_TITLE_FILTER_CHARACTERS)
@@ -96,7 +97,7 @@ class SessionHistoryServicer:
 
     async def DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:  # noqa: N802
         """Delete a session."""
-        self._checked(request).finish()
+        self.checked(request).finish()
         try:
             session = await self._history.delete_session(
                 request.session_id, request.user_id or None, purge=request.purge
@@ -109,7 +110,7 @@ class SessionHistoryServicer:
 
     async def UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:  # noqa: N802
         """Restore a deleted session."""
-        self._checked(request).finish()
+        self.checked(request).finish()
         session = await self._history.undelete_session(request.session_id, request.user_id or None)
         return pb.UndeleteSessionResponse(session=convert.session_message(session))
 
@@ -146,7 +147,7 @@ class SessionHistoryServicer:
 
     async def GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
         """Return one message."""
-        checks = self._checked(request)
+        checks = self.checked(request)
         match request.WhichOneof("key"):
             case "message_id":
                 checks.identifier("message_id", request.message_id, required=True)
@@ -165,7 +166,7 @@ class SessionHistoryServicer:
 
     async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
         """Return the context window."""
-        checks = self._checked(request)
+        checks = self.checked(request)
         checks.not_negative("max_messages", request.max_messages)
         checks.not_negative("token_budget", request.token_budget)
         checks.not_negative("before_sequence", request.before_sequence)
@@ -178,7 +179,7 @@ class SessionHistoryServicer:
 
     async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
         """Return a page of messages."""
-        checks = self._checked(request)
+        checks = self.checked(request)
         checks.not_negative("after_sequence", request.after_sequence)
         checks.not_negative("before_sequence", request.before_sequence)
         checks.all_known("roles", request.roles, mpb.Role)
@@ -196,23 +197,8 @@ class SessionHistoryServicer:
             messages=map(messages.message_fields, found), next_page_token=next_page_token
         )
 
-    def _checked(
-        self,
-        request: pb.GetSessionRequest
-        | pb.DeleteSessionRequest
-        | pb.UndeleteSessionRequest
-        | pb.GetMessageRequest
-        | pb.GetHistoryRequest
-        | pb.ListMessagesRequest,
-    ) -> Checks:
-        """Check what every request has that names a session."""
-        checks = Checks()
-        checks.identifier("session_id", request.session_id, required=True)
-        checks.user_id("user_id", request.user_id, required=self._require_user_id)
-        return checks
-
     def _check_session(self, checks: Checks, field: str, session: spb.Session) -> None:
-        validate.check_session(checks, field, session, require_user_id=self._require_user_id)
+        validate.check_session(checks, field, session, require_user_id=self.require_user_id)
 
     def _checked_append(self, request: pb.AppendMessageRequest | pb.AppendMessagesRequest) -> Checks:
         """Check what both appends share."""
@@ -220,7 +206,7 @@ class SessionHistoryServicer:
         creates = request.HasField("create_session")
         checks.identifier("session_id", request.session_id, required=not creates)
         owned = bool(request.user_id or create.user_id)
-        checks.user_id("user_id", request.user_id, required=self._require_user_id and not owned)
+        checks.user_id("user_id", request.user_id, required=self.require_user_id and not owned)
         if creates:
             validate.check_session(checks, "create_session", create, require_user_id=False)
             active = create.status in (spb.SESSION_STATUS_UNSPECIFIED, spb.SESSION_STATUS_ACTIVE)
