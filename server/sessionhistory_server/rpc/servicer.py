@@ -9,8 +9,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server import limits
 from sessionhistory_server.errors import NotFoundError
-from sessionhistory_server.history import AppendRequest
-from sessionhistory_server.rpc import convert, masks, messages, validate
+from sessionhistory_server.rpc import appends, convert, masks, messages, validate
 from sessionhistory_server.rpc.base import Servicer
 from sessionhistory_server.rpc.checks import Checks
 from sessionhistory_server.store.messages import MessageFilter
@@ -116,12 +115,10 @@ class HistoryServicer(Servicer):
 
     async def AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
         """Store one message."""
-        checks = self._checked_append(request)
+        checks = appends.checked(request, require_user_id=self.require_user_id)
         checks.require(request.HasField("message"), "message", "is required")
         if request.HasField("message"):
             validate.check_message(checks, "message", request.message)
-        checks.not_negative("history.max_messages", request.history.max_messages)
-        checks.not_negative("history.token_budget", request.history.token_budget)
         checks.finish()
         session_id, appended, window = await self._append(request, [request.message])
         return pb.AppendMessageResponse(
@@ -134,7 +131,7 @@ class HistoryServicer(Servicer):
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
         """Store a batch of messages."""
-        checks = self._checked_append(request)
+        checks = appends.checked(request, require_user_id=self.require_user_id)
         validate.check_batch(checks, "messages", request.messages)
         checks.finish()
         session_id, appended, _ = await self._append(request, request.messages)
@@ -200,47 +197,12 @@ class HistoryServicer(Servicer):
     def _check_session(self, checks: Checks, field: str, session: spb.Session) -> None:
         validate.check_session(checks, field, session, require_user_id=self.require_user_id)
 
-    def _checked_append(self, request: pb.AppendMessageRequest | pb.AppendMessagesRequest) -> Checks:
-        """Check what both appends share."""
-        checks, create = Checks(), request.create_session
-        creates = request.HasField("create_session")
-        checks.identifier("session_id", request.session_id, required=not creates)
-        owned = bool(request.user_id or create.user_id)
-        checks.user_id("user_id", request.user_id, required=self.require_user_id and not owned)
-        if creates:
-            validate.check_session(checks, "create_session", create, require_user_id=False)
-            active = create.status in (spb.SESSION_STATUS_UNSPECIFIED, spb.SESSION_STATUS_ACTIVE)
-            checks.require(active, "create_session.status", "must be ACTIVE: the session takes messages")
-            for name in ("session_id", "user_id"):
-                own, given = getattr(request, name), getattr(create, name)
-                agree = not own or not given or own == given
-                checks.require(agree, f"create_session.{name}", f"must be empty or the same as {name}")
-        if request.HasField("expected_last_sequence"):
-            checks.not_negative("expected_last_sequence", request.expected_last_sequence)
-        return checks
-
     async def _append(
         self,
         request: pb.AppendMessageRequest | pb.AppendMessagesRequest,
         new: Sequence[mpb.Message],
     ) -> tuple[str, Appended, Window | None]:
-        create = request.create_session
-        user_id = request.user_id or create.user_id or None
-        history = None
-        if isinstance(request, pb.AppendMessageRequest) and request.HasField("history"):
-            history = convert.window_limits(request.history)
-        outcome = await self._history.append(
-            AppendRequest(
-                session_id=request.session_id or create.session_id,
-                user_id=user_id,
-                messages=[messages.new_message(message) for message in new],
-                create_session=convert.session_content(create, user_id)
-                if request.HasField("create_session")
-                else None,
-                expected_last_sequence=convert.optional(request, "expected_last_sequence"),
-                history=history,
-            )
-        )
+        outcome = await self._history.append(appends.translated(request, new))
         self._metrics.count_appended(len(new))
         return outcome
 
