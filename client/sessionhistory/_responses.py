@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sessionhistory import types
 from sessionhistory._enums import HISTORY_CUTS, MESSAGE_STATUSES, ROLES, SESSION_STATUSES
+from sessionhistory._frozen import maker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
     from sessionhistory.v1 import session_history_service_pb2 as pb
+
+V = TypeVar("V")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -28,6 +33,8 @@ def _integer(digits: str) -> int | Decimal:
 
 
 _JSON: Final = json.JSONDecoder(parse_int=_integer)
+
+_Message: Final = maker(types.Message)
 
 
 def append_message_result(response: pb.AppendMessageResponse) -> types.AppendMessageResult:
@@ -109,21 +116,21 @@ def session(source: session_pb2.Session) -> types.Session:
 
 def message(source: message_pb2.Message) -> types.Message:
     """Return a message."""
-    return types.Message(
+    return _Message(
         role=ROLES.word(source.role),
-        content=_present(source, "content"),
+        content=source.content or _present(source, "content"),
         message_id=source.message_id,
         name=source.name,
-        tool_calls=tuple(map(_tool_call, source.tool_calls)),
+        tool_calls=_tuple(_tool_call, source.tool_calls),
         tool_call_id=source.tool_call_id,
-        parts=tuple(map(_part, source.parts)),
+        parts=_tuple(_part, source.parts),
         payload=source.payload,
         payload_type=source.payload_type,
         metadata=_json(source.metadata),
         model=source.model,
         provider=source.provider,
         usage=_usage(source),
-        token_count=_present(source, "token_count"),
+        token_count=source.token_count or _present(source, "token_count"),
         pinned=source.pinned,
         status=MESSAGE_STATUSES.word(source.status),
         turn_id=source.turn_id,
@@ -140,6 +147,11 @@ def _history_settings(source: session_pb2.Session) -> types.HistorySettings | No
     return types.HistorySettings(
         max_messages=_present(settings, "max_messages"), token_budget=_present(settings, "token_budget")
     )
+
+
+def _tuple(convert: Callable[[Any], V], sources: Sequence[Any]) -> tuple[V, ...]:
+    # Going through nothing is what costs: most messages have no calls and no parts.
+    return tuple(map(convert, sources)) if sources else ()
 
 
 def _tool_call(source: message_pb2.ToolCall) -> types.ToolCall:
@@ -183,4 +195,4 @@ def _time(source: Any, name: str) -> datetime | None:  # noqa: ANN401 - a field 
     if not source.HasField(name):
         return None
     stamp: Timestamp = getattr(source, name)
-    return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1_000)
+    return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1_000)
