@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[Service]]
 
 _GET = pb.GetSessionRequest(session_id="s")
-_LOGGER = "sessionhistory_server.rpc.interceptors"
+_LOGGER = "sessionhistory_server.rpc.calls"
 
 
 def _append(session_id: str = "s", *, window: int | None = None) -> pb.AppendMessageRequest:

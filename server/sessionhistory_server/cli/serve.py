@@ -14,7 +14,7 @@ import click
 import uvloop
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server import embedded, listening, logs, workers
+from sessionhistory_server import embedded, garbage, listening, logs, workers
 from sessionhistory_server.app import App
 from sessionhistory_server.cli._database import clear_errors, valid
 from sessionhistory_server.config import Settings, options, variable
@@ -64,6 +64,7 @@ async def _serve(settings: Settings, url: str) -> None:
         loop.add_signal_handler(number, stop.set)
     app = App(settings, url)
     await app.start()
+    garbage.settle()
     workers.say_listening(settings.listen._replace(port=app.port))
     await stop.wait()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""The gRPC server: our service, health and reflection behind one interceptor."""
+"""The gRPC server: our service, health and reflection under one wrapping."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection import aio as aio_reflection
 
 from sessionhistory_server.limits import MIB
+from sessionhistory_server.rpc.calls import Calls
 from sessionhistory_server.rpc.handlers import SERVICE, generic_handler
-from sessionhistory_server.rpc.interceptors import CallInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,13 +45,14 @@ def build_server(
     shares_port: bool,
 ) -> grpc.aio.Server:
     """Return the server, not yet listening. Unless it shares its port, another on it is an error."""
-    interceptor = CallInterceptor(metrics, slow_call_millis=settings.slow_call_millis)
-    options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
-    server = grpc.aio.server(interceptors=[interceptor], options=options)
+    calls = Calls(metrics, slow_call_millis=settings.slow_call_millis)
     handler = generic_handler(servicers, default_deadline_seconds=settings.default_deadline_seconds)
-    server.add_generic_rpc_handlers((handler,))
-    health_pb2_grpc.add_HealthServicer_to_server(serving, server)
-    reflection.enable_server_reflection(
-        (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+    calls.add_generic_rpc_handlers((handler,))
+    reflected = aio_reflection.ReflectionServicer(
+        (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
     )
+    health_pb2_grpc.add_HealthServicer_to_server(serving, calls)  # type: ignore[arg-type] # as a server is
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, calls)  # type: ignore[no-untyped-call]
+    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))))
+    server.add_generic_rpc_handlers((calls,))
     return server

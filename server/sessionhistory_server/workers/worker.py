@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvloop
 
-from sessionhistory_server import logs
+from sessionhistory_server import garbage, logs
 from sessionhistory_server.app import App
 from sessionhistory_server.listening import ListenError
 
@@ -63,6 +63,7 @@ async def _serve(settings: Settings, database_url: str, share: Share, line: sock
         _say(line, FAILED, str(error))
         return 1
     _say(line, LISTENING)
+    garbage.settle()
     while not stop.is_set():
         app.metrics.update_pool()
         with suppress(TimeoutError):

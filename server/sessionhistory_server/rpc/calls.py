@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import re
-import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +18,7 @@ from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.handlers import SERVICE, seconds_left
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from sessionhistory_server.metrics import Metrics
     from sessionhistory_server.rpc.handlers import Context
@@ -36,31 +36,44 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 _log = logging.getLogger(__name__)
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every unary call, whatever its service; streams are left as they are."""
+class Calls(grpc.GenericRpcHandler):
+    """Answers the calls of all services that are added to it, as they are to a server.
+
+    Every unary call is wrapped, whatever its service; streams are left as they are. A method is wrapped once:
+    an interceptor would be asked for every call.
+    """
 
     def __init__(self, metrics: Metrics, *, slow_call_millis: int) -> None:
         self._metrics = metrics
         self._slow_seconds = slow_call_millis / 1_000
-        self._wrapped: dict[str, Handler] = {}
+        self._services: list[grpc.GenericRpcHandler] = []
+        self._handlers: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:  # noqa: ANN401 - any service's handler, or None
-        """Return the method's handler, wrapped; each method is wrapped once."""
-        method = handler_call_details.method
-        if method not in self._wrapped:
-            handler = await continuation(handler_call_details)
-            if handler is None or handler.unary_unary is None:
-                return handler
-            self._wrapped[method] = grpc.unary_unary_rpc_method_handler(
-                self._wrap(method, handler.unary_unary),
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        """Add services."""
+        self._services += handlers
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Add nothing: what generated code gives here it gives as a service too."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Return the handler of a method; ``None``: there is none."""
+        handler = self._handlers.get(handler_call_details.method)
+        return handler or self._find(handler_call_details)
+
+    def _find(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        found = filter(None, (service.service(details) for service in self._services))
+        handler = next(found, None)
+        if handler is None:
+            return None
+        if handler.unary_unary is not None:
+            handler = grpc.unary_unary_rpc_method_handler(
+                self._wrap(details.method, handler.unary_unary),  # type: ignore[arg-type] # typed for threads alone
                 handler.request_deserializer,
                 handler.response_serializer,
             )
-        return self._wrapped[method]
+        self._handlers[details.method] = handler
+        return handler
 
     def _wrap(self, method: str, behaviour: Behaviour) -> Behaviour:
         # A method of ours by its own name, another service's with the service's.
@@ -114,7 +127,7 @@ def _request_id(context: Context) -> str:
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
-    return secrets.token_hex(8)
+    return f"{random.getrandbits(64):016x}"
 
 
 def _cancelled_code(context: Context) -> grpc.StatusCode:
