@@ -41,15 +41,18 @@ class Part(NamedTuple):
 
 
 class MessageContent(NamedTuple):
-    """All that the caller sets of a message; two are the same message if these are equal."""
+    """All that the caller sets of a message; two are the same message if these are equal.
+
+    What most messages have comes first: the rest is at its defaults in most of them, and is looked at as one.
+    """
 
     message_id: str
     role: str
-    name: str | None = None
     content: str | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
+    pinned: bool = False
+    status: str = COMPLETE
+    name: str | None = None
     tool_call_id: str | None = None
-    parts: tuple[Part, ...] = ()
     payload: bytes | None = None
     payload_type: str | None = None
     metadata: str | None = None
@@ -60,10 +63,10 @@ class MessageContent(NamedTuple):
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
     token_count_given: int | None = None
-    pinned: bool = False
-    status: str = COMPLETE
     turn_id: str | None = None
     send_time_nanos: int | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 class NewMessage(NamedTuple):

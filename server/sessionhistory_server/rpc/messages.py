@@ -1,12 +1,14 @@
 """Messages and windows, between the contract's and the service's own.
 
-These run for every message of every call: fields that are not set cost nothing, and a response is made of
-plain values in one pass.
+These run for every message of every call: fields that are not set cost nothing, and a response is made in
+one pass.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
@@ -17,8 +19,6 @@ from sessionhistory_server.rpc.convert import names, optional
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
     from sessionhistory_server.model import Message, Window
 
 _MICROS: Final = 1_000_000
@@ -28,15 +28,16 @@ _NANOS: Final = 1_000_000_000
 _SERVER_FIELDS_BYTES: Final = 96
 
 _ROLES: Final = names(mpb.Role, "ROLE_")
-_ROLE_NUMBERS: Final = {name: value for value, name in _ROLES.items()}
+_ROLE_NUMBERS: Final[dict[str, Any]] = {name: value for value, name in _ROLES.items()}
 _STATUSES: Final = names(mpb.MessageStatus, "MESSAGE_STATUS_") | {0: COMPLETE}
-_STATUS_NUMBERS: Final = {name: value for value, name in _STATUSES.items() if value}
-_CUT_NUMBERS: Final = {name: value for value, name in names(hpb.HistoryCut, "HISTORY_CUT_").items()}
+_STATUS_NUMBERS: Final[dict[str, Any]] = {name: value for value, name in _STATUSES.items() if value}
+_CUT_NUMBERS: Final[dict[str, Any]] = {
+    name: value for value, name in names(hpb.HistoryCut, "HISTORY_CUT_").items()
+}
 
 # Fields that are the same on both sides, and absent where they are None.
 _PLAIN: Final = (
     "name",
-    "content",
     "tool_call_id",
     "payload",
     "payload_type",
@@ -46,6 +47,10 @@ _PLAIN: Final = (
     "turn_id",
 )
 _USAGE: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+
+# What follows in a message's content after what most messages have, and how it is in most.
+_RARE: Final = MessageContent._fields.index("name")
+_NOTHING_RARE: Final = MessageContent("", "")[_RARE:]
 
 
 def new_message(message: mpb.Message) -> NewMessage:
@@ -76,46 +81,57 @@ def new_message(message: mpb.Message) -> NewMessage:
     return NewMessage(content, count, message.ByteSize() + _SERVER_FIELDS_BYTES)
 
 
-def message_fields(message: Message) -> dict[str, Any]:
-    """Return a stored message as the contract shows it: the fields to make it of."""
-    content = message.content
-    seconds, micros = divmod(message.create_time, _MICROS)
-    fields: dict[str, Any] = {
-        "message_id": content.message_id,
-        "sequence": message.sequence,
-        "role": _ROLE_NUMBERS[content.role],
-        "token_count": message.token_count,
-        "pinned": content.pinned,
-        "status": _STATUS_NUMBERS[content.status],
-        "create_time": {"seconds": seconds, "nanos": micros * 1_000},
-    }
+def message(stored: Message) -> mpb.Message:
+    """Return a stored message as the contract shows it."""
+    shown = mpb.Message()
+    _show(stored, shown)
+    return shown
+
+
+def history(window: Window) -> hpb.History:
+    """Return a window as the contract shows it."""
+    shown = hpb.History(
+        total_tokens=window.total_tokens,
+        omitted_message_count=window.omitted_message_count,
+        cut=_CUT_NUMBERS[window.cut],
+        next_before_sequence=window.next_before_sequence,
+        last_sequence=window.last_sequence,
+    )
+    for stored in window.messages:
+        _show(stored, shown.messages.add())
+    return shown
+
+
+def _show(stored: Message, shown: mpb.Message) -> None:
+    content, shown.sequence, shown.token_count, micros, _ = stored
+    shown.message_id = content.message_id
+    shown.role = _ROLE_NUMBERS[content.role]
+    if content.content is not None:
+        shown.content = content.content
+    if content.pinned:
+        shown.pinned = True
+    shown.status = _STATUS_NUMBERS[content.status]
+    create_time = shown.create_time
+    create_time.seconds = micros // _MICROS
+    create_time.nanos = micros % _MICROS * 1_000
+    if content[_RARE:] != _NOTHING_RARE:
+        _show_rare(content, shown)
+
+
+def _show_rare(content: MessageContent, shown: mpb.Message) -> None:
     for name in _PLAIN:
         value = getattr(content, name)
         if value is not None:
-            fields[name] = value
-    if content.tool_calls:
-        fields["tool_calls"] = [call._asdict() for call in content.tool_calls]
-    if content.parts:
-        fields["parts"] = [_part_fields(part) for part in content.parts]
+            setattr(shown, name, value)
+    for call in content.tool_calls:
+        shown.tool_calls.add(id=call.id, name=call.name, arguments=call.arguments)
+    shown.parts.extend(map(_shown_part, content.parts))
     counts = {name: count for name in _USAGE if (count := getattr(content, name)) is not None}
     if counts:
-        fields["usage"] = counts
+        shown.usage.MergeFrom(mpb.Usage(**counts))
     if content.send_time_nanos is not None:
         seconds, nanos = divmod(content.send_time_nanos, _NANOS)
-        fields["send_time"] = {"seconds": seconds, "nanos": nanos}
-    return fields
-
-
-def history_fields(window: Window) -> dict[str, Any]:
-    """Return a window as the contract shows it: the fields to make it of."""
-    return {
-        "messages": [message_fields(message) for message in window.messages],
-        "total_tokens": window.total_tokens,
-        "omitted_message_count": window.omitted_message_count,
-        "cut": _CUT_NUMBERS[window.cut],
-        "next_before_sequence": window.next_before_sequence,
-        "last_sequence": window.last_sequence,
-    }
+        shown.send_time.MergeFrom(Timestamp(seconds=seconds, nanos=nanos))
 
 
 def roles(values: Iterable[int]) -> tuple[str, ...]:
@@ -134,9 +150,9 @@ def _part(part: mpb.Part) -> Part:
             return Part(text=part.text)
 
 
-def _part_fields(part: Part) -> dict[str, Any]:
-    media = None if part.media is None else part.media._asdict()
-    return {"text": part.text, "media": media, "json": part.json}
+def _shown_part(part: Part) -> mpb.Part:
+    media = None if part.media is None else mpb.Media(**part.media._asdict())
+    return mpb.Part(text=part.text, media=media, json=part.json)
 
 
 def _nanos(value: Timestamp) -> int:

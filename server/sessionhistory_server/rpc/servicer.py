@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
@@ -123,8 +124,8 @@ class HistoryServicer(Servicer):
         session_id, appended, window = await self._append(request, [request.message])
         return pb.AppendMessageResponse(
             session_id=session_id,
-            message=messages.message_fields(appended.messages[0]),
-            history=None if window is None else self._history_fields(window),
+            message=messages.message(appended.messages[0]),
+            history=None if window is None else self._shown(window),
             **appended.counters._asdict(),
             session_created=appended.session_created,
         )
@@ -137,7 +138,7 @@ class HistoryServicer(Servicer):
         session_id, appended, _ = await self._append(request, request.messages)
         return pb.AppendMessagesResponse(
             session_id=session_id,
-            messages=map(messages.message_fields, appended.messages),
+            messages=map(messages.message, appended.messages),
             **appended.counters._asdict(),
             session_created=appended.session_created,
         )
@@ -159,7 +160,7 @@ class HistoryServicer(Servicer):
             message_id=request.message_id if request.HasField("message_id") else None,
             sequence=request.sequence if request.HasField("sequence") else None,
         )
-        return pb.GetMessageResponse(message=messages.message_fields(message))
+        return pb.GetMessageResponse(message=messages.message(message))
 
     async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
         """Return the context window."""
@@ -172,7 +173,7 @@ class HistoryServicer(Servicer):
             before_sequence=convert.optional(request, "before_sequence")
         )
         window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
-        return pb.GetHistoryResponse(history=self._history_fields(window))
+        return pb.GetHistoryResponse(history=self._shown(window))
 
     async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
         """Return a page of messages."""
@@ -190,9 +191,7 @@ class HistoryServicer(Servicer):
             page_size=_page_size(request.page_size),
             page_token=request.page_token,
         )
-        return pb.ListMessagesResponse(
-            messages=map(messages.message_fields, found), next_page_token=next_page_token
-        )
+        return pb.ListMessagesResponse(messages=map(messages.message, found), next_page_token=next_page_token)
 
     def _check_session(self, checks: Checks, field: str, session: spb.Session) -> None:
         validate.check_session(checks, field, session, require_user_id=self.require_user_id)
@@ -206,9 +205,9 @@ class HistoryServicer(Servicer):
         self._metrics.count_appended(len(new))
         return outcome
 
-    def _history_fields(self, window: Window) -> dict[str, Any]:
+    def _shown(self, window: Window) -> hpb.History:
         self._metrics.count_window(window.cut)
-        return messages.history_fields(window)
+        return messages.history(window)
 
 
 def _page_size(page_size: int) -> int:

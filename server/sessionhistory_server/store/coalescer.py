@@ -1,8 +1,8 @@
 """One statement for calls that come at the same time.
 
-Whoever is first goes; who comes meanwhile shares the next statement. Nobody waits for calls that may come, only
-for those that have come and are on their way through the event loop; and nobody waits long for a slow statement:
-then the next one is sent beside it.
+Whoever is first goes; who comes meanwhile shares the next statement. Nobody waits for calls that may come,
+only for those that have come and are on their way through the event loop; and nobody waits long for a slow
+statement: then the next one is sent beside it.
 """
 
 from __future__ import annotations

@@ -21,7 +21,11 @@ FIELDS: Final = (*MessageContent._fields, "sequence", "token_count", "create_tim
 
 _CONTENT_LENGTH: Final = len(MessageContent._fields)
 _TOOL_CALLS: Final = FIELDS.index("tool_calls")
-_PARTS: Final = FIELDS.index("parts")
+_LENGTH: Final = len(FIELDS)
+_NO_CALLS_OR_PARTS: Final[tuple[tuple[ToolCall, ...], tuple[Part, ...]]] = ((), ())
+
+# Without the checks of their own constructors: a window is a thousand of each.
+_new = tuple.__new__
 
 _SENT: Final = (
     *MessageContent._fields,
@@ -48,11 +52,14 @@ SENT_RECORD: Final = "ordinal bigint, " + ", ".join(
 
 
 def message_of(row: Row) -> Message:
-    """Return the message in a row of the columns ``FIELDS``."""
-    values = list(row[:_CONTENT_LENGTH])
-    values[_TOOL_CALLS] = _decode_tool_calls(values[_TOOL_CALLS])
-    values[_PARTS] = _decode_parts(values[_PARTS])
-    return Message(MessageContent._make(values), *row[_CONTENT_LENGTH:])
+    """Return the message in a row that begins with the columns ``FIELDS``."""
+    tool_calls, parts = row[_TOOL_CALLS:_CONTENT_LENGTH]
+    if tool_calls is None and parts is None:
+        last = _NO_CALLS_OR_PARTS
+    else:
+        last = (_decode_tool_calls(tool_calls), _decode_parts(parts))
+    content = _new(MessageContent, row[:_TOOL_CALLS] + last)
+    return _new(Message, (content, *row[_CONTENT_LENGTH:_LENGTH]))
 
 
 def records(new: Sequence[NewMessage]) -> Iterator[dict[str, Any]]:

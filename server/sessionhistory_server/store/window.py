@@ -27,7 +27,7 @@ _NO_BUDGET: Final = 2**62
 # On one line: the driver keeps what it has made of a statement if that has at most 4,096 characters.
 _WINDOWS: Final = " ".join(
     f"""
-select asked.place, found.*
+select found.*, asked.place
 from json_to_recordset(%(asked)s::json) as asked (
     place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
     include_pinned boolean, max_bytes bigint
@@ -86,7 +86,7 @@ with session as (
         limit 1
     ) as edge
 )
-select room.message_count, room.last_sequence, boundary.cut, {", ".join(f"m.{name}" for name in rows.FIELDS)}
+select {", ".join(f"m.{name}" for name in rows.FIELDS)}, boundary.cut, room.message_count, room.last_sequence
 from room left join boundary on true left join lateral (
     (select * from messages
      where messages.session_key = room.session_key and not pinned
@@ -147,12 +147,13 @@ async def read(connection: Connection, asked: Sequence[Asked], defaults: Default
     }
     cursor = await connection.execute(_WINDOWS, parameters, binary=True, prepare=True)
     windows: list[WindowRows | None] = [None] * len(asked)
-    for place, message_count, last_sequence, cut, *row in await cursor.fetchall():
+    for row in await cursor.fetchall():
+        place = row[-1]
         window = windows[place]
         if window is None:
-            window = windows[place] = WindowRows([], cut, message_count, last_sequence)
+            window = windows[place] = WindowRows([], *row[-4:-1])
         if row[0] is not None:  # a window without messages is one row of nulls
-            window.messages.append(rows.message_of(tuple(row)))
+            window.messages.append(rows.message_of(row))
     return windows
 
 
