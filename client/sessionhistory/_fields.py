@@ -127,6 +127,7 @@ def history_options(source: types.HistoryOptions | None) -> history_pb2.HistoryO
         max_messages=source.max_messages,
         token_budget=source.token_budget,
         include_pinned=source.include_pinned,
+        max_turns=source.max_turns,
     )
 
 

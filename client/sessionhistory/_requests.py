@@ -139,6 +139,7 @@ def get_history(
     token_budget: int | None,
     before_sequence: int | None,
     include_pinned: bool | None,
+    max_turns: int | None,
 ) -> pb.GetHistoryRequest:
     """Ask for a window."""
     return build(
@@ -150,6 +151,7 @@ def get_history(
         token_budget=token_budget,
         before_sequence=before_sequence,
         include_pinned=include_pinned,
+        max_turns=max_turns,
     )
 
 

@@ -62,6 +62,7 @@ class HistoryCut(StrEnum):
     MAX_MESSAGES = "max_messages"
     TOKEN_BUDGET = "token_budget"  # noqa: S105 - of a model
     RESPONSE_SIZE = "response_size"
+    MAX_TURNS = "max_turns"
     UNKNOWN = "unknown"
     """One that only a newer client knows."""
 
@@ -210,6 +211,8 @@ class HistoryOptions:
     max_messages: int | None = None
     token_budget: int | None = None
     include_pinned: bool | None = None
+    max_turns: int | None = None
+    """At most so many turns of the newest messages, each whole; ``None``: the oldest may be cut anywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ _POOL_GAUGES: Final = (
     ("requests_waiting", "sessionhistory_pool_waiting", "Calls that wait for a connection."),
 )
 
-_CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE")
+_CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE", "MAX_TURNS")
 _CODES: Final = tuple(code.name for code in StatusCode)
 
 # Where in a slot each number is: those of the whole worker, then a row for each method.

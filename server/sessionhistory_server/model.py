@@ -163,6 +163,8 @@ class WindowLimits(NamedTuple):
     token_budget: int | None = None
     before_sequence: int | None = None
     include_pinned: bool = True
+    max_turns: int | None = None
+    """Of the run, whole ones; ``None``: it may begin in the middle of one."""
 
 
 class Window(NamedTuple):

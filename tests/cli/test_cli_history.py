@@ -82,6 +82,9 @@ async def test_why_the_rest_is_left_out(command: Command, client: Client, unique
     text = await show(command, unique, "--token-budget", "2", "--no-pinned")
     assert "--no-pinned; the next older one does not fit the token budget (--token-budget)" in text
     assert "--token-budget 2 --no-pinned --before" in text
+    text = await show(command, unique, "--max-turns", "1")
+    assert "3 left out: the limit of turns is reached (--max-turns)\n" in text
+    assert f"history {unique} --max-turns 1 --before 5\n" in text
     text = await show(command, unique, "--token-budget", "0")
     assert "0 of 5 messages, 0 tokens\n5 left out: the next older one does not fit the token budget" in text
 
@@ -163,6 +166,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         (["x", "--user", ""], 2, "user_id: must not be empty"),
         (["x", "--max-messages", "-1"], 2, "'--max-messages'"),
         (["x", "--max-messages", str(2**40)], 2, "max_messages: is out of the range of"),
+        (["x", "--max-turns", "-1"], 2, "'--max-turns'"),
         (["x", "--before", "0"], 2, "'--before'"),
         ([], 2, "'SESSION'"),
     ],

@@ -58,12 +58,17 @@ async def test_windows(client: Client) -> None:
     assert shape(by_tokens) == ([5, 6], 20, 4, HistoryCut.TOKEN_BUDGET, 5, 6)
     before = await client.get_history(session_id, before_sequence=4, include_pinned=True)
     assert shape(before) == ([1, 2, 3], 21, 3, HistoryCut.NONE, None, 6)
+    whole = await client.get_history(session_id, max_turns=2)
+    assert shape(whole) == ([1, 5, 6], 21, 3, HistoryCut.MAX_TURNS, 5, 6)
     nothing = await client.get_history(session_id, max_messages=0)
     assert nothing.messages == ()
     options = HistoryOptions(max_messages=2, token_budget=25, include_pinned=False)
     appended = await client.append_message(session_id, talk[0], history=options)
     assert appended.history
     assert shape(appended.history) == ([5, 6], 20, 4, HistoryCut.MAX_MESSAGES, 5, 6)
+    appended = await client.append_message(session_id, talk[0], history=HistoryOptions(max_turns=1))
+    assert appended.history
+    assert shape(appended.history) == ([1, 6], 11, 4, HistoryCut.MAX_TURNS, 6, 6)
 
 
 async def test_a_window_that_is_too_big(client: Client) -> None:

@@ -102,7 +102,7 @@ async def test_the_first_of_several_limits_is_named(service: Service) -> None:
     assert (await window(service, max_messages=1, token_budget=10)).cut == MAX_MESSAGES
 
 
-@pytest.mark.parametrize("field", ["max_messages", "token_budget", "before_sequence"])
+@pytest.mark.parametrize("field", ["max_messages", "token_budget", "before_sequence", "max_turns"])
 async def test_a_negative_limit_is_refused(service: Service, field: str) -> None:
     """Negative is INVALID_ARGUMENT with the field's path."""
     await store(service, user(1))
@@ -111,7 +111,7 @@ async def test_a_negative_limit_is_refused(service: Service, field: str) -> None
     assert list(failure.violations) == [field]
 
 
-@pytest.mark.parametrize("field", ["max_messages", "token_budget"])
+@pytest.mark.parametrize("field", ["max_messages", "token_budget", "max_turns"])
 async def test_a_negative_limit_in_an_append_stores_nothing(service: Service, field: str) -> None:
     """The limits of the append's window are checked before the message is stored."""
     await store(service, user(1))

@@ -51,6 +51,7 @@ PLANS: dict[str, list[set[str]]] = {
     "messages, ascending": [{"messages_pkey"}],
     "messages, descending": [{"messages_pkey"}],
     "windows": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
+    "windows of turns": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
 }
 
 # With few rows and no statistics the list of all is as good as a user's own.
@@ -80,7 +81,8 @@ _NAMES = {
     messages._GET_BY_SEQUENCE: "message: by sequence",
     messages._IS_LIVE: "messages: is live",
     shared_append._APPEND: "append: shared",
-    window._WINDOWS: "windows",
+    window._PLAIN: "windows",
+    window._WHOLE_TURNS: "windows of turns",
 }
 
 
@@ -185,6 +187,7 @@ async def call_messages(history: SessionHistory) -> None:
     await history.get_message("chat", "u", message_id="1", sequence=None)
     await history.get_message("chat", None, message_id=None, sequence=2)
     await history.get_history("chat", "u", WindowLimits())
+    await history.get_history("chat", "u", WindowLimits(max_turns=2))
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

@@ -93,6 +93,34 @@ async def test_a_window_without_pinned_messages_reads_one_more_than_it_holds(
             assert max(scans) <= len(window.messages) + 1, (limits, scans)
 
 
+async def test_a_window_of_whole_turns_reads_what_it_may_hold(
+    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scan visits two messages more than the turns have, and never more than the limits let in, plus one.
+
+    The turns are a question and its answer each, but in the second half of the session it is all one.
+    """
+    execute(
+        full_database_url,
+        f"update messages set turn_id = 'long' where sequence > {LONG_MESSAGES // 2}",
+        "vacuum analyze messages",
+    )
+    middle = LONG_MESSAGES // 2
+    for before, most, turns, held, read in (
+        (middle, 1_000, 3, 5, 7),
+        (middle, 1_000, 0, 0, 2),
+        (middle, 8, 1_000, 7, 9),
+        (LONG_MESSAGES, 500, 1, 0, 501),
+        (middle + 50, 1_000, 2, 50, 53),
+    ):
+        limits = WindowLimits(most, before_sequence=before, include_pinned=False, max_turns=turns)
+        with recording(monkeypatch, full_database_url) as recorder:
+            window = await full_history.get_history(LONG, None, limits)
+            found = await last_plan(recorder)
+        scans = [node.rows_read for node in found if node.table == "messages"]
+        assert (len(window.messages), max(scans)) == (held, read), (limits, scans)
+
+
 @pytest.mark.parametrize("count", [1, 500])
 async def test_an_append_reads_no_message(
     full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch, count: int

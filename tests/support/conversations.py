@@ -375,6 +375,9 @@ class Conversations(RuleBasedStateMachine):
             return response
         if "history" in response.DESCRIPTOR.fields_by_name and response.HasField("history"):
             self._reach_window(response.history)
+            limits = request if method == "GetHistory" else request.history
+            if limits.HasField("max_turns"):
+                self._reach(f"turns cut {hpb.HistoryCut.Name(response.history.cut)}")
         if method.startswith("Append"):
             if response.session_created:
                 self._reach("session made by an append")

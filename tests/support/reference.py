@@ -267,7 +267,8 @@ class Reference:
                 token_budget = said.token_budget
         if asked.HasField("include_pinned"):
             include_pinned = asked.include_pinned
-        return Limits(max_messages, token_budget, None, include_pinned)
+        max_turns = asked.max_turns if asked.HasField("max_turns") else None
+        return Limits(max_messages, token_budget, None, include_pinned, max_turns)
 
     def _counters(self, kept: Kept, *, created: bool) -> dict[str, Any]:
         fields = ("session_id", "last_sequence", "message_count", "total_tokens")

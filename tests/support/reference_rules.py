@@ -26,6 +26,10 @@ MUTABLE = (*PLAIN, "history_settings", *SETTINGS, "expire_time", "ttl")
 # what was added to it.
 _TICKS = -1_000_000_000_000
 _SECOND = 1_000_000_000
+_COUNTS = {
+    *("max_messages", "token_budget", "max_turns", "page_size"),
+    *("after_sequence", "before_sequence"),
+}
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
 
@@ -63,7 +67,7 @@ def check(method: str, request: Any) -> None:  # noqa: ANN401 - any of eleven re
 
 def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - any of eleven requests
     names = {field.name for field in request.DESCRIPTOR.fields}
-    for name in names & {"max_messages", "token_budget", "page_size", "after_sequence", "before_sequence"}:
+    for name in names & _COUNTS:
         yield getattr(request, name) >= 0
     if "session_id" in names:
         creates = method == "CreateSession" or (
@@ -88,7 +92,8 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         messages = [request.message] if method == "AppendMessage" else request.messages
         yield from _validity_of_append(request, messages)
         if method == "AppendMessage":
-            yield min(request.history.max_messages, request.history.token_budget) >= 0
+            history = request.history
+            yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
 
 
 def _validity_of_append(request: Any, messages: Sequence[mpb.Message]) -> Iterator[object]:  # noqa: ANN401

@@ -23,6 +23,7 @@ class Limits(NamedTuple):
     token_budget: int | None = None
     before_sequence: int | None = None
     include_pinned: bool = True
+    max_turns: int | None = None
 
 
 def count_tokens(message: mpb.Message) -> int:
@@ -64,6 +65,10 @@ def window(stored: Sequence[mpb.Message], limits: Limits) -> hpb.History:
                 break
             run.insert(0, message)
 
+    # 3a. Of whole turns, if that is asked for: those that are in it from their beginning, and not too many.
+    if limits.max_turns is not None:
+        run, cut = _whole_turns([m for m in candidates if not m.pinned], run, cut, limits.max_turns)
+
     # 4. Without the tool results whose call is not in the run.
     kept = [message for i, message in enumerate(run) if _has_its_call(message, run[:i])]
 
@@ -86,6 +91,28 @@ def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int 
     if token_budget is not None and _tokens(chosen) > token_budget:
         return hpb.HISTORY_CUT_TOKEN_BUDGET
     return hpb.HISTORY_CUT_UNSPECIFIED
+
+
+def _whole_turns(
+    candidates: Sequence[mpb.Message], run: Sequence[mpb.Message], cut: hpb.HistoryCut, max_turns: int
+) -> tuple[list[mpb.Message], hpb.HistoryCut]:
+    """Return the turns of a run that are whole, at most so many of the newest, and what then cuts it."""
+    turns: list[list[mpb.Message]] = []
+    for before, message in zip([None, *candidates], candidates, strict=False):
+        if before is None or _begins_a_turn(before, message):
+            turns.append([])
+        turns[-1].append(message)
+    newest = turns[max(len(turns) - max_turns, 0) :]
+    whole = [turn for turn in newest if turn[0] in run]
+    if sum(map(len, newest)) < len(run):  # the next message would have fitted otherwise
+        cut = hpb.HISTORY_CUT_MAX_TURNS
+    return [message for turn in whole for message in turn], cut
+
+
+def _begins_a_turn(before: mpb.Message, message: mpb.Message) -> bool:
+    if before.turn_id and message.turn_id:
+        return before.turn_id != message.turn_id
+    return message.role == mpb.ROLE_USER
 
 
 def _has_its_call(message: mpb.Message, earlier: Sequence[mpb.Message]) -> bool:

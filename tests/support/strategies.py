@@ -50,6 +50,7 @@ limits = st.fixed_dictionaries(
         "max_messages": st.sampled_from((0, 1, 2, 3, 4, 6, 9, 15, 1_000, 2**31 - 1)),
         "token_budget": st.sampled_from((0, 1, 3, 8, 20, 60, 200, 2**31 - 1)),
         "include_pinned": st.booleans(),
+        "max_turns": st.sampled_from((0, 1, 1, 2, 3, 5, 2**31 - 1)),
     },
 )
 labels = st.dictionaries(st.sampled_from(("team", "env")), st.sampled_from(("", "a", "b")), max_size=2)
@@ -79,7 +80,6 @@ _rich: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "model": names,
         "provider": names,
         "usage": _usages,
-        "turn_id": names,
         "status": st.sampled_from((0, 1, 2)),
         "send_time": times,
         # The server's own, ignored on input.
@@ -113,6 +113,7 @@ def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
         message.content = content
     if not rich or draw(st.booleans()):
         message.token_count = draw(token_counts)
+    message.turn_id = draw(st.sampled_from(("", "", "", "t1", "t1", "größe 📏")))
     return message
 
 
@@ -203,6 +204,7 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
     ("GetHistory", pb.GetHistoryRequest(max_messages=-1)),
     ("GetHistory", pb.GetHistoryRequest(token_budget=-1)),
     ("GetHistory", pb.GetHistoryRequest(before_sequence=-1)),
+    ("GetHistory", pb.GetHistoryRequest(max_turns=-1)),
     ("ListMessages", pb.ListMessagesRequest(page_size=-1)),
     ("ListMessages", pb.ListMessagesRequest(after_sequence=-1)),
     ("ListMessages", pb.ListMessagesRequest(page_token="\u00fc")),

@@ -16,6 +16,7 @@ NONE = hpb.HISTORY_CUT_NONE
 MAX_MESSAGES = hpb.HISTORY_CUT_MAX_MESSAGES
 TOKEN_BUDGET = hpb.HISTORY_CUT_TOKEN_BUDGET
 RESPONSE_SIZE = hpb.HISTORY_CUT_RESPONSE_SIZE
+MAX_TURNS = hpb.HISTORY_CUT_MAX_TURNS
 
 
 def user(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields

@@ -289,7 +289,7 @@ class AsyncSessionHistoryClient:
         response = await self._transport.call("GetMessage", request, timeout_seconds=timeout_seconds)
         return _responses.message(response.message)
 
-    async def get_history(
+    async def get_history(  # noqa: PLR0913 - of the contract
         self,
         session_id: str,
         *,
@@ -298,6 +298,7 @@ class AsyncSessionHistoryClient:
         token_budget: int | None = None,
         before_sequence: int | None = None,
         include_pinned: bool | None = None,
+        max_turns: int | None = None,
         timeout_seconds: float | None = None,
     ) -> History:
         """Return the context for the next model call: the newest messages that fit the limits.
@@ -309,6 +310,8 @@ class AsyncSessionHistoryClient:
             token_budget: At most this many tokens; ``None``: the session's, else the server's.
             before_sequence: Only messages before this one.
             include_pinned: Whether pinned messages are part of it; ``None``: they are.
+            max_turns: At most this many turns of the newest messages, each whole; ``None``: the oldest may be
+                cut anywhere.
             timeout_seconds: How long the call may take in all.
         """
         request = _requests.get_history(
@@ -318,6 +321,7 @@ class AsyncSessionHistoryClient:
             token_budget=token_budget,
             before_sequence=before_sequence,
             include_pinned=include_pinned,
+            max_turns=max_turns,
         )
         response = await self._transport.call("GetHistory", request, timeout_seconds=timeout_seconds)
         return _responses.history(response.history)

@@ -25,6 +25,7 @@ _WHY_CUT: Final = {
     HistoryCut.MAX_MESSAGES: "the limit of messages is reached (--max-messages)",
     HistoryCut.TOKEN_BUDGET: "the next older one does not fit the token budget (--token-budget)",
     HistoryCut.RESPONSE_SIZE: "more does not fit into one response",
+    HistoryCut.MAX_TURNS: "the limit of turns is reached (--max-turns)",
     HistoryCut.UNKNOWN: "for a reason that this release does not know",
 }
 
@@ -34,6 +35,7 @@ _WHY_CUT: Final = {
 @click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
 @click.option("--max-messages", type=click.IntRange(0), help="At most so many messages.")
 @click.option("--token-budget", type=click.IntRange(0), help="At most so many tokens.")
+@click.option("--max-turns", type=click.IntRange(0), help="At most so many turns, each whole.")
 @click.option("--before", "before_sequence", type=click.IntRange(1), help="Only messages before this one.")
 @click.option("--no-pinned", is_flag=True, help="Without the pinned messages.")
 @click.option("--full", is_flag=True, help="Show long texts whole.")

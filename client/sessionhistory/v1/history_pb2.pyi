@@ -14,21 +14,25 @@ class HistoryCut(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HISTORY_CUT_MAX_MESSAGES: _ClassVar[HistoryCut]
     HISTORY_CUT_TOKEN_BUDGET: _ClassVar[HistoryCut]
     HISTORY_CUT_RESPONSE_SIZE: _ClassVar[HistoryCut]
+    HISTORY_CUT_MAX_TURNS: _ClassVar[HistoryCut]
 HISTORY_CUT_UNSPECIFIED: HistoryCut
 HISTORY_CUT_NONE: HistoryCut
 HISTORY_CUT_MAX_MESSAGES: HistoryCut
 HISTORY_CUT_TOKEN_BUDGET: HistoryCut
 HISTORY_CUT_RESPONSE_SIZE: HistoryCut
+HISTORY_CUT_MAX_TURNS: HistoryCut
 
 class HistoryOptions(_message.Message):
-    __slots__ = ("max_messages", "token_budget", "include_pinned")
+    __slots__ = ("max_messages", "token_budget", "include_pinned", "max_turns")
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PINNED_FIELD_NUMBER: _ClassVar[int]
+    MAX_TURNS_FIELD_NUMBER: _ClassVar[int]
     max_messages: int
     token_budget: int
     include_pinned: bool
-    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ...) -> None: ...
+    max_turns: int
+    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ...) -> None: ...
 
 class History(_message.Message):
     __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence")

@@ -226,20 +226,22 @@ class GetMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ...) -> None: ...
 
 class GetHistoryRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "max_messages", "token_budget", "before_sequence", "include_pinned")
+    __slots__ = ("session_id", "user_id", "max_messages", "token_budget", "before_sequence", "include_pinned", "max_turns")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
     BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PINNED_FIELD_NUMBER: _ClassVar[int]
+    MAX_TURNS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     max_messages: int
     token_budget: int
     before_sequence: int
     include_pinned: bool
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., before_sequence: _Optional[int] = ..., include_pinned: bool = ...) -> None: ...
+    max_turns: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., before_sequence: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ...) -> None: ...
 
 class GetHistoryResponse(_message.Message):
     __slots__ = ("history",)

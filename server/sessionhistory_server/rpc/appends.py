@@ -38,6 +38,7 @@ def checked(request: Request, *, require_user_id: bool) -> Checks:
     if not isinstance(request, pb.AppendMessagesRequest):
         checks.not_negative("history.max_messages", request.history.max_messages)
         checks.not_negative("history.token_budget", request.history.token_budget)
+        checks.not_negative("history.max_turns", request.history.max_turns)
     return checks
 
 

@@ -91,6 +91,7 @@ def window_limits(options: hpb.HistoryOptions | pb.GetHistoryRequest) -> WindowL
         max_messages=optional(options, "max_messages"),
         token_budget=optional(options, "token_budget"),
         include_pinned=include_pinned is not False,
+        max_turns=optional(options, "max_turns"),
     )
 
 

@@ -168,6 +168,7 @@ class HistoryServicer(Servicer):
         checks.not_negative("max_messages", request.max_messages)
         checks.not_negative("token_budget", request.token_budget)
         checks.not_negative("before_sequence", request.before_sequence)
+        checks.not_negative("max_turns", request.max_turns)
         checks.finish()
         wanted = convert.window_limits(request)._replace(
             before_sequence=convert.optional(request, "before_sequence")
