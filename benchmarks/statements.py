@@ -12,7 +12,7 @@ from sessionhistory_server import tokens
 from sessionhistory_server.config import Settings
 from sessionhistory_server.history import TENANT
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
-from sessionhistory_server.model import USER, MessageContent, NewMessage, WindowLimits
+from sessionhistory_server.model import CHARACTERS, USER, MessageContent, NewMessage, WindowLimits
 from sessionhistory_server.store import append, window
 from sessionhistory_server.store.database import connect
 from sessionhistory_server.store.schema import session_key
@@ -65,6 +65,7 @@ def appending(session_id: str, content: str) -> Statement:
         create=None,
         expected_last_sequence=None,
         retention=timedelta(),
+        token_counter=CHARACTERS,
     )
     recorder = _Recorder()
     return _sent(recorder, append.append(cast("Connection", recorder), batch))

@@ -111,6 +111,7 @@ def session(source: session_pb2.Session) -> types.Session:
         delete_time=_time(source, "delete_time"),
         purge_time=_time(source, "purge_time"),
         etag=source.etag,
+        token_counter=source.token_counter,
     )
 
 

@@ -202,6 +202,8 @@ class Session:
     delete_time: datetime | None = None
     purge_time: datetime | None = None
     etag: str = ""
+    token_counter: str = ""
+    """What counts messages without a ``token_count``; ``mixed``: several have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

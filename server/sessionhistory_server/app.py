@@ -21,6 +21,7 @@ from sessionhistory_server.slots import Slots
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
 from sessionhistory_server.store.window import Defaults
+from sessionhistory_server.tokens import TokenCounters
 
 if TYPE_CHECKING:
     import socket
@@ -118,7 +119,13 @@ class App:
             model_token_budgets=settings.model_token_budgets_json,
         )
         days = timedelta(days=settings.delete_retention_days)
-        history = SessionHistory(self._database, defaults, delete_retention=days, coalesce=settings.coalesce)
+        history = SessionHistory(
+            self._database,
+            defaults,
+            TokenCounters(settings.token_counter, settings.tiktoken_dir),
+            delete_retention=days,
+            coalesce=settings.coalesce,
+        )
         return [HistoryServicer(history, self.metrics, require_user_id=settings.require_user_id)]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

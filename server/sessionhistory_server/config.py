@@ -14,6 +14,7 @@ import click
 
 from sessionhistory_server import logs
 from sessionhistory_server.limits import MAX_INT32
+from sessionhistory_server.model import CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -153,6 +154,17 @@ class Settings:
         None,
         _BudgetsType(),
         "Tokens of a window by the session's model, before the general budget.",
+    )
+    token_counter: str = _setting(
+        CHARACTERS,
+        str,
+        "What counts the tokens of messages that come without a count: characters, tiktoken:ENCODING, or a"
+        " plug-in's name.",
+    )
+    tiktoken_dir: Path | None = _setting(
+        None,
+        click.Path(file_okay=False, path_type=Path),
+        "Where the vocabularies of tiktoken are. Absent: TIKTOKEN_CACHE_DIR. None is downloaded.",
     )
     coalesce: bool = _setting(
         default=True, kind=bool, text="Answer calls that come at the same time with one statement."

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server import paging
 from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
-from sessionhistory_server.model import TOOL, Appended, Message, NewMessage, Window
-from sessionhistory_server.store import append, messages, session_list, session_update, sessions, window
+from sessionhistory_server.model import CHARACTERS, TOOL, Appended, Message, NewMessage, Window
+from sessionhistory_server.store import messages, session_list, session_update, sessions, window
+from sessionhistory_server.store.append import Batch, OtherCounterError
 from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.schema import session_key
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.database import Database
     from sessionhistory_server.store.messages import MessageFilter
     from sessionhistory_server.store.window import Defaults, WindowRows
+    from sessionhistory_server.tokens import TokenCounters
 
 TENANT: Final = "default"
 
@@ -55,10 +57,17 @@ class SessionHistory:
     """The service's operations on a database."""
 
     def __init__(
-        self, database: Database, defaults: Defaults, *, delete_retention: timedelta, coalesce: bool
+        self,
+        database: Database,
+        defaults: Defaults,
+        counters: TokenCounters,
+        *,
+        delete_retention: timedelta,
+        coalesce: bool,
     ) -> None:
         self._database = database
         self._defaults = defaults
+        self._counters = counters
         self._retention = delete_retention
         self._coalesce = coalesce
         self._appends = SharedAppends(database, coalesce=coalesce)
@@ -79,6 +88,7 @@ class SessionHistory:
                 TENANT,
                 ref,
                 content,
+                token_counter=self._counters.name,
                 retention=self._retention,
                 allow_existing=allow_existing,
             )
@@ -128,20 +138,36 @@ class SessionHistory:
     async def append(self, request: AppendRequest) -> tuple[str, Appended, Window | None]:
         """Append messages; return the session's id, the outcome, and the new window if asked for."""
         session_id = request.session_id or new_id()
-        batch = append.Batch(
+        batch = Batch(
             tenant_id=TENANT,
             ref=_ref(session_id, request.user_id),
             messages=[_identified(message) for message in request.messages],
             create=request.create_session,
             expected_last_sequence=request.expected_last_sequence,
             retention=self._retention,
+            token_counter=CHARACTERS,
         )
-
-        appended = await self._appends.append(batch)
+        appended = await self._append(batch)
         if request.history is None:
             return session_id, appended, None
         used = sum(message.size_bytes for message in appended.messages)
         return session_id, appended, await self._window(batch.ref, request.history, used)
+
+    async def _append(self, batch: Batch) -> Appended:
+        """Append messages counted by the session's own counter: the server's, unless it had another."""
+        counter = self._counters.name
+        while True:
+            if counter != batch.token_counter:
+                batch = await self._counted(batch, counter)
+            try:
+                return await self._appends.append(batch)
+            except OtherCounterError as error:
+                counter = error.counter
+
+    async def _counted(self, batch: Batch, counter: str) -> Batch:
+        counts, token_counter = await self._counters.count([m.content for m in batch.messages], counter)
+        messages = [m._replace(token_count=n) for m, n in zip(batch.messages, counts, strict=True)]
+        return replace(batch, messages=messages, token_counter=token_counter)
 
     async def get_message(
         self, session_id: str, user_id: str | None, *, message_id: str | None, sequence: int | None

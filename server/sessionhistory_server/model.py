@@ -13,6 +13,11 @@ USER: Final = "USER"
 TOOL: Final = "TOOL"
 COMPLETE: Final = "COMPLETE"
 
+CHARACTERS: Final = "characters"
+"""The default token counter."""
+MIXED: Final = "mixed"
+"""The token counter of a session whose counts come from several."""
+
 TITLE_FROM_MESSAGE_LENGTH: Final = 80
 
 
@@ -133,6 +138,7 @@ class Session:
     delete_time: int | None
     purge_time: int | None
     expire_time: int | None
+    token_counter: str
 
     @property
     def etag(self) -> str:

@@ -29,6 +29,13 @@ ROWS = {
                10 * (n - 1), 300 * (n - 1)
         from sessions cross join (values (1, 'one'), (2, 'two')) as told (n, content)
     """,
+    "0003": """
+        insert into sessions (session_key, tenant_id, session_id, status, message_count, total_tokens,
+            last_sequence, unpinned_tokens, unpinned_bytes, pinned_count, revision, create_time, update_time,
+            active_time, token_counter)
+        values (gen_random_uuid(), 'default', 'counted', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
+            '2020-01-01', '2020-01-01', 'tiktoken:gone')
+    """,
 }
 """By revision: one statement that inserts what could be there when that revision was the newest."""
 

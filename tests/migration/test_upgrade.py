@@ -64,6 +64,7 @@ async def test_what_each_revision_stored_is_readable_in_the_end(
     service = await serve(empty_database_url)
     session = (await service.stub.GetSession(pb.GetSessionRequest(session_id="old"))).session
     assert (session.title, session.user_id, session.labels["colour"]) == ("old times", "u", "red")
+    assert session.token_counter == "characters"
     window = (await service.stub.GetHistory(pb.GetHistoryRequest(session_id="old"))).history
     assert [message.content for message in window.messages] == ["one", "two"]
     request = pb.AppendMessageRequest(session_id="old", message={"role": "ROLE_USER", "content": "three"})

@@ -76,6 +76,7 @@ async def test_a_session_of_defaults(shared: Service) -> None:
     assert answer.created
     assert session.create_time == session.update_time
     expected = spb.Session(session_id=session.session_id, status=ACTIVE, etag=session.etag)
+    expected.token_counter = "characters"
     expected.create_time.CopyFrom(session.create_time)
     expected.update_time.CopyFrom(session.update_time)
     assert session == expected

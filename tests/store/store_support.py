@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 
 from sessionhistory_server.history import AppendRequest, SessionHistory
-from sessionhistory_server.model import MessageContent, NewMessage
+from sessionhistory_server.model import CHARACTERS, MessageContent, NewMessage
 from sessionhistory_server.store.window import Defaults
+from sessionhistory_server.tokens import TokenCounters
 from support.databases import execute
 
 if TYPE_CHECKING:
@@ -65,11 +66,21 @@ def fill(url: str) -> None:
     execute(url, _SESSIONS, _MESSAGES, "vacuum analyze sessions", "vacuum analyze messages")
 
 
-def use_cases(database: Database, *, coalesce: bool = True, **defaults: Any) -> SessionHistory:  # noqa: ANN401
+def use_cases(
+    database: Database,
+    *,
+    coalesce: bool = True,
+    counters: TokenCounters | None = None,
+    **defaults: Any,  # noqa: ANN401
+) -> SessionHistory:
     """Return the use cases on a database, with the server's own defaults."""
     limits: dict[str, Any] = {"max_messages": 20, "token_budget": None, "model_token_budgets": None}
     return SessionHistory(
-        database, Defaults(**limits | defaults), delete_retention=timedelta(days=30), coalesce=coalesce
+        database,
+        Defaults(**limits | defaults),
+        counters or TokenCounters(CHARACTERS),
+        delete_retention=timedelta(days=30),
+        coalesce=coalesce,
     )
 
 

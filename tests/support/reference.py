@@ -221,6 +221,7 @@ class Reference:
 
     def _new_session(self, name: str, user_id: str, given: spb.Session) -> Kept:
         shown = spb.Session(session_id=name, user_id=user_id, create_time=self._now)
+        shown.token_counter = "characters"
         for field in ("title", "model", "labels", "metadata", "state", "history_settings"):
             rules.copy_field(given, shown, field)
         if not shown.history_settings.ListFields():

@@ -27,6 +27,8 @@ _GOOD: dict[str, tuple[str, object]] = {
     "history_max_messages": ("0", 0),
     "history_token_budget": ("2147483647", 2**31 - 1),
     "model_token_budgets": ("gpt-4o=100000,a=b=0", {"gpt-4o": 100_000, "a=b": 0}),
+    "token_counter": ("tiktoken:o200k_base", "tiktoken:o200k_base"),
+    "tiktoken_dir": ("/some where/vocabularies", Path("/some where/vocabularies")),
     "coalesce": ("false", False),
     "require_user_id": ("true", True),
     "delete_retention_days": ("0", 0),
@@ -38,6 +40,7 @@ _GOOD: dict[str, tuple[str, object]] = {
 }
 _BAD: dict[str, tuple[str, ...]] = {
     "data_dir": (str(Path(__file__)),),
+    "tiktoken_dir": (str(Path(__file__)),),
     "listen": ("", "50051", "host", "host:", ":1", "host:65536", "a:b:1", "http://host:1", "off", "h:-1"),
     "metrics_listen": ("", "9464", "on", "h:99999"),
     "workers": ("0", "65", "-1", "auto", "1.5"),
@@ -57,7 +60,7 @@ _BAD: dict[str, tuple[str, ...]] = {
     "log_format": ("xml",),
 }
 _SWITCHES = {"coalesce": "--no-coalesce", "require_user_id": "--require-user-id"}
-_ANYTHING_GOES = {"database_url"}  # until it is used: then libpq judges it
+_ANYTHING_GOES = {"database_url", "token_counter"}  # until it is used: then it is judged
 # An empty variable counts as none, and a flag that is a switch takes no value.
 _BAD_BY = [
     (by, name, value)

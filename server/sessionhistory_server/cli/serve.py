@@ -14,7 +14,7 @@ import click
 import uvloop
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server import embedded, garbage, listening, logs, workers
+from sessionhistory_server import embedded, garbage, listening, logs, tokens, workers
 from sessionhistory_server.app import App
 from sessionhistory_server.cli._database import clear_errors, valid
 from sessionhistory_server.config import Settings, options, variable
@@ -38,6 +38,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         with clear_errors():
+            _load_counter(settings)
             _run(settings, settings.workers or workers.default_workers())
     except (embedded.EmbeddedPostgresError, listening.ListenError, workers.WorkersError) as error:
         raise click.ClickException(str(error)) from error
@@ -71,6 +72,16 @@ async def _serve(settings: Settings, url: str) -> None:
         loop.remove_signal_handler(number)  # a second signal does not wait
     _log.info("stopping")
     await app.stop(drain_seconds=settings.drain_seconds)
+
+
+def _load_counter(settings: Settings) -> None:
+    """Load the token counter, for all workers, before anything is made in vain."""
+    try:
+        tokens.load(settings.token_counter, settings.tiktoken_dir)
+    except tokens.TokenCounterError as error:
+        raise click.UsageError(
+            f"--token-counter ({variable('token_counter')}) {settings.token_counter}: {error}"
+        ) from error
 
 
 @contextmanager

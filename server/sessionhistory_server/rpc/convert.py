@@ -118,6 +118,7 @@ def session_message(session: Session) -> spb.Session:
         purge_time=_timestamp(session.purge_time),
         expire_time=_timestamp(session.expire_time),
         etag=session.etag,
+        token_counter=session.token_counter,
     )
 
 

@@ -21,6 +21,7 @@ from sessionhistory_server.errors import (
 from sessionhistory_server.limits import MAX_PINNED_MESSAGES
 from sessionhistory_server.model import (
     ACTIVE,
+    MIXED,
     TITLE_FROM_MESSAGE_LENGTH,
     USER,
     Appended,
@@ -72,10 +73,12 @@ set last_sequence = last_sequence + %(count)s::bigint,
     unpinned_bytes = unpinned_bytes + %(unpinned_bytes)s::bigint,
     pinned_count = pinned_count + %(pinned_count)s::integer,
     title = coalesce(title, %(first_user_text)s::text),
+    token_counter = case %(token_counter)s::text when '{MIXED}' then '{MIXED}' else token_counter end,
     active_time = greatest(active_time, now())
 where {NAMED} and {LIVE} and status = 'ACTIVE'
   and (%(expected)s::bigint is null or last_sequence = %(expected)s::bigint)
   and pinned_count + %(pinned_count)s::integer <= {MAX_PINNED_MESSAGES}
+  and (%(required_counter)s::text is null or token_counter in (%(required_counter)s::text, '{MIXED}'))
 {_STORE}"""
 
 _CREATE: Final = f"""
@@ -85,7 +88,7 @@ on conflict (session_key) do nothing
 {_STORE}"""
 
 _STATE: Final = f"""
-select last_sequence, message_count, total_tokens, status, pinned_count, ({OWNED} and {LIVE})
+select last_sequence, message_count, total_tokens, status, pinned_count, token_counter, ({OWNED} and {LIVE})
 from sessions where session_key = %(session_key)s::uuid
 """
 
@@ -109,6 +112,23 @@ class Batch:
     create: SessionContent | None
     expected_last_sequence: int | None
     retention: timedelta
+    token_counter: str
+    """What has counted the messages; ``MIXED`` leaves the session so."""
+
+    @property
+    def required_counter(self) -> str | None:
+        """What the session's counter must be, or ``MIXED``, for its counts to stay of one kind."""
+        if self.token_counter == MIXED or all(m.content.token_count_given is not None for m in self.messages):
+            return None
+        return self.token_counter
+
+
+class OtherCounterError(Exception):
+    """The messages must be counted by the session's own ``counter`` to be appended."""
+
+    def __init__(self, counter: str) -> None:
+        super().__init__(counter)
+        self.counter = counter
 
 
 class _State(NamedTuple):
@@ -119,6 +139,7 @@ class _State(NamedTuple):
     total_tokens: int
     status: str
     pinned_count: int
+    token_counter: str
     usable: bool
 
 
@@ -130,6 +151,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         AlreadyExistsError: an id is stored with other content, or apart from this batch.
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
+        OtherCounterError: the messages must be counted by another counter.
     """
     parameters = _parameters(batch)
     for _ in range(_MAX_ATTEMPTS):
@@ -145,6 +167,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         if appended:
             return appended
         _require_appendable(state, batch)
+        _require_counter(state, batch)
     raise RuntimeError("an append was turned away time and again without a reason")
 
 
@@ -159,6 +182,8 @@ def _parameters(batch: Batch) -> dict[str, Any]:
         "pinned_count": len(batch.messages) - len(unpinned),
         "expected": batch.expected_last_sequence,
         "first_user_text": first_user_text(batch.messages),
+        "token_counter": batch.token_counter,
+        "required_counter": batch.required_counter,
     }
 
 
@@ -198,8 +223,10 @@ async def _create(connection: Connection, parameters: dict[str, Any], batch: Bat
     """Store the batch with a new session; ``None`` if another caller has made the session first."""
     if batch.create is None:
         raise session_not_found(batch.ref.session_id)
-    _require_appendable(_State(0, 0, 0, ACTIVE, 0, usable=True), batch)
-    session = new_session_parameters(batch.tenant_id, batch.ref, batch.create, batch.retention)
+    _require_appendable(_State(0, 0, 0, ACTIVE, 0, batch.token_counter, usable=True), batch)
+    session = new_session_parameters(
+        batch.tenant_id, batch.ref, batch.create, batch.token_counter, batch.retention
+    )
     title = batch.create.title or parameters["first_user_text"]
     return await _store(connection, _CREATE, session | parameters | {"title": title}, batch)
 
@@ -252,3 +279,8 @@ def _require_appendable(state: _State | None, batch: Batch) -> None:
             session_id=session_id,
             pinned_count=str(state.pinned_count),
         )
+
+
+def _require_counter(state: _State | None, batch: Batch) -> None:
+    if state and batch.required_counter and state.token_counter not in (batch.required_counter, MIXED):
+        raise OtherCounterError(state.token_counter)

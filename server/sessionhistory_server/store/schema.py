@@ -65,6 +65,13 @@ sessions = Table(
     Column("delete_time", _time),
     Column("purge_time", _time),
     Column("expire_time", _time),
+    Column(
+        "token_counter",
+        Text,
+        nullable=False,
+        server_default=text("'characters'"),
+        comment="what counts the messages that come without a count",
+    ),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index("sessions_by_user_activity", "tenant_id", "user_id", "active_time", "session_key"),

@@ -107,7 +107,8 @@ def _time_conditions(wanted: SessionFilter) -> Iterator[ColumnElement[bool]]:
 
 def _size_bytes() -> ColumnElement[int]:
     """Return a bound of a session's size in a response; it reads no out-of-line text."""
-    texts = (sessions.c[name] for name in ("session_id", "user_id", "title", "model", "metadata", "state"))
+    names = ("session_id", "user_id", "title", "model", "metadata", "state", "token_counter")
+    texts = (sessions.c[name] for name in names)
     lengths = [func.coalesce(func.octet_length(text), 0) for text in texts]
     labels = func.octet_length(cast(sessions.c.labels, Text)) + _LABELS_OVERHEAD_BYTES
     return sum(lengths, start=labels + _OVERHEAD_BYTES)

@@ -58,7 +58,7 @@ NEW_SESSION_COLUMNS: Final = """
     session_key, tenant_id, session_id, user_id, title, model, status, labels, metadata, state,
     history_max_messages, history_token_budget, message_count, total_tokens, last_sequence,
     unpinned_tokens, unpinned_bytes, pinned_count, revision,
-    create_time, update_time, active_time, complete_time, expire_time, purge_time
+    create_time, update_time, active_time, complete_time, expire_time, purge_time, token_counter
 """
 
 _EXPIRE_TIME: Final = (
@@ -73,7 +73,7 @@ NEW_SESSION_VALUES: Final = f"""
     %(count)s::bigint, %(tokens)s::bigint, %(count)s::bigint,
     %(unpinned_tokens)s::bigint, %(unpinned_bytes)s::bigint, %(pinned_count)s::integer, 1,
     now(), now(), now(), case when %(status)s::text = 'ACTIVE' then null else now() end,
-    {_EXPIRE_TIME}, {_EXPIRE_TIME} + %(retention)s::interval
+    {_EXPIRE_TIME}, {_EXPIRE_TIME} + %(retention)s::interval, %(token_counter)s::text
 """
 
 _CREATE: Final = f"""
@@ -121,7 +121,7 @@ returning true
 
 
 def new_session_parameters(
-    tenant_id: str, ref: SessionRef, content: SessionContent, retention: timedelta
+    tenant_id: str, ref: SessionRef, content: SessionContent, token_counter: str, retention: timedelta
 ) -> dict[str, Any]:
     """Return the parameters of ``NEW_SESSION_VALUES`` for a session without messages."""
     values = asdict(content)
@@ -133,6 +133,7 @@ def new_session_parameters(
         "labels": json.dumps(content.labels),
         "expire_time": timestamp(content.expire_time),
         "retention": retention,
+        "token_counter": token_counter,
         "count": 0,
         "tokens": 0,
         "unpinned_tokens": 0,
@@ -147,6 +148,7 @@ async def create(
     ref: SessionRef,
     content: SessionContent,
     *,
+    token_counter: str,
     retention: timedelta,
     allow_existing: bool,
 ) -> tuple[Session, bool]:
@@ -158,7 +160,7 @@ async def create(
     Raises:
         AlreadyExistsError: the id is taken.
     """
-    parameters = new_session_parameters(tenant_id, ref, content, retention)
+    parameters = new_session_parameters(tenant_id, ref, content, token_counter, retention)
     while True:
         if session := await _one(connection, _CREATE, parameters):
             return session, True

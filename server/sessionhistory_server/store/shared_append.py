@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from sessionhistory_server.limits import KIB
-from sessionhistory_server.model import Counters
+from sessionhistory_server.model import MIXED, Counters
 from sessionhistory_server.store import dberrors, rows
 from sessionhistory_server.store.append import append, first_user_text, stored
 from sessionhistory_server.store.coalescer import Coalescer
@@ -44,10 +44,11 @@ set last_sequence = last_sequence + asked.messages,
     active_time = greatest(active_time, now())
 from json_to_recordset(%(sessions)s::json) as asked (
     place bigint, key uuid, owner text, messages bigint, tokens bigint, bytes bigint,
-    user_text text
+    user_text text, required_counter text
 ), (select set_config('lock_timeout', '250ms', true)) as patience
 where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
   and (asked.owner is null or user_id = asked.owner) and {LIVE} and status = 'ACTIVE'
+  and (asked.required_counter is null or token_counter in (asked.required_counter, '{MIXED}'))
 returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time,
           last_sequence - asked.messages as base_sequence,
           sessions.unpinned_tokens - asked.tokens as base_tokens,
@@ -85,6 +86,8 @@ class _Session:
     """What is to be appended to one session, and the places of it among all that is asked."""
 
     ref: SessionRef
+    token_counter: str
+    required_counter: str | None = None
     messages: list[NewMessage] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
 
@@ -97,6 +100,7 @@ class _Session:
             "tokens": sum(message.token_count for message in self.messages),
             "bytes": sum(message.size_bytes for message in self.messages),
             "user_text": first_user_text(self.messages),
+            "required_counter": self.required_counter,
         }
 
     def outcomes(self, counters: Counters, create_time: int) -> Iterator[tuple[int, Appended]]:
@@ -108,7 +112,7 @@ class _Session:
 
 
 def _is_sharable(batch: Batch) -> bool:
-    if len(batch.messages) > 1 or batch.expected_last_sequence is not None:
+    if len(batch.messages) > 1 or batch.expected_last_sequence is not None or batch.token_counter == MIXED:
         return False
     (message,) = batch.messages
     return not message.content.pinned and message.size_bytes <= _MAX_MESSAGE_BYTES
@@ -146,11 +150,13 @@ def _by_session(batches: Sequence[Batch]) -> list[_Session]:
     sessions: dict[str, _Session] = {}
     taken = set()
     for place, batch in enumerate(batches):
-        session = sessions.setdefault(batch.ref.session_key, _Session(batch.ref))
+        session = sessions.setdefault(batch.ref.session_key, _Session(batch.ref, batch.token_counter))
         (message,) = batch.messages
         identity = (batch.ref.session_key, message.content.message_id)
-        if session.ref == batch.ref and identity not in taken:
+        same = session.ref == batch.ref and session.token_counter == batch.token_counter
+        if same and identity not in taken:
             taken.add(identity)
+            session.required_counter = session.required_counter or batch.required_counter
             session.messages.append(message)
             session.places.append(place)
     return [sessions[key] for key in sorted(sessions)]

@@ -1,0 +1,102 @@
+"""Token counters by their names."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.limits import MAX_INT32
+from sessionhistory_server.model import CHARACTERS
+from sessionhistory_server.tokens import characters
+from sessionhistory_server.tokens.bpe import tiktoken_counter
+from sessionhistory_server.tokens.plugin import GROUP, TokenCounterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from importlib.metadata import EntryPoint
+    from pathlib import Path
+
+    from sessionhistory_server.model import MessageContent
+    from sessionhistory_server.tokens.plugin import TokenCounter
+
+    MessageCounter = Callable[[MessageContent], int]
+
+TIKTOKEN: Final = "tiktoken"
+
+_MAX_NAME_CHARACTERS: Final = 256
+_SAMPLE: Final = "Hello, wörld!"
+
+
+@functools.cache
+def load(name: str, tiktoken_dir: Path | None) -> MessageCounter:
+    """Return a counter of messages by its name, ready to be used; once loaded it stays.
+
+    Args:
+        name: ``characters``, ``tiktoken:ENCODING``, or a plug-in's name with an argument or without.
+        tiktoken_dir: Where the vocabularies of tiktoken are.
+
+    Raises:
+        TokenCounterError: there is none of this name, or it does not work.
+    """
+    if name == CHARACTERS:
+        return characters.count
+    if len(name) > _MAX_NAME_CHARACTERS:
+        raise TokenCounterError(f"the name has more than {_MAX_NAME_CHARACTERS} characters")
+    kind, _, argument = name.partition(":")
+    if kind == TIKTOKEN:
+        counter = tiktoken_counter(argument, tiktoken_dir)
+    else:
+        counter = _plugged_in(_entry_point(kind), argument)
+    return functools.partial(_count, counter)
+
+
+def _entry_point(kind: str) -> EntryPoint:
+    found = entry_points(group=GROUP, name=kind)
+    if len(found) > 1:
+        raise TokenCounterError(f"several packages bring one called {kind!r}")
+    for entry_point in found:
+        return entry_point
+    others = sorted(entry_points(group=GROUP).names)
+    known = ", ".join((CHARACTERS, f"{TIKTOKEN}:ENCODING", *others))
+    raise TokenCounterError(f"there is none called {kind!r}, only {known}")
+
+
+def _plugged_in(entry_point: EntryPoint, argument: str) -> TokenCounter:
+    """Return a plug-in's counter, tried once."""
+    try:
+        counter: TokenCounter = entry_point.load()(argument)
+        _checked(counter(_SAMPLE))
+    except TokenCounterError:
+        raise
+    except Exception as error:  # of whatever kind: it is somebody else's
+        raise TokenCounterError(f"{entry_point.value} failed: {type(error).__name__}: {error}") from error
+    return counter
+
+
+def _count(counter: TokenCounter, content: MessageContent) -> int:
+    return _checked(sum(_checked(counter(text)) for text in _texts(content)))
+
+
+def _texts(content: MessageContent) -> Iterator[str]:
+    if content.content:
+        yield content.content
+    yield from (part.text for part in content.parts if part.text)
+    for call in content.tool_calls:
+        yield call.name
+        if call.arguments:
+            yield call.arguments
+
+
+def _checked(count: int) -> int:
+    """Return a number of tokens as the database can keep it.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is out of range.
+    """
+    number = operator.index(count)
+    if not 0 <= number <= MAX_INT32:
+        raise ValueError("a number of tokens is 0 to 2,147,483,647")
+    return number

@@ -1,0 +1,192 @@
+"""The counter of a session: its numbers come from one, or it says that they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tokens_support import append, counter_of, says
+
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
+from sessionhistory_server.tokens import counters
+from support.databases import execute
+from support.talk import TOKEN_BUDGET, sequences, window
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
+
+SERVERS = pytest.mark.parametrize("coalesce", [True, False], ids=["shared", "alone"])
+
+
+async def test_sessions_are_counted_by_the_servers_counter(
+    serve: Serve, database_url: str, vocabularies: Path
+) -> None:
+    """Made by themselves or by an append, they say so; windows go by these numbers."""
+    service = await serve(database_url, token_counter="tiktoken:tiny", tiktoken_dir=vocabularies)
+    created = await service.stub.CreateSession(pb.CreateSessionRequest(session_id="t"))
+    assert created.session.token_counter == "tiktoken:tiny"
+    assert await append(service, says("hello world"), says("help"), says("日", token_count=9)) == [2, 3, 9]
+    session = (await service.stub.GetSession(pb.GetSessionRequest(session_id="s"))).session
+    assert (session.token_counter, session.total_tokens) == ("tiktoken:tiny", 14)
+    cut = await window(service, token_budget=13)
+    assert (sequences(cut), cut.total_tokens, cut.cut) == ([2, 3], 12, TOKEN_BUDGET)
+    listed = await service.stub.ListSessions(pb.ListSessionsRequest())
+    assert [found.token_counter for found in listed.sessions] == ["tiktoken:tiny"] * 2
+
+
+@SERVERS
+async def test_a_session_keeps_its_counter(serve: Serve, database_url: str, *, coalesce: bool) -> None:
+    """A server with another counter counts by the session's, message by message and in batches."""
+    old = await serve(database_url)
+    await append(old, says("a b c d e"))
+    new = await serve(database_url, token_counter="words", coalesce=coalesce)
+    assert await append(new, says("a b c d e")) == [3]
+    batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e"), says("a", token_count=7)])
+    answer = await new.stub.AppendMessages(batch)
+    assert [message.token_count for message in answer.messages] == [3, 7]
+    assert await append(new, says("a b c d e"), session_id="t") == [5]
+    assert await append(old, says("a b c d e"), session_id="t") == [5]
+    assert [await counter_of(new, name) for name in ("s", "t")] == ["characters", "words"]
+    assert (await window(new, "s", token_budget=13)).total_tokens == 13
+
+
+async def test_sessions_of_several_counters_at_once(serve: Serve, database_url: str) -> None:
+    """Appends that share statements are counted each by its own session's."""
+    servers = [await serve(database_url, token_counter=name) for name in ("characters", "words", "bytes:2")]
+    for number, server in enumerate(servers):
+        await append(server, says("a b c d e f"), session_id=f"s{number}")
+    names = [f"s{number % 3}" for number in range(60)]
+    texts = [says("a b c d e f", message_id=f"m{number}") for number in range(60)]
+    counts = await asyncio.gather(
+        *(append(servers[1], text, session_id=name) for name, text in zip(names, texts, strict=True))
+    )
+    assert counts == [[3], [6], [6]] * 20
+    assert [await counter_of(servers[0], f"s{number}") for number in range(3)] == [
+        "characters",
+        "words",
+        "bytes:2",
+    ]
+
+
+async def test_a_retry_at_a_server_of_another_counter(serve: Serve, database_url: str) -> None:
+    """It returns the first result with its count, and stores nothing."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    message = says("a b c d e", message_id="m")
+    assert await append(old, message) == [3]
+    assert await append(new, message) == [3]
+    session = (await new.stub.GetSession(pb.GetSessionRequest(session_id="s"))).session
+    assert (session.message_count, session.total_tokens, session.token_counter) == (1, 3, "characters")
+
+
+async def test_refusals_come_before_counters(serve: Serve, database_url: str) -> None:
+    """Of a session of another counter one is told what one would be told of any."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    await append(old, says("a"))
+    request = pb.AppendMessageRequest(session_id="s", message=says("b"), expected_last_sequence=5)
+    with pytest.raises(Exception, match="last sequence 1, not 5"):
+        await new.stub.AppendMessage(request)
+    request.expected_last_sequence = 1
+    assert (await new.stub.AppendMessage(request)).last_sequence == 2
+
+
+async def test_counts_of_callers_need_no_counter(serve: Serve, database_url: str) -> None:
+    """Where all counts are given nothing is counted, and the session stays of its counter."""
+    service = await serve(database_url)
+    await append(service, says("a", token_count=5))
+    execute(database_url, "update sessions set token_counter = 'gone'")
+    assert await append(service, says("poison", token_count=6)) == [6]
+    assert await counter_of(service) == "gone"
+
+
+@SERVERS
+async def test_without_the_sessions_counter_it_says_mixed(
+    serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture, *, coalesce: bool
+) -> None:
+    """No append is refused because a counter is gone: the server's counts, and the session says so."""
+    service = await serve(database_url, token_counter="words", coalesce=coalesce)
+    await append(service, says("a b c d e"))
+    execute(database_url, "update sessions set token_counter = 'gone:1'")
+    assert await append(service, says("a b c d e f"), says("a")) == [6, 1]
+    assert await counter_of(service) == "mixed"
+    other = await serve(database_url, coalesce=coalesce)
+    assert await append(other, says("a b c d e f")) == [3]
+    assert await counter_of(service) == "mixed"
+    (warning,) = (r.getMessage() for r in caplog.records if "cannot be had" in r.getMessage())
+    assert "gone:1" in warning
+
+
+@pytest.mark.parametrize("how", ["panic", "text", "negative", "huge", "none", "error"])
+async def test_a_counter_that_fails_loses_no_message(
+    serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    """The message is stored, counted by its characters; session and log say so, the log without text."""
+    service = await serve(database_url, token_counter=f"failing:{how}")
+    assert await append(service, says("a b c")) == [3]
+    assert await counter_of(service) == f"failing:{how}"
+    assert await append(service, says("poison cup"), says("a b c")) == [3, 3]
+    assert await counter_of(service) == "mixed"
+    assert await append(service, says("poison cup"), session_id="new") == [3]
+    assert await counter_of(service, "new") == "mixed"
+    failures = [record for record in caplog.records if "token counter failed" in record.getMessage()]
+    assert len(failures) == 2
+    assert not any("poison" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_batch_of_which_one_fails(serve: Serve, database_url: str) -> None:
+    """The others have the counter's counts."""
+    service = await serve(database_url, token_counter="failing")
+    messages = [says("a b c d e f g"), says("poison"), says("a", token_count=4)]
+    request = pb.AppendMessagesRequest(session_id="s", messages=messages, create_session=spb.Session())
+    answer = await service.stub.AppendMessages(request)
+    assert [message.token_count for message in answer.messages] == [7, 2, 4]
+    assert await counter_of(service) == "mixed"
+
+
+async def test_long_texts_are_counted_beside_the_event_loop(serve: Serve, database_url: str) -> None:
+    """While one is counted others are served; short ones are counted at once."""
+    service = await serve(database_url, token_counter="slow")
+    plugin: Any = sys.modules["test_plugin"]
+    plugin.threads.clear()
+    main = threading.current_thread().name
+    assert await append(service, says("short")) == [5]
+    assert plugin.threads == [main]
+    plugin.release.clear()
+    long = asyncio.create_task(append(service, says("wait" * 2_000), session_id="long"))
+    await until(lambda: len(plugin.threads) == 2)
+    assert await append(service, says("short")) == [5]
+    assert not long.done()
+    plugin.release.set()
+    assert await long == [8_000]
+    assert plugin.threads[1] != main
+
+
+async def test_many_short_texts_are_counted_beside_the_event_loop(serve: Serve, database_url: str) -> None:
+    """A batch is counted as a whole; what has its counts already does not count."""
+    service = await serve(database_url, token_counter="slow")
+    plugin: Any = sys.modules["test_plugin"]
+    plugin.threads.clear()
+    main = threading.current_thread().name
+    limit = counters._MAX_TOKENS_AT_ONCE  # noqa: SLF001 - what is told apart here
+    texts = [mpb.Message(role=mpb.ROLE_USER, content="text") for _ in range(limit // 4)] * 1
+    request = pb.AppendMessagesRequest(messages=texts, create_session=spb.Session())
+    await service.stub.AppendMessages(request)
+    assert set(plugin.threads) == {main}
+    plugin.threads.clear()
+    request.messages.extend([says("x" * 4 * limit)])
+    await service.stub.AppendMessages(request)
+    assert main not in plugin.threads
+    plugin.threads.clear()
+    request.messages[-1].token_count = 1
+    await service.stub.AppendMessages(request)
+    assert set(plugin.threads) == {main}
