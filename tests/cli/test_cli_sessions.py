@@ -159,6 +159,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "create_time": f"{stored.create_time:%Y-%m-%dT%H:%M:%S.%fZ}",
         "update_time": f"{stored.create_time:%Y-%m-%dT%H:%M:%S.%fZ}",
         "etag": stored.etag,
+        "token_counter": "characters",
     }
 
 
