@@ -21,14 +21,14 @@ class _Conversation:
         self._service = service
         self._session = session
 
-    async def turn(self) -> int:
+    async def turn(self) -> list[str]:
         await self._append("user", turns.USER_TEXT)
         window = await self._service.get_session(**_NAMES, session_id=self._session.id, config=_RECENT)
-        length = len(window.events)
+        texts = [event.content.parts[0].text for event in window.events]
         # What was read is what may be appended to: a session as it was before is stale.
         self._session = window
         await self._append("model", turns.ASSISTANT_TEXT)
-        return length
+        return texts
 
     async def _append(self, role: str, text: str) -> None:
         content = types.Content(role=role, parts=[types.Part(text=text)])

@@ -23,11 +23,11 @@ _TABLE = "langchain_messages"
 class _Conversation:
     history: PostgresChatMessageHistory
 
-    async def turn(self) -> int:
+    async def turn(self) -> list[str]:
         await self.history.aadd_messages([HumanMessage(turns.USER_TEXT)])
         window = (await self.history.aget_messages())[-turns.WINDOW :]
         await self.history.aadd_messages([AIMessage(turns.ASSISTANT_TEXT)])
-        return len(window)
+        return [message.content for message in window]
 
 
 async def _main(url: str, turns_each: int) -> None:

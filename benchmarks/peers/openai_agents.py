@@ -17,11 +17,11 @@ from benchmarks.peers import turns
 class _Conversation:
     session: SQLAlchemySession
 
-    async def turn(self) -> int:
+    async def turn(self) -> list[str]:
         await self.session.add_items([{"role": "user", "content": turns.USER_TEXT}])
         window = await self.session.get_items(limit=turns.WINDOW)
         await self.session.add_items([{"role": "assistant", "content": turns.ASSISTANT_TEXT}])
-        return len(window)
+        return [item["content"] for item in window]
 
 
 async def _main(url: str, turns_each: int) -> None:

@@ -19,7 +19,7 @@ class _Conversation:
     client: AsyncSessionHistoryClient
     session_id: str
 
-    async def turn(self) -> int:
+    async def turn(self) -> list[str]:
         appended = await self.client.append_message(
             self.session_id,
             Message(role=Role.USER, content=turns.USER_TEXT),
@@ -30,7 +30,7 @@ class _Conversation:
             self.session_id, Message(role=Role.ASSISTANT, content=turns.ASSISTANT_TEXT)
         )
         assert appended.history
-        return len(appended.history.messages)
+        return [message.content or "" for message in appended.history.messages]
 
 
 async def _main(target: str, turns_each: int) -> None:

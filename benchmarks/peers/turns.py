@@ -19,13 +19,14 @@ WINDOW: Final = 20
 
 USER_TEXT: Final = "What would you do on a rainy day in Rome? ".ljust(240, ".")
 ASSISTANT_TEXT: Final = "I would look at the ceiling of the Sistine Chapel. ".ljust(240, ".")
+_NEWEST: Final = [ASSISTANT_TEXT, USER_TEXT] * (WINDOW // 2)
 
 
 class Conversation(Protocol):
     """A conversation under way."""
 
-    async def turn(self) -> int:
-        """Store ``USER_TEXT``, read the window, store ``ASSISTANT_TEXT``; return the window's length."""
+    async def turn(self) -> list[str]:
+        """Store ``USER_TEXT``, read the window, store ``ASSISTANT_TEXT``; return the window's texts."""
 
 
 class _Place:
@@ -54,9 +55,9 @@ class _Place:
     async def turn(self) -> None:
         if self._done == self._turns:
             self._conversation, self._done = await self._begin(self._number), 0
-        length, expected = await self._conversation.turn(), min(WINDOW, 2 * self._done + 1)
-        if length != expected:
-            raise RuntimeError(f"the window has {length} messages and not {expected}")
+        length = min(WINDOW, 2 * self._done + 1)
+        if await self._conversation.turn() != _NEWEST[-length:]:
+            raise RuntimeError(f"the window is not that of the newest {length} messages")
         self._done += 1
 
 
