@@ -12,7 +12,8 @@ import psycopg
 
 from benchmarks.measuring import InvalidError
 from sessionhistory_server.history import TENANT
-from sessionhistory_server.store.schema import messages, session_key, sessions
+from sessionhistory_server.store.keys import session_key
+from sessionhistory_server.store.schema import messages, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from benchmarks.measuring import InvalidError
 from benchmarks.statements import MESSAGE_ID, session_settings
 from sessionhistory_server import embedded
 from sessionhistory_server.history import TENANT
-from sessionhistory_server.store.schema import session_key
+from sessionhistory_server.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from benchmarks.measuring import InvalidError
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.history import TENANT
-from sessionhistory_server.store.schema import session_key
+from sessionhistory_server.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

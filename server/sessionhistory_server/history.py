@@ -14,7 +14,7 @@ from sessionhistory_server.model import CHARACTERS, TOOL, Appended, Message, New
 from sessionhistory_server.store import messages, session_list, session_update, sessions, window
 from sessionhistory_server.store.append import Batch, OtherCounterError
 from sessionhistory_server.store.coalescer import Coalescer
-from sessionhistory_server.store.schema import session_key
+from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
 from sessionhistory_server.store.shared_append import SharedAppends

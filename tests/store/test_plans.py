@@ -89,13 +89,13 @@ _NAMES = {
 def name_of(statement: Statement) -> str:
     """Return the name in ``PLANS``; a statement that no one has thought of has none."""
     text = " ".join(statement.text.split())
-    if text.startswith("UPDATE sessions SET "):
+    if text.startswith("update sessions set ") and statement.text not in _NAMES:
         return "session: change"
-    if text.startswith("SELECT anon_1.") and " FROM messages " in text:
-        return f"messages, {'descending' if 'ORDER BY messages.sequence DESC' in text else 'ascending'}"
-    if text.startswith("SELECT anon_1.") and " FROM sessions " in text:
-        owner = "a user" if "sessions.user_id = " in text else "all"
-        order = "creation" if "ORDER BY sessions.create_time DESC" in text else "activity"
+    if text.startswith("select * from (") and " from messages where " in text:
+        return f"messages, {'descending' if ' order by sequence desc' in text else 'ascending'}"
+    if text.startswith("select * from (") and " from sessions where " in text:
+        owner = "a user" if "user_id = %(user_id)s" in text else "all"
+        order = "creation" if " order by create_time desc" in text else "activity"
         return f"sessions of {owner}, by {order}"
     return _NAMES[statement.text]  # type: ignore[index]
 

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy.dialects import postgresql
 from store_support import append, new_message, use_cases
 
 from sessionhistory_server.model import MessageContent, SessionContent, ToolCall, WindowLimits
+from sessionhistory_server.store import rows, schema
 from sessionhistory_server.store.database import connect
+from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.messages import MessageFilter
-from sessionhistory_server.store.schema import session_key
 from sessionhistory_server.store.session_list import SessionFilter
 from sessionhistory_server.store.sessions import timestamp
 
@@ -150,3 +152,12 @@ async def test_a_statement_is_prepared_once_whatever_is_sent(
 async def _prepared(connection: Connection) -> list[str]:
     query = "select statement from pg_prepared_statements order by statement"
     return [text for (text,) in await (await connection.execute(query, prepare=False)).fetchall()]
+
+
+def test_records_have_the_types_of_their_columns() -> None:
+    """What is sent as JSON is read as what the schema has; bytes come as text."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
+    types = dict(column.split(" ") for column in rows.SENT_RECORD.split(", "))
+    del types["ordinal"]
+    columns = {name: schema.messages.c[name].type.compile(dialect).lower() for name in types}
+    assert types == columns | {"payload": "text"}

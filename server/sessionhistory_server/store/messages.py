@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-from sqlalchemy import ARRAY, Text, any_, literal, select
+from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server.errors import message_not_found, session_not_found
-from sessionhistory_server.store import rows
-from sessionhistory_server.store._composed import fetch_page
-from sessionhistory_server.store.schema import messages
+from sessionhistory_server.store import pages, rows
 from sessionhistory_server.store.sessions import LIVE, NAMED, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy import ColumnElement
-
     from sessionhistory_server.model import Message
     from sessionhistory_server.store.database import Connection
     from sessionhistory_server.store.sessions import SessionRef
@@ -45,6 +37,15 @@ from {_SESSION} left join lateral (
 """
 
 _IS_LIVE: Final = f"select true from {_SESSION}"
+
+# What each field of a filter asks of a message, and the end of the page before.
+_CONDITIONS: Final = {
+    "after_sequence": "sequence > %(after_sequence)s::bigint",
+    "before_sequence": "sequence < %(before_sequence)s::bigint",
+    "roles": "role = any(%(roles)s::text[])",
+    "create_time_after": "create_time > %(create_time_after)s::timestamptz",
+    "create_time_before": "create_time < %(create_time_before)s::timestamptz",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,28 +94,32 @@ async def find(
     """
     if await (await connection.execute(_IS_LIVE, ref._asdict(), prepare=True)).fetchone() is None:
         raise session_not_found(ref.session_id)
-    sequence = messages.c.sequence
-    statement = (
-        select(*(messages.c[name] for name in rows.FIELDS))
-        .where(messages.c.session_key == ref.session_key, *_conditions(wanted))
-        .order_by(sequence.desc() if wanted.descending else sequence)
-    )
+    values = _values(wanted)
+    conditions = [_CONDITIONS[name] for name in values]
     if after is not None:
-        statement = statement.where(sequence < after if wanted.descending else sequence > after)
-    found, more = await fetch_page(connection, statement, messages.c.size_bytes, page_size, max_bytes)
+        conditions.append(f"sequence {'<' if wanted.descending else '>'} %(after)s::bigint")
+        values["after"] = after
+    found, more = await pages.fetch(
+        connection,
+        _COLUMNS,
+        "size_bytes",
+        f"from messages where {' and '.join(('session_key = %(session_key)s::uuid', *conditions))}"
+        f" order by sequence {'desc' if wanted.descending else 'asc'}",
+        {"session_key": ref.session_key, **values},
+        page_size=page_size,
+        max_bytes=max_bytes,
+    )
     page = [rows.message_of(row) for row in found]
     return page, page[-1].sequence if more else None
 
 
-def _conditions(wanted: MessageFilter) -> Iterator[ColumnElement[bool]]:
-    if wanted.after_sequence:
-        yield messages.c.sequence > wanted.after_sequence
-    if wanted.before_sequence is not None:
-        yield messages.c.sequence < wanted.before_sequence
-    if wanted.roles:
-        yield messages.c.role == any_(literal(list(wanted.roles), ARRAY(Text)))
-    time = messages.c.create_time
-    if wanted.create_time_after is not None:
-        yield time > literal(timestamp(wanted.create_time_after), time.type)
-    if wanted.create_time_before is not None:
-        yield time < literal(timestamp(wanted.create_time_before), time.type)
+def _values(wanted: MessageFilter) -> dict[str, Any]:
+    """Return the parameters of the conditions that a filter sets, by their names."""
+    values = {
+        "after_sequence": wanted.after_sequence or None,
+        "before_sequence": wanted.before_sequence,
+        "roles": list(wanted.roles) or None,
+        "create_time_after": timestamp(wanted.create_time_after),
+        "create_time_before": timestamp(wanted.create_time_before),
+    }
+    return {name: value for name, value in values.items() if value is not None}

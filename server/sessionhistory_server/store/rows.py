@@ -6,10 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-
 from sessionhistory_server.model import Media, Message, MessageContent, NewMessage, Part, ToolCall
-from sessionhistory_server.store.schema import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +31,13 @@ _SENT: Final = (
     "tokens_through",
     "bytes_through",
 )
-_DIALECT: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
+# Those that are no text, as the schema has them.
+_TYPES: Final = {
+    "pinned": "boolean",
+    **dict.fromkeys(("send_time_nanos", "tokens_through", "bytes_through"), "bigint"),
+    **dict.fromkeys(("token_count_given", "token_count", "size_bytes"), "integer"),
+    **dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), "integer"),
+}
 
 SENT_COLUMNS: Final = ", ".join(_SENT)
 SENT_VALUES: Final = ", ".join(
@@ -45,9 +48,7 @@ SENT_VALUES: Final = ", ".join(
     }.get(name, f"new.{name}")
     for name in _SENT
 )
-SENT_RECORD: Final = "ordinal bigint, " + ", ".join(
-    f"{name} {'text' if name == 'payload' else messages.c[name].type.compile(_DIALECT)}" for name in _SENT
-)
+SENT_RECORD: Final = "ordinal bigint, " + ", ".join(f"{name} {_TYPES.get(name, 'text')}" for name in _SENT)
 """The record of each message, for json_to_recordset."""
 
 

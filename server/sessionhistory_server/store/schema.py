@@ -7,8 +7,6 @@ and a session's row is deleted before its messages, so that neither can outlive 
 
 from __future__ import annotations
 
-import hashlib
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -130,12 +128,3 @@ messages = Table(
     Index("messages_by_id", "session_key", "message_id", unique=True),
     Index("messages_pinned", "session_key", "sequence", postgresql_where=text("pinned")),
 )
-
-
-def session_key(tenant_id: str, session_id: str) -> str:
-    """Return the key of a session, as the text of a uuid: 16 bytes of SHA-256 over tenant and id.
-
-    Rows of another tenant cannot be addressed, and every key has 16 bytes however long the id.
-    """
-    digest = hashlib.sha256(tenant_id.encode() + b"\0" + session_id.encode())
-    return digest.hexdigest()[:32]

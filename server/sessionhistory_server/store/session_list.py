@@ -6,17 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy import ARRAY, Text, any_, cast, func, literal, select, tuple_
-from sqlalchemy.dialects.postgresql import JSONB
-
-from sessionhistory_server.store._composed import fetch_page
-from sessionhistory_server.store.schema import sessions
-from sessionhistory_server.store.sessions import FIELDS, is_live, session_of, timestamp
+from sessionhistory_server.store import pages
+from sessionhistory_server.store.sessions import COLUMNS, LIVE, session_of, timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from sqlalchemy import Column, ColumnElement
+    from collections.abc import Mapping
 
     from sessionhistory_server.model import Session
     from sessionhistory_server.store.database import Connection
@@ -25,6 +19,29 @@ if TYPE_CHECKING:
 _OVERHEAD_BYTES: Final = 512
 # A map entry's frame on the wire is larger than its quotes and commas in JSON by at most this.
 _LABELS_OVERHEAD_BYTES: Final = 512
+
+# A bound of a session's size in a response; it reads no out-of-line text.
+_SIZE_BYTES: Final = " + ".join(
+    (
+        f"{_OVERHEAD_BYTES + _LABELS_OVERHEAD_BYTES} + octet_length(labels::text)",
+        *(
+            f"coalesce(octet_length({name}), 0)"
+            for name in ("session_id", "user_id", "title", "model", "metadata", "state", "token_counter")
+        ),
+    )
+)
+
+# What each field of a filter asks of a session, and the end of the page before.
+_CONDITIONS: Final = {
+    "user_id": "user_id = %(user_id)s::text",
+    "statuses": "status = any(%(statuses)s::text[])",
+    "labels": "labels @> %(labels)s::jsonb",
+    "title_contains": "strpos(lower(title), lower(%(title_contains)s::text)) > 0",
+    "create_time_after": "create_time > %(create_time_after)s::timestamptz",
+    "create_time_before": "create_time < %(create_time_before)s::timestamptz",
+    "active_after": "active_time > %(active_after)s::timestamptz",
+    "active_before": "active_time < %(active_before)s::timestamptz",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,55 +77,38 @@ async def find(
     max_bytes: int,
 ) -> tuple[list[Session], SessionPosition | None]:
     """Return a page of sessions, newest first, and where it ended if more follow."""
-    time = sessions.c.create_time if wanted.by_creation else sessions.c.active_time
-    key = sessions.c.session_key
-    statement = (
-        select(*(sessions.c[name] for name in FIELDS), time.label("position"), key)
-        .where(sessions.c.tenant_id == tenant_id, *_conditions(wanted))
-        .order_by(time.desc(), key.desc())
-    )
+    time = "create_time" if wanted.by_creation else "active_time"
+    values = _values(wanted)
+    conditions = [_CONDITIONS[name] for name in values]
+    if not wanted.show_deleted:
+        conditions.append(LIVE)
     if after is not None:
-        statement = statement.where(tuple_(time, key) < _literals(after, time, key))
-    rows, more = await fetch_page(connection, statement, _size_bytes(), page_size, max_bytes)
+        conditions.append(f"({time}, session_key) < (%(time)s::timestamptz, %(session_key)s::uuid)")
+        values |= {"time": timestamp(after.time), "session_key": after.session_key}
+    rows, more = await pages.fetch(
+        connection,
+        f"{COLUMNS}, {time} as position, session_key",
+        _SIZE_BYTES,
+        f"from sessions where {' and '.join(('tenant_id = %(tenant_id)s::text', *conditions))}"
+        f" order by {time} desc, session_key desc",
+        {"tenant_id": tenant_id, **values},
+        page_size=page_size,
+        max_bytes=max_bytes,
+    )
     last = SessionPosition(rows[-1][-2], str(rows[-1][-1])) if more else None
     return [session_of(row[:-2]) for row in rows], last
 
 
-def _literals(position: SessionPosition, time: Column[Any], key: Column[Any]) -> ColumnElement[Any]:
-    return tuple_(literal(timestamp(position.time), time.type), literal(position.session_key, key.type))
-
-
-def _conditions(wanted: SessionFilter) -> Iterator[ColumnElement[bool]]:
-    if wanted.user_id is not None:
-        yield sessions.c.user_id == wanted.user_id
-    if not wanted.show_deleted:
-        yield is_live()
-    if wanted.statuses:
-        yield sessions.c.status == any_(literal(list(wanted.statuses), ARRAY(Text)))
-    if wanted.labels:
-        labels = cast(literal(json.dumps(wanted.labels), Text), JSONB)
-        yield sessions.c.labels.op("@>")(labels)
-    if wanted.title_contains is not None:
-        yield sessions.c.title.icontains(wanted.title_contains, autoescape=True)
-    yield from _time_conditions(wanted)
-
-
-def _time_conditions(wanted: SessionFilter) -> Iterator[ColumnElement[bool]]:
-    bounds = (
-        (sessions.c.create_time, wanted.create_time_after, wanted.create_time_before),
-        (sessions.c.active_time, wanted.active_after, wanted.active_before),
-    )
-    for column, after, before in bounds:
-        if after is not None:
-            yield column > literal(timestamp(after), column.type)
-        if before is not None:
-            yield column < literal(timestamp(before), column.type)
-
-
-def _size_bytes() -> ColumnElement[int]:
-    """Return a bound of a session's size in a response; it reads no out-of-line text."""
-    names = ("session_id", "user_id", "title", "model", "metadata", "state", "token_counter")
-    texts = (sessions.c[name] for name in names)
-    lengths = [func.coalesce(func.octet_length(text), 0) for text in texts]
-    labels = func.octet_length(cast(sessions.c.labels, Text)) + _LABELS_OVERHEAD_BYTES
-    return sum(lengths, start=labels + _OVERHEAD_BYTES)
+def _values(wanted: SessionFilter) -> dict[str, Any]:
+    """Return the parameters of the conditions that a filter sets, by their names."""
+    values = {
+        "user_id": wanted.user_id,
+        "statuses": list(wanted.statuses) or None,
+        "labels": json.dumps(wanted.labels) if wanted.labels else None,
+        "title_contains": wanted.title_contains,
+        "create_time_after": timestamp(wanted.create_time_after),
+        "create_time_before": timestamp(wanted.create_time_before),
+        "active_after": timestamp(wanted.active_after),
+        "active_before": timestamp(wanted.active_before),
+    }
+    return {name: value for name, value in values.items() if value is not None}

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
-
-from sqlalchemy import Text, case, cast, false, func, literal, null, update
-from sqlalchemy.dialects.postgresql import JSONB
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from sessionhistory_server.errors import AbortedError
 from sessionhistory_server.limits import MAX_INT64
-from sessionhistory_server.model import ACTIVE
-from sessionhistory_server.store._composed import execute
-from sessionhistory_server.store.schema import sessions
-from sessionhistory_server.store.sessions import FIELDS, get, is_live, session_of, timestamp
+from sessionhistory_server.store.sessions import (
+    COLUMNS,
+    EXPIRE_TIME,
+    LIVE,
+    NAMED,
+    get,
+    session_of,
+    timestamp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from sqlalchemy import ColumnElement
+    from datetime import timedelta
 
     from sessionhistory_server.model import Session
     from sessionhistory_server.store.database import Connection
     from sessionhistory_server.store.sessions import SessionRef
+
+_CHANGED: Final = "update_time = now(), revision = revision + 1"
+
+_EXPIRY: Final = f"expire_time = {EXPIRE_TIME}, purge_time = {EXPIRE_TIME} + %(retention)s::interval"
+
+_COMPLETION: Final = """
+complete_time = case when status = %(status)s::text then complete_time
+                     when %(status)s::text <> 'ACTIVE' then now() end
+"""
+
+# What a change of each field sets.
+_ASSIGNMENTS: Final = {
+    **{
+        name: f"{name} = %({name})s"
+        for name in (
+            "title",
+            "model",
+            "labels",
+            "metadata",
+            "state",
+            "history_max_messages",
+            "history_token_budget",
+        )
+    },
+    "status": f"status = %(status)s::text, {_COMPLETION}",
+    "expire_time": _EXPIRY,
+    "ttl": _EXPIRY,
+}
+
+_HAS_ETAG: Final = "create_time = %(etag_time)s::timestamptz and revision = %(etag_revision)s::bigint"
 
 
 async def change(
@@ -40,16 +70,16 @@ async def change(
         NotFoundError: there is none for this caller.
         AbortedError: it has another etag than the given one.
     """
-    statement = (
-        update(sessions)
-        .where(_is_named(ref), is_live())
-        .values(_changed_columns(changes, retention))
-        .returning(*(sessions.c[name] for name in FIELDS))
-    )
-    if etag is not None:
-        statement = statement.where(_has_etag(etag))
+    condition, etag_parameters = _etag_condition(etag)
+    statement = f"""
+        update sessions
+        set {", ".join([_CHANGED, *(_ASSIGNMENTS[name] for name in changes)])}
+        where {NAMED} and {LIVE} and {condition}
+        returning {COLUMNS}
+    """
+    parameters = {**_values(changes), "retention": retention, **ref._asdict(), **etag_parameters}
     while True:
-        row = await (await execute(connection, statement)).fetchone()
+        row = await (await connection.execute(statement, parameters, binary=True, prepare=True)).fetchone()
         if row is not None:
             return session_of(row)
         actual = (await get(connection, ref)).etag
@@ -62,35 +92,22 @@ async def change(
             )
 
 
-def _is_named(ref: SessionRef) -> ColumnElement[bool]:
-    named = sessions.c.session_key == ref.session_key
-    return named if ref.user_id is None else named & (sessions.c.user_id == ref.user_id)
+def _values(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of the assignments."""
+    expiration = {"expire_time": timestamp(changes.get("expire_time")), "ttl": changes.get("ttl")}
+    labels = {"labels": json.dumps(changes["labels"])} if "labels" in changes else {}
+    return {**changes, **expiration, **labels}
 
 
-def _changed_columns(changes: Mapping[str, Any], retention: timedelta) -> dict[str, Any]:
-    columns: dict[str, Any] = {k: v for k, v in changes.items() if k not in ("expire_time", "ttl")}
-    if "labels" in changes:
-        columns["labels"] = cast(literal(json.dumps(changes["labels"]), Text), JSONB)
-    columns |= {"update_time": func.now(), "revision": sessions.c.revision + 1}
-    if status := changes.get("status"):
-        unchanged = sessions.c.status == status
-        since = null() if status == ACTIVE else func.now()
-        columns["complete_time"] = case((unchanged, sessions.c.complete_time), else_=since)
-    if "expire_time" in changes or "ttl" in changes:
-        expire_time: Any = literal(timestamp(changes.get("expire_time")), sessions.c.expire_time.type)
-        if ttl := changes.get("ttl"):
-            expire_time = func.now() + literal(timedelta(microseconds=ttl))
-        columns |= {"expire_time": expire_time, "purge_time": expire_time + literal(retention)}
-    return columns
-
-
-def _has_etag(etag: str) -> ColumnElement[bool]:
-    """Compare the revision and the creation time that an etag is made of."""
+def _etag_condition(etag: str | None) -> tuple[LiteralString, dict[str, Any]]:
+    """Return a comparison with the creation time and the revision that an etag is made of."""
+    if etag is None:
+        return "true", {}
     create_time, _, revision = etag.partition("-")
     try:
         parsed = timestamp(int(create_time, 16)), int(revision, 16)
     except (ValueError, OverflowError):
-        return false()
+        return "false", {}
     if not 0 < parsed[1] <= MAX_INT64:
-        return false()
-    return (sessions.c.create_time == parsed[0]) & (sessions.c.revision == parsed[1])
+        return "false", {}
+    return _HAS_ETAG, {"etag_time": parsed[0], "etag_revision": parsed[1]}

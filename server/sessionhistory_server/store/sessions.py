@@ -7,26 +7,21 @@ from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from sqlalchemy import func, or_
-
 from sessionhistory_server.errors import (
     FailedPreconditionError,
     session_exists,
     session_not_found,
 )
 from sessionhistory_server.model import Session
-from sessionhistory_server.store.schema import sessions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from sqlalchemy import ColumnElement
 
     from sessionhistory_server.model import SessionContent
     from sessionhistory_server.store.database import Connection, Row
 
 FIELDS: Final = tuple(field.name for field in fields(Session))
-_COLUMNS: Final = ", ".join(FIELDS)
+COLUMNS: Final = ", ".join(FIELDS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MIN_MICROS: Final = -62_135_596_800_000_000
 _MAX_MICROS: Final = 253_402_300_799_999_999
@@ -61,7 +56,7 @@ NEW_SESSION_COLUMNS: Final = """
     create_time, update_time, active_time, complete_time, expire_time, purge_time, token_counter
 """
 
-_EXPIRE_TIME: Final = (
+EXPIRE_TIME: Final = (
     "coalesce(%(expire_time)s::timestamptz, now() + %(ttl)s::bigint * interval '1 microsecond')"
 )
 
@@ -73,16 +68,16 @@ NEW_SESSION_VALUES: Final = f"""
     %(count)s::bigint, %(tokens)s::bigint, %(count)s::bigint,
     %(unpinned_tokens)s::bigint, %(unpinned_bytes)s::bigint, %(pinned_count)s::integer, 1,
     now(), now(), now(), case when %(status)s::text = 'ACTIVE' then null else now() end,
-    {_EXPIRE_TIME}, {_EXPIRE_TIME} + %(retention)s::interval, %(token_counter)s::text
+    {EXPIRE_TIME}, {EXPIRE_TIME} + %(retention)s::interval, %(token_counter)s::text
 """
 
 _CREATE: Final = f"""
 insert into sessions ({NEW_SESSION_COLUMNS}) values ({NEW_SESSION_VALUES})
 on conflict (session_key) do nothing
-returning {_COLUMNS}
+returning {COLUMNS}
 """
 
-_GET: Final = f"select {_COLUMNS} from sessions where {NAMED} and {LIVE}"
+_GET: Final = f"select {COLUMNS} from sessions where {NAMED} and {LIVE}"
 
 _IS_TAKEN: Final = "select true from sessions where session_key = %(session_key)s::uuid"
 
@@ -91,7 +86,7 @@ update sessions
 set delete_time = now(), purge_time = now() + %(retention)s::interval,
     update_time = now(), revision = revision + 1
 where {NAMED} and {LIVE}
-returning {_COLUMNS}
+returning {COLUMNS}
 """
 
 _UNDELETE: Final = f"""
@@ -101,10 +96,10 @@ set delete_time = null,
     purge_time = case when expire_time > now() then expire_time + %(retention)s::interval end,
     update_time = now(), revision = revision + 1
 where {NAMED} and not ({LIVE}) and purge_time > now()
-returning {_COLUMNS}
+returning {COLUMNS}
 """
 
-_PURGE: Final = f"delete from sessions where {NAMED} returning {_COLUMNS}"
+_PURGE: Final = f"delete from sessions where {NAMED} returning {COLUMNS}"
 
 _PURGE_MESSAGES: Final = "delete from messages where session_key = %(session_key)s::uuid"
 
@@ -243,12 +238,6 @@ async def purge_due(connection: Connection, *, limit: int) -> int:
                 continue
             await connection.execute(_PURGE_MESSAGES, key, prepare=True)
     return len(due)
-
-
-def is_live() -> ColumnElement[bool]:
-    """Return ``LIVE`` as a composed condition."""
-    expire_time = sessions.c.expire_time
-    return sessions.c.delete_time.is_(None) & or_(expire_time.is_(None), expire_time > func.now())
 
 
 def session_of(row: Row) -> Session:
