@@ -16,6 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from sessionhistory_migrations._errors import LockTimeoutError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,27 +33,6 @@ LOCK_TIMEOUT_SECONDS: Final = 10
 logging.getLogger("alembic.runtime.migration").addFilter(
     lambda record: record.levelno > logging.INFO or str(record.msg).startswith("Running")
 )
-
-
-class LockTimeoutError(Exception):
-    """A table stayed in use for too long; nothing of the step was done, and it can be run again."""
-
-
-def head() -> str:
-    """Return the newest revision of this release."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    assert revision is not None, "a release has migrations"  # noqa: S101 - for the type checker
-    return revision
-
-
-def current(url: str) -> str | None:
-    """Return the revision of a database; ``None`` if it was never migrated.
-
-    Raises:
-        psycopg.Error: the database cannot be reached.
-    """
-    with _connected(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
 
 
 def upgrade(url: str, revision: str = "head") -> None:

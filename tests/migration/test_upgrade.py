@@ -54,6 +54,14 @@ def test_a_migrated_database_is_left_as_it_is(database_url: str) -> None:
     assert (execute(database_url, "select xmin, * from messages"), describe(database_url)) == before
 
 
+def test_a_migrated_database_is_known_without_alembic(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is imported that takes longer than finding that there is nothing to do."""
+    monkeypatch.setitem(sys.modules, "sessionhistory_migrations._runner", None)
+    migrations.upgrade(database_url)
+
+
 async def test_what_each_revision_stored_is_readable_in_the_end(
     empty_database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:

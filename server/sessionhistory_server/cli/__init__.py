@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sessionhistory_server.cli._lazy import LazyCommand
+from sessionhistory_server.cli._lazy import CLI, EMBEDDED, SERVER, LazyCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["cli"]
-
-_SERVER: Final = "session-history[server]"
-_CLI: Final = "session-history[cli]"
 
 # What the command is, where it is, what it does, and what must be installed for it.
 _COMMANDS: Final = (
@@ -23,43 +20,43 @@ _COMMANDS: Final = (
         "serve",
         "sessionhistory_server.cli.serve:serve",
         "Serve gRPC until SIGTERM or Ctrl-C.",
-        needs=f"{_SERVER}, or session-history[embedded] for a Postgres of its own",
+        needs=EMBEDDED,
     ),
     LazyCommand(
         "migrate",
         "sessionhistory_server.cli.schema:migrate",
         "Bring a database's schema up to date.",
-        needs=_SERVER,
+        needs=SERVER,
     ),
     LazyCommand(
         "check",
         "sessionhistory_server.cli.schema:check",
         "Say whether a database can be served from.",
-        needs=_SERVER,
+        needs=SERVER,
     ),
     LazyCommand(
         "health",
         "sessionhistory_server.cli.health:health",
         "Ask a running server whether it is serving.",
-        needs=_SERVER,
+        needs=SERVER,
     ),
     LazyCommand(
         "sessions",
         "sessionhistory.cli.sessions:sessions",
         "List sessions, newest first.",
-        needs=_CLI,
+        needs=CLI,
     ),
     LazyCommand(
         "history",
         "sessionhistory.cli.history:history",
         "Show the context of a session.",
-        needs=_CLI,
+        needs=CLI,
     ),
     LazyCommand(
         "import",
         "sessionhistory.cli.importing:import_",
         "Store recorded conversations.",
-        needs=_CLI,
+        needs=CLI,
     ),
 )
 

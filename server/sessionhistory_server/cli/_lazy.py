@@ -3,9 +3,30 @@
 from __future__ import annotations
 
 import pkgutil
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLI: Final = "session-history[cli]"
+SERVER: Final = "session-history[server]"
+EMBEDDED: Final = f"{SERVER}, or session-history[embedded] for a Postgres of its own"
+
+
+@contextmanager
+def needing(needs: str) -> Iterator[None]:
+    """Say what to install if a package is missing that the block imports.
+
+    Raises:
+        click.ClickException: one is.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: install {needs}") from error
 
 
 class LazyCommand(click.Command):
@@ -29,10 +50,8 @@ class LazyCommand(click.Command):
         Raises:
             click.ClickException: a package is missing.
         """
-        try:
+        with needing(self._needs):
             command: click.Command = pkgutil.resolve_name(self._target)
-        except ModuleNotFoundError as error:
-            raise click.ClickException(f"{error.name} is missing: install {self._needs}") from error
         return command
 
     def make_context(

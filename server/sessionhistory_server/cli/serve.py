@@ -1,8 +1,8 @@
-"""The command that serves."""
+"""The command that serves. It imports little: the rest comes while a Postgres of its own starts."""
 
 from __future__ import annotations
 
-import asyncio
+import importlib
 import logging
 import os
 import signal
@@ -11,17 +11,18 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
-import uvloop
 
-import sessionhistory_migrations as migrations
-from sessionhistory_server import embedded, garbage, listening, logs, tokens, workers
-from sessionhistory_server.app import App
-from sessionhistory_server.cli._database import clear_errors, valid
+from sessionhistory_server import embedded, listening, logs, tokens
+from sessionhistory_server.cli._lazy import EMBEDDED, needing
 from sessionhistory_server.config import Settings, options, variable
 from sessionhistory_server.environment import unknown_variables
+from sessionhistory_server.workers.cores import default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
+
+    from sessionhistory_server.listening import Reserved
 
 _log = logging.getLogger(__name__)
 
@@ -36,42 +37,20 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     for name, nearest in unknown_variables(os.environ):
         _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _load_counter(settings)
+    workers = settings.workers or default_workers()
     try:
-        with clear_errors():
-            _load_counter(settings)
-            _run(settings, settings.workers or workers.default_workers())
-    except (embedded.EmbeddedPostgresError, listening.ListenError, workers.WorkersError) as error:
+        with _addresses(settings, workers) as reserved, _database(settings) as url:
+            _serving().run(settings, url, reserved, workers=workers)
+    except (embedded.EmbeddedPostgresError, listening.ListenError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
 
 
-def _run(settings: Settings, count: int) -> None:
-    """Serve in this process, or in several."""
-    if count == 1:
-        listening.check(settings)  # before a database is made in vain
-        with _database(settings) as url, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(settings, url))
-    elif sys.platform != "linux":
-        raise click.UsageError(f"--workers ({variable('workers')}): only Linux shares a port among several")
-    else:
-        with listening.reserved(settings) as reserved, _database(settings) as url:
-            workers.run(settings, url, reserved, workers=count)
-
-
-async def _serve(settings: Settings, url: str) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    app = App(settings, url)
-    await app.start()
-    garbage.settle()
-    workers.say_listening(settings.listen._replace(port=app.port))
-    await stop.wait()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.remove_signal_handler(number)  # a second signal does not wait
-    _log.info("stopping")
-    await app.stop(drain_seconds=settings.drain_seconds)
+def _serving() -> ModuleType:
+    """Import what serves, which takes as long as Postgres takes to start."""
+    with needing(EMBEDDED):
+        return importlib.import_module("sessionhistory_server.cli._serving")
 
 
 def _load_counter(settings: Settings) -> None:
@@ -85,13 +64,24 @@ def _load_counter(settings: Settings) -> None:
 
 
 @contextmanager
+def _addresses(settings: Settings, workers: int) -> Iterator[Reserved | None]:
+    """Make sure of the addresses, before a database is made in vain; keep them if they are for several."""
+    if workers == 1:
+        listening.check(settings)
+        yield None
+    elif sys.platform != "linux":
+        raise click.UsageError(f"--workers ({variable('workers')}): only Linux shares a port among several")
+    else:
+        with listening.reserved(settings) as reserved:
+            yield reserved
+
+
+@contextmanager
 def _database(settings: Settings) -> Iterator[str]:
-    """Yield the URL to serve from: the given one, or an embedded Postgres's, migrated."""
+    """Yield the URL to serve from: the given one, or an embedded Postgres's."""
     if settings.database_url:
-        yield valid(settings.database_url)
+        yield settings.database_url
         return
     _log.info("no %s: using a Postgres of its own", variable("database_url"))
-    with embedded.running(settings.embedded_data_dir, report=_log.info) as url:
-        migrations.upgrade(url)
-        _log.info("data in %s; look into it with: psql '%s'", settings.embedded_data_dir, url)
+    with embedded.running(settings.embedded_data_dir, report=_log.info, meanwhile=_serving) as url:
         yield url

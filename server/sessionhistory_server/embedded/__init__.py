@@ -35,8 +35,17 @@ def _silent(_message: str) -> None:
     pass
 
 
+def _idle() -> None:
+    pass
+
+
 @contextmanager
-def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Iterator[str]:
+def running(
+    data_dir: Path,
+    *,
+    report: Callable[[str], None] = _silent,
+    meanwhile: Callable[[], object] = _idle,
+) -> Iterator[str]:
     """Runs Postgres on a data directory, making it on first use, for the length of the block.
 
     Call it on the main thread: on Linux Postgres is told to stop when the thread that started it
@@ -46,6 +55,7 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
         data_dir: The folder for everything; made, with mode 0700, if it is missing. One that
             holds something else is refused.
         report: Called with a line of text before each step that may take a while.
+        meanwhile: Called once, while Postgres starts.
 
     Yields:
         A libpq URL; role and database are `session_history`, the host is the socket's folder.
@@ -55,7 +65,8 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
     """
     with ExitStack() as stack:
         try:
-            url = _start(stack, data_dir, report)
+            server = _prepare(stack, data_dir, report)
+            url = stack.enter_context(server.running(meanwhile))
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"cannot use {error.filename or data_dir}: {error.strerror}:"
@@ -64,7 +75,7 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
         yield url
 
 
-def _start(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> str:
+def _prepare(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> Server:
     data_dir = folders.prepare(data_dir)
     lock = stack.enter_context(locks.held(data_dir / "lock"))
     cluster = data_dir / "postgres"
@@ -76,8 +87,7 @@ def _start(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> s
         clusters.create(cluster, account, programs)
     log = stack.enter_context(logs.opened(data_dir / "postgres.log"))
     folder = _socket_folder(stack, lock, account)
-    server = Server(cluster, account, programs, folder, log, report)
-    return stack.enter_context(server.running())
+    return Server(cluster, account, programs, folder, log, report)
 
 
 def _tidy(data_dir: Path, lock: locks.Lock, account: accounts.Account, report: Callable[[str], None]) -> None:

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from sessionhistory_server.embedded import log, processes, program, sockets
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 
@@ -47,8 +45,11 @@ class Server:
     report: Callable[[str], None]
 
     @contextmanager
-    def running(self) -> Iterator[str]:
+    def running(self, meanwhile: Callable[[], object]) -> Iterator[str]:
         """Runs Postgres for the length of the block, and yields the URL of our database.
+
+        Args:
+            meanwhile: Called while Postgres starts.
 
         Raises:
             EmbeddedPostgresError: It does not become ready.
@@ -61,6 +62,7 @@ class Server:
             output=self.log.fd,
         ) as process:
             try:
+                meanwhile()
                 self._wait(process)
                 self._create_database()
                 yield sockets.url(self.sockets, DATABASE)
@@ -97,6 +99,8 @@ class Server:
         return lines[0] == str(pid) and lines[7:8] == ["ready   "]
 
     def _create_database(self) -> None:
+        import psycopg  # noqa: PLC0415 - not before Postgres starts: it takes as long to import
+
         url = sockets.url(self.sockets, "postgres")
         try:
             with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
