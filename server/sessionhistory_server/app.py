@@ -11,12 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import listening, retention
+from sessionhistory_server.append_stream import AppendStreams
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.rpc.health import Health
+from sessionhistory_server.rpc.pieces import OpenStreams
 from sessionhistory_server.rpc.server import METHODS, build_server
 from sessionhistory_server.rpc.servicer import HistoryServicer
+from sessionhistory_server.rpc.streams import StreamServicer
 from sessionhistory_server.slots import Slots
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 _RESTART_DELAY_SECONDS: Final = 1.0
 _CANCEL_AGAIN_SECONDS: Final = 0.2
+_STREAMS_SHARE_OF_GRACE: Final = 0.8
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +73,15 @@ class App:
         self.metrics = Metrics(
             METHODS, self._share.slots, self._share.slot, lambda: self._database.pool_stats
         )
+        self._open_streams = OpenStreams()
+        history = self._history()
+        self._append_streams = AppendStreams(self._database, history)
         self._server = build_server(
             settings,
-            self._servicers(),
+            self._servicers(history),
             self.metrics,
             self._health,
+            self._open_streams,
             shares_port=self._share.shares_port,
         )
         self.port = 0
@@ -98,7 +106,7 @@ class App:
             await self._server.start()
             # Stopped after the server: until then, calls that wait for a lost database are failed.
             self._run(stack, self._monitor.run)
-            stack.push_async_callback(self._server.stop, self._settings.grace_seconds)
+            stack.push_async_callback(self._stop_server)
             stack.push_async_callback(self._health.end_watches)
             if self._share.slot == 0:  # one of several workers is enough
                 self._run(stack, partial(retention.run, self._database))
@@ -111,7 +119,16 @@ class App:
         await asyncio.sleep(drain_seconds)
         await self._stack.aclose()
 
-    def _servicers(self) -> list[Servicer]:
+    async def _stop_server(self) -> None:
+        """Let calls finish; end the streams that go on, while there is time to keep what they brought."""
+        grace_seconds = self._settings.grace_seconds
+        patience_seconds = grace_seconds * _STREAMS_SHARE_OF_GRACE
+        timer = asyncio.get_running_loop().call_later(patience_seconds, self._open_streams.end)
+        await self._server.stop(grace_seconds)
+        timer.cancel()
+        await self._append_streams.close()
+
+    def _history(self) -> SessionHistory:
         settings = self._settings
         defaults = Defaults(
             max_messages=settings.history_max_messages,
@@ -119,14 +136,20 @@ class App:
             model_token_budgets=settings.model_token_budgets_json,
         )
         days = timedelta(days=settings.delete_retention_days)
-        history = SessionHistory(
+        return SessionHistory(
             self._database,
             defaults,
             TokenCounters(settings.token_counter, settings.tiktoken_dir),
             delete_retention=days,
             coalesce=settings.coalesce,
         )
-        return [HistoryServicer(history, self.metrics, require_user_id=settings.require_user_id)]
+
+    def _servicers(self, history: SessionHistory) -> list[Servicer]:
+        requires = self._settings.require_user_id
+        return [
+            HistoryServicer(history, self.metrics, require_user_id=requires),
+            StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
+        ]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:
         address = self._settings.metrics_listen

@@ -140,6 +140,9 @@ class Settings:
     default_deadline_seconds: float = _setting(
         30.0, _Seconds(0.1, 3_600), "The deadline of calls that come without one."
     )
+    stream_idle_seconds: float = _setting(
+        600.0, _Seconds(0.1, 86_400), "How long a stream that comes without a deadline may be silent."
+    )
     history_max_messages: int = _setting(
         20,
         click.IntRange(0, MAX_INT32),

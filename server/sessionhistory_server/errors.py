@@ -9,6 +9,10 @@ from typing import Final, NamedTuple
 
 RETRY_DELAY_SECONDS: Final = 1.0
 
+_DEADLINE_PASSED: Final = (
+    "the deadline passed; a write may or may not have happened: retry it with the same ids"
+)
+
 
 class FieldViolation(NamedTuple):
     """A field, by its path in the request, and the rule it breaks."""
@@ -75,11 +79,8 @@ class UnavailableError(RetryableError):
 class DeadlineExceededError(SessionHistoryError):
     """The deadline passed. The outcome of a write is unknown."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "the deadline passed; a write may or may not have happened: retry it with the same ids",
-            reason="DEADLINE_EXCEEDED",
-        )
+    def __init__(self, message: str = _DEADLINE_PASSED) -> None:
+        super().__init__(message, reason="DEADLINE_EXCEEDED")
 
 
 class InternalError(SessionHistoryError):
@@ -128,6 +129,13 @@ def message_id_reused(message_id: str, index: int, *, batch_size: int) -> Alread
 def database_unavailable(message: str = "the database is not available") -> UnavailableError:
     """Return the error while Postgres cannot be reached, or cannot be served from."""
     return UnavailableError(message, reason="DATABASE_UNAVAILABLE")
+
+
+def server_stopping() -> UnavailableError:
+    """Return the error for a stream that is open when the server stops."""
+    return UnavailableError(
+        "the server is stopping: send the stream again, with the same message_id", reason="SERVER_STOPPING"
+    )
 
 
 def schema_outdated() -> UnavailableError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sessionhistory_server import paging
 from sessionhistory_server.errors import session_not_found
@@ -20,7 +20,7 @@ from sessionhistory_server.store.sessions import SessionRef
 from sessionhistory_server.store.shared_append import SharedAppends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
     from sessionhistory_server.model import Session, SessionContent, WindowLimits
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.messages import MessageFilter
     from sessionhistory_server.store.window import Defaults, WindowRows
     from sessionhistory_server.tokens import TokenCounters
+
+T = TypeVar("T")
 
 TENANT: Final = "default"
 
@@ -137,34 +139,38 @@ class SessionHistory:
 
     async def append(self, request: AppendRequest) -> tuple[str, Appended, Window | None]:
         """Append messages; return the session's id, the outcome, and the new window if asked for."""
-        session_id = request.session_id or new_id()
-        batch = Batch(
+        batch = self.batch(request)
+        session_id = batch.ref.session_id
+        appended = await self.counted(batch, self._appends.append)
+        if request.history is None:
+            return session_id, appended, None
+        used = sum(message.size_bytes for message in appended.messages)
+        return session_id, appended, await self._window(batch.ref, request.history, used)
+
+    def batch(self, request: AppendRequest) -> Batch:
+        """Return what the store is asked for, with ids for what has none."""
+        return Batch(
             tenant_id=TENANT,
-            ref=_ref(session_id, request.user_id),
+            ref=_ref(request.session_id or new_id(), request.user_id),
             messages=[_identified(message) for message in request.messages],
             create=request.create_session,
             expected_last_sequence=request.expected_last_sequence,
             retention=self._retention,
             token_counter=CHARACTERS,
         )
-        appended = await self._append(batch)
-        if request.history is None:
-            return session_id, appended, None
-        used = sum(message.size_bytes for message in appended.messages)
-        return session_id, appended, await self._window(batch.ref, request.history, used)
 
-    async def _append(self, batch: Batch) -> Appended:
-        """Append messages counted by the session's own counter: the server's, unless it had another."""
+    async def counted(self, batch: Batch, store: Callable[[Batch], Awaitable[T]]) -> T:
+        """Store messages counted by the session's own counter: the server's, unless it had another."""
         counter = self._counters.name
         while True:
             if counter != batch.token_counter:
-                batch = await self._counted(batch, counter)
+                batch = await self._count(batch, counter)
             try:
-                return await self._appends.append(batch)
+                return await store(batch)
             except OtherCounterError as error:
                 counter = error.counter
 
-    async def _counted(self, batch: Batch, counter: str) -> Batch:
+    async def _count(self, batch: Batch, counter: str) -> Batch:
         counts, token_counter = await self._counters.count([m.content for m in batch.messages], counter)
         messages = [m._replace(token_count=n) for m, n in zip(batch.messages, counts, strict=True)]
         return replace(batch, messages=messages, token_counter=token_counter)

@@ -14,12 +14,13 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sessionhistory.v1 import append_message_stream_pb2 as sessionhistory_dot_v1_dot_append__message__stream__pb2
 from sessionhistory.v1 import history_pb2 as sessionhistory_dot_v1_dot_history__pb2
 from sessionhistory.v1 import message_pb2 as sessionhistory_dot_v1_dot_message__pb2
 from sessionhistory.v1 import session_pb2 as sessionhistory_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sessionhistory/v1/session_history_service.proto\x12\x11sessionhistory.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsessionhistory/v1/history.proto\x1a\x1fsessionhistory/v1/message.proto\x1a\x1fsessionhistory/v1/session.proto\"o\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x16\n\x0e\x61llow_existing\x18\x03 \x01(\x08\"U\n\x15\x43reateSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"8\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"A\n\x12GetSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\x85\x01\n\x14UpdateSessionRequest\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"D\n\x15UpdateSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\xa9\x04\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x32\n\x08statuses\x18\x02 \x03(\x0e\x32 .sessionhistory.v1.SessionStatus\x12\x42\n\x06labels\x18\x03 \x03(\x0b\x32\x32.sessionhistory.v1.ListSessionsRequest.LabelsEntry\x12\x16\n\x0etitle_contains\x18\x04 \x01(\t\x12\x35\n\x11\x63reate_time_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tive_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractive_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cshow_deleted\x18\t \x01(\x08\x12\x31\n\x08order_by\x18\n \x01(\x0e\x32\x1f.sessionhistory.v1.SessionOrder\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x14ListSessionsResponse\x12,\n\x08sessions\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05purge\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\"D\n\x15\x44\x65leteSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"=\n\x16UndeleteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"F\n\x17UndeleteSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\xb9\x02\n\x14\x41ppendMessageRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12+\n\x07message\x18\x03 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x37\n\x0e\x63reate_session\x18\x04 \x01(\x0b\x32\x1a.sessionhistory.v1.SessionH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x37\n\x07history\x18\x06 \x01(\x0b\x32!.sessionhistory.v1.HistoryOptionsH\x02\x88\x01\x01\x42\x11\n\x0f_create_sessionB\x19\n\x17_expected_last_sequenceB\n\n\x08_history\"\xe2\x01\n\x15\x41ppendMessageResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07message\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\x12+\n\x07history\x18\x07 \x01(\x0b\x32\x1a.sessionhistory.v1.History\"\xf6\x01\n\x15\x41ppendMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08messages\x18\x03 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x37\n\x0e\x63reate_session\x18\x04 \x01(\x0b\x32\x1a.sessionhistory.v1.SessionH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_create_sessionB\x19\n\x17_expected_last_sequence\"\xb7\x01\n\x16\x41ppendMessagesResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\x08messages\x18\x02 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\"i\n\x11GetMessageRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\nmessage_id\x18\x03 \x01(\tH\x00\x12\x12\n\x08sequence\x18\x04 \x01(\x03H\x00\x42\x05\n\x03key\"A\n\x12GetMessageResponse\x12+\n\x07message\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\"\x98\x02\n\x11GetHistoryRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x19\n\x0cmax_messages\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1c\n\x0f\x62\x65\x66ore_sequence\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x16\n\tmax_turns\x18\x07 \x01(\x05H\x04\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x12\n\x10_before_sequenceB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turns\"A\n\x12GetHistoryResponse\x12+\n\x07history\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.History\"\xd6\x02\n\x13ListMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\ndescending\x18\x03 \x01(\x08\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x03\x12\x1c\n\x0f\x62\x65\x66ore_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12&\n\x05roles\x18\x06 \x03(\x0e\x32\x17.sessionhistory.v1.Role\x12\x11\n\tpage_size\x18\x07 \x01(\x05\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x35\n\x11\x63reate_time_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x12\n\x10_before_sequence\"]\n\x14ListMessagesResponse\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*j\n\x0cSessionOrder\x12\x1d\n\x19SESSION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSESSION_ORDER_LAST_ACTIVITY\x10\x01\x12\x1a\n\x16SESSION_ORDER_CREATION\x10\x02\x32\xcb\x08\n\x15SessionHistoryService\x12\x62\n\rCreateSession\x12\'.sessionhistory.v1.CreateSessionRequest\x1a(.sessionhistory.v1.CreateSessionResponse\x12Y\n\nGetSession\x12$.sessionhistory.v1.GetSessionRequest\x1a%.sessionhistory.v1.GetSessionResponse\x12\x62\n\rUpdateSession\x12\'.sessionhistory.v1.UpdateSessionRequest\x1a(.sessionhistory.v1.UpdateSessionResponse\x12_\n\x0cListSessions\x12&.sessionhistory.v1.ListSessionsRequest\x1a\'.sessionhistory.v1.ListSessionsResponse\x12\x62\n\rDeleteSession\x12\'.sessionhistory.v1.DeleteSessionRequest\x1a(.sessionhistory.v1.DeleteSessionResponse\x12h\n\x0fUndeleteSession\x12).sessionhistory.v1.UndeleteSessionRequest\x1a*.sessionhistory.v1.UndeleteSessionResponse\x12\x62\n\rAppendMessage\x12\'.sessionhistory.v1.AppendMessageRequest\x1a(.sessionhistory.v1.AppendMessageResponse\x12\x65\n\x0e\x41ppendMessages\x12(.sessionhistory.v1.AppendMessagesRequest\x1a).sessionhistory.v1.AppendMessagesResponse\x12Y\n\nGetMessage\x12$.sessionhistory.v1.GetMessageRequest\x1a%.sessionhistory.v1.GetMessageResponse\x12Y\n\nGetHistory\x12$.sessionhistory.v1.GetHistoryRequest\x1a%.sessionhistory.v1.GetHistoryResponse\x12_\n\x0cListMessages\x12&.sessionhistory.v1.ListMessagesRequest\x1a\'.sessionhistory.v1.ListMessagesResponseB<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/sessionhistory/v1/session_history_service.proto\x12\x11sessionhistory.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-sessionhistory/v1/append_message_stream.proto\x1a\x1fsessionhistory/v1/history.proto\x1a\x1fsessionhistory/v1/message.proto\x1a\x1fsessionhistory/v1/session.proto\"o\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x16\n\x0e\x61llow_existing\x18\x03 \x01(\x08\"U\n\x15\x43reateSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"8\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"A\n\x12GetSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\x85\x01\n\x14UpdateSessionRequest\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0f\n\x07user_id\x18\x03 \x01(\t\"D\n\x15UpdateSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\xa9\x04\n\x13ListSessionsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x32\n\x08statuses\x18\x02 \x03(\x0e\x32 .sessionhistory.v1.SessionStatus\x12\x42\n\x06labels\x18\x03 \x03(\x0b\x32\x32.sessionhistory.v1.ListSessionsRequest.LabelsEntry\x12\x16\n\x0etitle_contains\x18\x04 \x01(\t\x12\x35\n\x11\x63reate_time_after\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x61\x63tive_after\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\ractive_before\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0cshow_deleted\x18\t \x01(\x08\x12\x31\n\x08order_by\x18\n \x01(\x0e\x32\x1f.sessionhistory.v1.SessionOrder\x12\x11\n\tpage_size\x18\x0b \x01(\x05\x12\x12\n\npage_token\x18\x0c \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x14ListSessionsResponse\x12,\n\x08sessions\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05purge\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\"D\n\x15\x44\x65leteSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"=\n\x16UndeleteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\"F\n\x17UndeleteSessionResponse\x12+\n\x07session\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Session\"\xb9\x02\n\x14\x41ppendMessageRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12+\n\x07message\x18\x03 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x37\n\x0e\x63reate_session\x18\x04 \x01(\x0b\x32\x1a.sessionhistory.v1.SessionH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x37\n\x07history\x18\x06 \x01(\x0b\x32!.sessionhistory.v1.HistoryOptionsH\x02\x88\x01\x01\x42\x11\n\x0f_create_sessionB\x19\n\x17_expected_last_sequenceB\n\n\x08_history\"\xe2\x01\n\x15\x41ppendMessageResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07message\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\x12+\n\x07history\x18\x07 \x01(\x0b\x32\x1a.sessionhistory.v1.History\"\xf6\x01\n\x15\x41ppendMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12,\n\x08messages\x18\x03 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x37\n\x0e\x63reate_session\x18\x04 \x01(\x0b\x32\x1a.sessionhistory.v1.SessionH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_create_sessionB\x19\n\x17_expected_last_sequence\"\xb7\x01\n\x16\x41ppendMessagesResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12,\n\x08messages\x18\x02 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\"i\n\x11GetMessageRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x14\n\nmessage_id\x18\x03 \x01(\tH\x00\x12\x12\n\x08sequence\x18\x04 \x01(\x03H\x00\x42\x05\n\x03key\"A\n\x12GetMessageResponse\x12+\n\x07message\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\"\x98\x02\n\x11GetHistoryRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x19\n\x0cmax_messages\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x04 \x01(\x05H\x01\x88\x01\x01\x12\x1c\n\x0f\x62\x65\x66ore_sequence\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x06 \x01(\x08H\x03\x88\x01\x01\x12\x16\n\tmax_turns\x18\x07 \x01(\x05H\x04\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x12\n\x10_before_sequenceB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turns\"A\n\x12GetHistoryResponse\x12+\n\x07history\x18\x01 \x01(\x0b\x32\x1a.sessionhistory.v1.History\"\xd6\x02\n\x13ListMessagesRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x12\n\ndescending\x18\x03 \x01(\x08\x12\x16\n\x0e\x61\x66ter_sequence\x18\x04 \x01(\x03\x12\x1c\n\x0f\x62\x65\x66ore_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12&\n\x05roles\x18\x06 \x03(\x0e\x32\x17.sessionhistory.v1.Role\x12\x11\n\tpage_size\x18\x07 \x01(\x05\x12\x12\n\npage_token\x18\x08 \x01(\t\x12\x35\n\x11\x63reate_time_after\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12\x63reate_time_before\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x12\n\x10_before_sequence\"]\n\x14ListMessagesResponse\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*j\n\x0cSessionOrder\x12\x1d\n\x19SESSION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n\x1bSESSION_ORDER_LAST_ACTIVITY\x10\x01\x12\x1a\n\x16SESSION_ORDER_CREATION\x10\x02\x32\xc3\t\n\x15SessionHistoryService\x12\x62\n\rCreateSession\x12\'.sessionhistory.v1.CreateSessionRequest\x1a(.sessionhistory.v1.CreateSessionResponse\x12Y\n\nGetSession\x12$.sessionhistory.v1.GetSessionRequest\x1a%.sessionhistory.v1.GetSessionResponse\x12\x62\n\rUpdateSession\x12\'.sessionhistory.v1.UpdateSessionRequest\x1a(.sessionhistory.v1.UpdateSessionResponse\x12_\n\x0cListSessions\x12&.sessionhistory.v1.ListSessionsRequest\x1a\'.sessionhistory.v1.ListSessionsResponse\x12\x62\n\rDeleteSession\x12\'.sessionhistory.v1.DeleteSessionRequest\x1a(.sessionhistory.v1.DeleteSessionResponse\x12h\n\x0fUndeleteSession\x12).sessionhistory.v1.UndeleteSessionRequest\x1a*.sessionhistory.v1.UndeleteSessionResponse\x12\x62\n\rAppendMessage\x12\'.sessionhistory.v1.AppendMessageRequest\x1a(.sessionhistory.v1.AppendMessageResponse\x12\x65\n\x0e\x41ppendMessages\x12(.sessionhistory.v1.AppendMessagesRequest\x1a).sessionhistory.v1.AppendMessagesResponse\x12v\n\x13\x41ppendMessageStream\x12-.sessionhistory.v1.AppendMessageStreamRequest\x1a..sessionhistory.v1.AppendMessageStreamResponse(\x01\x12Y\n\nGetMessage\x12$.sessionhistory.v1.GetMessageRequest\x1a%.sessionhistory.v1.GetMessageResponse\x12Y\n\nGetHistory\x12$.sessionhistory.v1.GetHistoryRequest\x1a%.sessionhistory.v1.GetHistoryResponse\x12_\n\x0cListMessages\x12&.sessionhistory.v1.ListMessagesRequest\x1a\'.sessionhistory.v1.ListMessagesResponseB<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -29,54 +30,54 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z\"sessionhistory/v1;sessionhistoryv1'
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._options = None
   _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONORDER']._serialized_start=3666
-  _globals['_SESSIONORDER']._serialized_end=3772
-  _globals['_CREATESESSIONREQUEST']._serialized_start=236
-  _globals['_CREATESESSIONREQUEST']._serialized_end=347
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=349
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=434
-  _globals['_GETSESSIONREQUEST']._serialized_start=436
-  _globals['_GETSESSIONREQUEST']._serialized_end=492
-  _globals['_GETSESSIONRESPONSE']._serialized_start=494
-  _globals['_GETSESSIONRESPONSE']._serialized_end=559
-  _globals['_UPDATESESSIONREQUEST']._serialized_start=562
-  _globals['_UPDATESESSIONREQUEST']._serialized_end=695
-  _globals['_UPDATESESSIONRESPONSE']._serialized_start=697
-  _globals['_UPDATESESSIONRESPONSE']._serialized_end=765
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=768
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1321
-  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=1276
-  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=1321
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1323
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1416
-  _globals['_DELETESESSIONREQUEST']._serialized_start=1418
-  _globals['_DELETESESSIONREQUEST']._serialized_end=1515
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=1517
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=1585
-  _globals['_UNDELETESESSIONREQUEST']._serialized_start=1587
-  _globals['_UNDELETESESSIONREQUEST']._serialized_end=1648
-  _globals['_UNDELETESESSIONRESPONSE']._serialized_start=1650
-  _globals['_UNDELETESESSIONRESPONSE']._serialized_end=1720
-  _globals['_APPENDMESSAGEREQUEST']._serialized_start=1723
-  _globals['_APPENDMESSAGEREQUEST']._serialized_end=2036
-  _globals['_APPENDMESSAGERESPONSE']._serialized_start=2039
-  _globals['_APPENDMESSAGERESPONSE']._serialized_end=2265
-  _globals['_APPENDMESSAGESREQUEST']._serialized_start=2268
-  _globals['_APPENDMESSAGESREQUEST']._serialized_end=2514
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=2517
-  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=2700
-  _globals['_GETMESSAGEREQUEST']._serialized_start=2702
-  _globals['_GETMESSAGEREQUEST']._serialized_end=2807
-  _globals['_GETMESSAGERESPONSE']._serialized_start=2809
-  _globals['_GETMESSAGERESPONSE']._serialized_end=2874
-  _globals['_GETHISTORYREQUEST']._serialized_start=2877
-  _globals['_GETHISTORYREQUEST']._serialized_end=3157
-  _globals['_GETHISTORYRESPONSE']._serialized_start=3159
-  _globals['_GETHISTORYRESPONSE']._serialized_end=3224
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=3227
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=3569
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=3571
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=3664
-  _globals['_SESSIONHISTORYSERVICE']._serialized_start=3775
-  _globals['_SESSIONHISTORYSERVICE']._serialized_end=4874
+  _globals['_SESSIONORDER']._serialized_start=3713
+  _globals['_SESSIONORDER']._serialized_end=3819
+  _globals['_CREATESESSIONREQUEST']._serialized_start=283
+  _globals['_CREATESESSIONREQUEST']._serialized_end=394
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=396
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=481
+  _globals['_GETSESSIONREQUEST']._serialized_start=483
+  _globals['_GETSESSIONREQUEST']._serialized_end=539
+  _globals['_GETSESSIONRESPONSE']._serialized_start=541
+  _globals['_GETSESSIONRESPONSE']._serialized_end=606
+  _globals['_UPDATESESSIONREQUEST']._serialized_start=609
+  _globals['_UPDATESESSIONREQUEST']._serialized_end=742
+  _globals['_UPDATESESSIONRESPONSE']._serialized_start=744
+  _globals['_UPDATESESSIONRESPONSE']._serialized_end=812
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=815
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1368
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_start=1323
+  _globals['_LISTSESSIONSREQUEST_LABELSENTRY']._serialized_end=1368
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1370
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1463
+  _globals['_DELETESESSIONREQUEST']._serialized_start=1465
+  _globals['_DELETESESSIONREQUEST']._serialized_end=1562
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=1564
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=1632
+  _globals['_UNDELETESESSIONREQUEST']._serialized_start=1634
+  _globals['_UNDELETESESSIONREQUEST']._serialized_end=1695
+  _globals['_UNDELETESESSIONRESPONSE']._serialized_start=1697
+  _globals['_UNDELETESESSIONRESPONSE']._serialized_end=1767
+  _globals['_APPENDMESSAGEREQUEST']._serialized_start=1770
+  _globals['_APPENDMESSAGEREQUEST']._serialized_end=2083
+  _globals['_APPENDMESSAGERESPONSE']._serialized_start=2086
+  _globals['_APPENDMESSAGERESPONSE']._serialized_end=2312
+  _globals['_APPENDMESSAGESREQUEST']._serialized_start=2315
+  _globals['_APPENDMESSAGESREQUEST']._serialized_end=2561
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_start=2564
+  _globals['_APPENDMESSAGESRESPONSE']._serialized_end=2747
+  _globals['_GETMESSAGEREQUEST']._serialized_start=2749
+  _globals['_GETMESSAGEREQUEST']._serialized_end=2854
+  _globals['_GETMESSAGERESPONSE']._serialized_start=2856
+  _globals['_GETMESSAGERESPONSE']._serialized_end=2921
+  _globals['_GETHISTORYREQUEST']._serialized_start=2924
+  _globals['_GETHISTORYREQUEST']._serialized_end=3204
+  _globals['_GETHISTORYRESPONSE']._serialized_start=3206
+  _globals['_GETHISTORYRESPONSE']._serialized_end=3271
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=3274
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=3616
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=3618
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=3711
+  _globals['_SESSIONHISTORYSERVICE']._serialized_start=3822
+  _globals['_SESSIONHISTORYSERVICE']._serialized_end=5041
 # @@protoc_insertion_point(module_scope)

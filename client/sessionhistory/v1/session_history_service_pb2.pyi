@@ -1,5 +1,6 @@
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sessionhistory.v1 import append_message_stream_pb2 as _append_message_stream_pb2
 from sessionhistory.v1 import history_pb2 as _history_pb2
 from sessionhistory.v1 import message_pb2 as _message_pb2
 from sessionhistory.v1 import session_pb2 as _session_pb2

@@ -2,6 +2,7 @@
 """Client and server classes corresponding to protobuf-defined services."""
 import grpc
 
+from sessionhistory.v1 import append_message_stream_pb2 as sessionhistory_dot_v1_dot_append__message__stream__pb2
 from sessionhistory.v1 import session_history_service_pb2 as sessionhistory_dot_v1_dot_session__history__service__pb2
 
 
@@ -18,7 +19,7 @@ class SessionHistoryServiceStub(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, TRANSACTION_CONFLICT
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -73,6 +74,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesResponse.FromString,
                 )
+        self.AppendMessageStream = channel.stream_unary(
+                '/sessionhistory.v1.SessionHistoryService/AppendMessageStream',
+                request_serializer=sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamResponse.FromString,
+                )
         self.GetMessage = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/GetMessage',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetMessageRequest.SerializeToString,
@@ -103,7 +109,7 @@ class SessionHistoryServiceServicer(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, TRANSACTION_CONFLICT
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -164,6 +170,33 @@ class SessionHistoryServiceServicer(object):
 
     def AppendMessages(self, request, context):
         """Stores 1 to 500 messages at the end of a session, in order, all or nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendMessageStream(self, request_iterator, context):
+        """Stores one message that comes in pieces, as a model makes it: a header, deltas, a finish. It is stored at
+        the finish, and only then has a sequence; what AppendMessage says of retries, owners and limits holds here.
+
+        The header is judged at once, and answered with the initial metadata: a session that is missing, another's or
+        not ACTIVE ends the stream before its first delta.
+
+        A stream breaks when its caller cancels or vanishes, its deadline passes, the server stops, a piece breaks a
+        rule, or it ends without a finish. Then it is as `on_break` says; only to the last the answer is OK, if
+        something was kept. Otherwise the error's metadata has `kept`, "true" or "false". Once the finish has arrived
+        it is no longer a break: the message is stored whole or, if the append is refused, not at all.
+
+        A kill of the server (or of its machine) loses its open streams, whatever `on_break` says; what was answered
+        is stored.
+
+        A stream may be repeated under its `message_id`: a finish stores the message if it is not stored, returns it
+        if it is, and takes the place of an INTERRUPTED one that is still the session's last message (under a new
+        sequence). Any other message of that id is ALREADY_EXISTS, MESSAGE_ID_REUSED. A break replaces nothing.
+
+        Without a deadline of the caller's a stream may last as long as no ten minutes pass between two pieces (a
+        setting of the server). While it is open the server holds at most its header, 1 MiB of its message, and the
+        piece that is coming in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -233,6 +266,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesResponse.SerializeToString,
             ),
+            'AppendMessageStream': grpc.stream_unary_rpc_method_handler(
+                    servicer.AppendMessageStream,
+                    request_deserializer=sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamResponse.SerializeToString,
+            ),
             'GetMessage': grpc.unary_unary_rpc_method_handler(
                     servicer.GetMessage,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetMessageRequest.FromString,
@@ -268,7 +306,7 @@ class SessionHistoryService(object):
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, TRANSACTION_CONFLICT
+    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -410,6 +448,23 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/AppendMessages',
             sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.AppendMessagesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def AppendMessageStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(request_iterator, target, '/sessionhistory.v1.SessionHistoryService/AppendMessageStream',
+            sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_append__message__stream__pb2.AppendMessageStreamResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sessionhistory.v1 import message_pb2 as mpb
+    from sessionhistory.v1.append_message_stream_pb2 import AppendMessageStreamHeader
 
-    Request = pb.AppendMessageRequest | pb.AppendMessagesRequest
+    Request = pb.AppendMessageRequest | pb.AppendMessagesRequest | AppendMessageStreamHeader
 
 
-def checked(request: Request, *, require_user_id: bool) -> Checks:
-    """Check all but the messages."""
-    checks, create = Checks(), request.create_session
+def checked(request: Request, *, require_user_id: bool, prefix: str = "") -> Checks:
+    """Check all but the messages; ``prefix`` is where the request stands in what was sent."""
+    checks, create = Checks(prefix), request.create_session
     creates = request.HasField("create_session")
     checks.identifier("session_id", request.session_id, required=not creates)
     owned = bool(request.user_id or create.user_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import re
 import time
@@ -39,8 +40,8 @@ _log = logging.getLogger(__name__)
 class Calls(grpc.GenericRpcHandler):
     """Answers the calls of all services that are added to it, as they are to a server.
 
-    Every unary call is wrapped, whatever its service; streams are left as they are. A method is wrapped once:
-    an interceptor would be asked for every call.
+    Every call that has one answer is wrapped, whatever its service; streams of answers are left as they are.
+    A method is wrapped once: an interceptor would be asked for every call.
     """
 
     def __init__(self, metrics: Metrics, *, slow_call_millis: int) -> None:
@@ -68,14 +69,19 @@ class Calls(grpc.GenericRpcHandler):
             return None
         if handler.unary_unary is not None:
             handler = grpc.unary_unary_rpc_method_handler(
-                self._wrap(details.method, handler.unary_unary),  # type: ignore[arg-type] # typed for threads alone
+                self._wrap(details.method, handler.unary_unary, self._slow_seconds),  # type: ignore[arg-type] # typed for threads alone
                 handler.request_deserializer,
                 handler.response_serializer,
+            )
+        elif handler.stream_unary is not None:
+            # Never slow: it takes as long as its caller.
+            handler = grpc.stream_unary_rpc_method_handler(
+                self._wrap(details.method, handler.stream_unary, math.inf)  # type: ignore[arg-type] # as above
             )
         self._handlers[details.method] = handler
         return handler
 
-    def _wrap(self, method: str, behaviour: Behaviour) -> Behaviour:
+    def _wrap(self, method: str, behaviour: Behaviour, slow_seconds: float) -> Behaviour:
         # A method of ours by its own name, another service's with the service's.
         name = method.removeprefix("/").removeprefix(f"{SERVICE.full_name}/")
         count = self._metrics.calls_of(name)
@@ -104,17 +110,18 @@ class Calls(grpc.GenericRpcHandler):
             finally:
                 seconds = time.perf_counter() - started
                 count(code.name, seconds)
-                self._log(code, seconds)
+                _log_call(code, seconds, slow=seconds >= slow_seconds)
 
         return call
 
-    def _log(self, code: grpc.StatusCode, seconds: float) -> None:
-        if seconds >= self._slow_seconds:
-            level, event = logging.WARNING, "slow call"
-        else:
-            level, event = logging.DEBUG if code is grpc.StatusCode.OK else logging.INFO, "call"
-        if _log.isEnabledFor(level):
-            _log.log(level, event, extra={"code": code.name, "millis": round(seconds * 1_000, 1)})
+
+def _log_call(code: grpc.StatusCode, seconds: float, *, slow: bool) -> None:
+    if slow:
+        level, event = logging.WARNING, "slow call"
+    else:
+        level, event = logging.DEBUG if code is grpc.StatusCode.OK else logging.INFO, "call"
+    if _log.isEnabledFor(level):
+        _log.log(level, event, extra={"code": code.name, "millis": round(seconds * 1_000, 1)})
 
 
 async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:

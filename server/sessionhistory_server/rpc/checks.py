@@ -39,9 +39,13 @@ _ID: Final = re.compile(f"[{ID_CHARACTERS}]+")
 
 
 class Checks:
-    """Collects violations; ``finish`` raises them together, the tenth raises them at once."""
+    """Collects violations; ``finish`` raises them together, the tenth raises them at once.
 
-    def __init__(self) -> None:
+    ``prefix`` goes before the paths of all fields: where they stand in the request.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._violations: list[FieldViolation] = []
 
     def finish(self) -> None:
@@ -56,7 +60,7 @@ class Checks:
     def require(self, holds: object, field: str, description: str) -> None:
         """Note a violation unless the rule holds."""
         if not holds:
-            self._violations.append(FieldViolation(field, description))
+            self._violations.append(FieldViolation(self._prefix + field, description))
             if len(self._violations) == MAX_VIOLATIONS:
                 self.finish()
 

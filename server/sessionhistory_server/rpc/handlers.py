@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -12,13 +13,16 @@ from google.protobuf.message_factory import GetMessageClass
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.errors import DeadlineExceededError, MalformedRequestError
 from sessionhistory_server.limits import MAX_REQUEST_BYTES
+from sessionhistory_server.rpc.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from google.protobuf.message import Message
 
+    from sessionhistory_server.config import Settings
     from sessionhistory_server.rpc.base import Servicer
+    from sessionhistory_server.rpc.pieces import OpenStreams
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = Callable[[bytes, Context], Awaitable[bytes]]
@@ -27,15 +31,24 @@ SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
 
 
 def generic_handler(
-    servicers: Sequence[Servicer], *, default_deadline_seconds: float
+    servicers: Sequence[Servicer], settings: Settings, streams: OpenStreams
 ) -> grpc.GenericRpcHandler:
     """Return the handlers of all methods of the service."""
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
     for method in SERVICE.methods:
+        if method.client_streaming:
+            streaming = _streaming(
+                _method(servicers, method.name),
+                partial(_parse, GetMessageClass(method.input_type)),
+                settings,
+                streams,
+            )
+            handlers[method.name] = grpc.stream_unary_rpc_method_handler(streaming)
+            continue
         behaviour = _behaviour(
             _method(servicers, method.name),
             GetMessageClass(method.input_type),
-            default_deadline_seconds,
+            settings.default_deadline_seconds,
         )
         handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
@@ -65,6 +78,25 @@ def _behaviour(
         else:
             response = await _within(default_deadline_seconds, method(request))
         return response.SerializeToString()
+
+    return call
+
+
+def _streaming(
+    method: Callable[[Any], Awaitable[Message]],
+    parse: Callable[[bytes], Message],
+    settings: Settings,
+    streams: OpenStreams,
+) -> Callable[[Any, Context], Awaitable[bytes]]:
+    async def call(_: object, context: Context) -> bytes:
+        pieces = Pieces(
+            context,
+            parse,
+            streams,
+            idle_seconds=settings.stream_idle_seconds,
+            default_deadline_seconds=settings.default_deadline_seconds,
+        )
+        return (await method(pieces)).SerializeToString()
 
     return call
 

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from sessionhistory_server.metrics import Metrics
     from sessionhistory_server.rpc.base import Servicer
     from sessionhistory_server.rpc.health import Health
+    from sessionhistory_server.rpc.pieces import OpenStreams
 
 METHODS: Final = (*(method.name for method in SERVICE.methods), f"{health.SERVICE_NAME}/Check")
-"""All unary methods, by the names that the metrics show."""
+"""All methods of one answer, by the names that the metrics show."""
 
 OPTIONS: Final = (
     # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
@@ -41,12 +42,13 @@ def build_server(
     servicers: Sequence[Servicer],
     metrics: Metrics,
     serving: Health,
+    streams: OpenStreams,
     *,
     shares_port: bool,
 ) -> grpc.aio.Server:
     """Return the server, not yet listening. Unless it shares its port, another on it is an error."""
     calls = Calls(metrics, slow_call_millis=settings.slow_call_millis)
-    handler = generic_handler(servicers, default_deadline_seconds=settings.default_deadline_seconds)
+    handler = generic_handler(servicers, settings, streams)
     calls.add_generic_rpc_handlers((handler,))
     reflected = aio_reflection.ReflectionServicer(
         (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)

@@ -104,7 +104,8 @@ def _check_tool_calls(checks: Checks, field: str, tool_calls: Sequence[mpb.ToolC
         checks.text(f"{field}[{index}].arguments", call.arguments)
 
 
-def _check_parts(checks: Checks, field: str, parts: Sequence[mpb.Part]) -> None:
+def check_parts(checks: Checks, field: str, parts: Sequence[mpb.Part]) -> None:
+    """Check parts of a message."""
     if not checks.length(field, parts, limits.MAX_PARTS):
         return
     for index, part in enumerate(parts):
@@ -148,7 +149,7 @@ _MESSAGE_RULES: Final[Mapping[str, Callable[[Checks, str, Any], None]]] = {
     "content": Checks.text,
     "tool_calls": _check_tool_calls,
     "tool_call_id": _check_name,
-    "parts": _check_parts,
+    "parts": check_parts,
     "payload_type": _check_name,
     "metadata": lambda checks, field, value: checks.json_object(field, value, limits.MAX_METADATA_BYTES),
     "model": _check_name,

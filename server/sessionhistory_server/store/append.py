@@ -131,7 +131,7 @@ class OtherCounterError(Exception):
         self.counter = counter
 
 
-class _State(NamedTuple):
+class State(NamedTuple):
     """What an append depends on; ``usable``: live, and the caller's."""
 
     last_sequence: int
@@ -141,6 +141,10 @@ class _State(NamedTuple):
     pinned_count: int
     token_counter: str
     usable: bool
+
+
+NO_SESSION: Final = State(0, 0, 0, ACTIVE, 0, MIXED, usable=True)
+"""Of a session that is to be made."""
 
 
 async def append(connection: Connection, batch: Batch) -> Appended:
@@ -157,7 +161,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
     for _ in range(_MAX_ATTEMPTS):
         if appended := await _store(connection, _APPEND, parameters, batch):
             return appended
-        state = await _state(connection, batch.ref)
+        state = await state_of(connection, batch.ref)
         if state is None:
             appended = await _create(connection, parameters, batch)
         elif state.usable:
@@ -166,7 +170,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
             raise session_not_found(batch.ref.session_id)
         if appended:
             return appended
-        _require_appendable(state, batch)
+        require_appendable(state, batch)
         _require_counter(state, batch)
     raise RuntimeError("an append was turned away time and again without a reason")
 
@@ -223,7 +227,7 @@ async def _create(connection: Connection, parameters: dict[str, Any], batch: Bat
     """Store the batch with a new session; ``None`` if another caller has made the session first."""
     if batch.create is None:
         raise session_not_found(batch.ref.session_id)
-    _require_appendable(_State(0, 0, 0, ACTIVE, 0, batch.token_counter, usable=True), batch)
+    require_appendable(NO_SESSION, batch)
     session = new_session_parameters(
         batch.tenant_id, batch.ref, batch.create, batch.token_counter, batch.retention
     )
@@ -231,12 +235,13 @@ async def _create(connection: Connection, parameters: dict[str, Any], batch: Bat
     return await _store(connection, _CREATE, session | parameters | {"title": title}, batch)
 
 
-async def _state(connection: Connection, ref: SessionRef) -> _State | None:
+async def state_of(connection: Connection, ref: SessionRef) -> State | None:
+    """Return what an append to a session depends on; ``None`` if there is no such row."""
     row = await (await connection.execute(_STATE, ref._asdict(), binary=True, prepare=True)).fetchone()
-    return None if row is None else _State._make(row)
+    return None if row is None else State._make(row)
 
 
-async def _find_stored(connection: Connection, batch: Batch, state: _State) -> Appended | None:
+async def _find_stored(connection: Connection, batch: Batch, state: State) -> Appended | None:
     """Return the batch as it is stored already; ``None`` if nothing of it is."""
     ids = [message.content.message_id for message in batch.messages]
     parameters = {"session_key": batch.ref.session_key, "message_ids": ids}
@@ -254,7 +259,13 @@ async def _find_stored(connection: Connection, batch: Batch, state: _State) -> A
     return Appended(stored, Counters._make(state[:3]), session_created=False)
 
 
-def _require_appendable(state: _State | None, batch: Batch) -> None:
+def require_appendable(state: State | None, batch: Batch) -> None:
+    """Raise what stands in the way of a batch, if there is a session.
+
+    Raises:
+        FailedPreconditionError: the session is not active, or would have too many pinned messages.
+        AbortedError: its last sequence is not the expected one.
+    """
     if state is None:
         return
     session_id, expected = batch.ref.session_id, batch.expected_last_sequence
@@ -281,6 +292,6 @@ def _require_appendable(state: _State | None, batch: Batch) -> None:
         )
 
 
-def _require_counter(state: _State | None, batch: Batch) -> None:
+def _require_counter(state: State | None, batch: Batch) -> None:
     if state and batch.required_counter and state.token_counter not in (batch.required_counter, MIXED):
         raise OtherCounterError(state.token_counter)
