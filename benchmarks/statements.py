@@ -21,7 +21,7 @@ from sessionhistory_server.store.sessions import SessionRef
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
 
 MESSAGE_ID: Final = "the id of the message"
 """Stands in an append's parameters where an id of its own belongs."""
@@ -50,7 +50,7 @@ class _Recorder:
     def __init__(self) -> None:
         self.sent: Statement | None = None
 
-    async def execute(self, query: str, parameters: Mapping[str, Any], **_options: object) -> None:
+    async def fetch(self, query: str, parameters: Mapping[str, Any]) -> None:
         self.sent = Statement(query, parameters)
         raise _SentError
 

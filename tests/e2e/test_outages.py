@@ -103,6 +103,7 @@ async def test_cut_connections_are_replaced(proxied: Service, proxy: Proxy) -> N
         *[_outcome(proxied.stub.AppendMessage(_append(f"m{i}"))) for i in range(64)]
     )
     assert set(outcomes) <= {"OK", _GONE}
+    await until(lambda: _pool(proxied).get("connections_num", 0) >= 16)
     await until(lambda: _pool(proxied).get("pool_available") == 8)
     await _all_work(proxied)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
     from sessionhistory_server.model import Session
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 

@@ -17,7 +17,8 @@ from support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.database import Database
 
 CANCELLATIONS = 100
 POOL_SIZE = 3

@@ -22,7 +22,7 @@ from sessionhistory_server.store.dberrors import is_unavailable, translate
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
 
 SECRET = "what somebody said"
 

@@ -13,7 +13,8 @@ import pytest
 import sessionhistory_migrations as migrations
 from sessionhistory_server import inspection
 from sessionhistory_server.store import readiness
-from sessionhistory_server.store.database import Connection, Database, answering, connect
+from sessionhistory_server.store.connection import Connection
+from sessionhistory_server.store.database import Database, answering, connect
 from sessionhistory_server.store.readiness import MINIMUM_REVISION, Finding, Journal, Monitor, State, probe
 from support.databases import execute
 from support.waiting import until

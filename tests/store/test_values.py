@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sessionhistory_server.history import SessionHistory
-    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.database import Database
 
 
 def micros(*date: Any) -> int:  # noqa: ANN401

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
+from sessionhistory_server.store.connection import Connection
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,10 +54,21 @@ class Recorder:
 
 @contextmanager
 def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
-    """Record what is sent to a database by ``AsyncConnection.execute``, as the store sends everything."""
+    """Record what is sent to a database, as the store sends everything: by ``execute`` or ``fetch``."""
     recorder = Recorder()
     name = conninfo_to_dict(url)["dbname"]
     send = AsyncConnection.execute
+    send_fast = Connection.fetch
+
+    def note(connection: AsyncConnection[Any], query: Any, params: Any) -> None:  # noqa: ANN401
+        if connection.info.dbname == name:
+            connection.prepared_max = None
+            recorder.connection = connection
+            recorder.statements.append(Statement(str(query), dict(params or {})))
+
+    async def fetch(connection: Connection, query: Any, params: Any) -> Any:  # noqa: ANN401
+        note(connection, query, params)
+        return await send_fast(connection, query, params)
 
     async def execute(
         connection: AsyncConnection[Any],
@@ -63,14 +76,12 @@ def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
         params: Any = None,  # noqa: ANN401
         **options: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
-        if connection.info.dbname == name:
-            connection.prepared_max = None
-            recorder.connection = connection
-            recorder.statements.append(Statement(str(query), dict(params or {})))
+        note(connection, query, params)
         return await send(connection, query, params, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(AsyncConnection, "execute", execute)
+        patch.setattr(Connection, "fetch", fetch)
         yield recorder
 
 

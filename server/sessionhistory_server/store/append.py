@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sessionhistory_server.model import NewMessage, SessionContent
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 # Each attempt fails because of what another caller did meanwhile; so many in a row do not happen.
@@ -202,12 +202,12 @@ async def _store(
 ) -> Appended | None:
     """Run a storing statement; ``None`` if it stored nothing."""
     try:
-        cursor = await connection.execute(query, parameters, binary=True, prepare=True)
+        found = await connection.fetch(query, parameters)
     except psycopg.errors.UniqueViolation:
         return None
-    row = await cursor.fetchone()
-    if row is None:
+    if not found:
         return None
+    (row,) = found
     return stored(batch.messages, Counters._make(row[:3]), row[3], session_created=query is _CREATE)
 
 
@@ -237,22 +237,22 @@ async def _create(connection: Connection, parameters: dict[str, Any], batch: Bat
 
 async def state_of(connection: Connection, ref: SessionRef) -> State | None:
     """Return what an append to a session depends on; ``None`` if there is no such row."""
-    row = await (await connection.execute(_STATE, ref._asdict(), binary=True, prepare=True)).fetchone()
-    return None if row is None else State._make(row)
+    found = await connection.fetch(_STATE, ref._asdict())
+    return State._make(found[0]) if found else None
 
 
 async def _find_stored(connection: Connection, batch: Batch, state: State) -> Appended | None:
     """Return the batch as it is stored already; ``None`` if nothing of it is."""
     ids = [message.content.message_id for message in batch.messages]
     parameters = {"session_key": batch.ref.session_key, "message_ids": ids}
-    cursor = await connection.execute(_STORED, parameters, binary=True, prepare=True)
-    by_id = {m.content.message_id: m for m in map(rows.message_of, await cursor.fetchall())}
+    found = await connection.fetch(_STORED, parameters)
+    by_id = {m.content.message_id: m for m in map(rows.message_of, found)}
     if not by_id:
         return None
     stored = [by_id[message_id] for message_id in ids if message_id in by_id]
     if len(stored) < len(ids):
-        found = stored[0].content.message_id
-        raise message_id_reused(found, ids.index(found), batch_size=len(ids))
+        reused = stored[0].content.message_id
+        raise message_id_reused(reused, ids.index(reused), batch_size=len(ids))
     for index, (new, old) in enumerate(zip(batch.messages, stored, strict=True)):
         if old.content != new.content or old.sequence != stored[0].sequence + index:
             raise message_id_reused(ids[index], index, batch_size=len(ids))

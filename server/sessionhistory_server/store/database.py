@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
 from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Format
@@ -22,11 +21,10 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sessionhistory_server.errors import SessionHistoryError, UnavailableError, database_unavailable
 from sessionhistory_server.store import dberrors
+from sessionhistory_server.store.connection import Connection
 from sessionhistory_server.store.reasons import remembering
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
-Connection = AsyncConnection[Row]
 Work = Callable[[Connection], Awaitable[T]]
 
 STATEMENT_TIMEOUT_SECONDS: Final = 60
@@ -94,7 +92,7 @@ async def connect(url: str) -> Connection:
     Raises:
         psycopg.Error: the database cannot be reached.
     """
-    connection: Connection = await AsyncConnection.connect(conninfo(url), autocommit=True)
+    connection = await Connection.connect(conninfo(url), autocommit=True)
     try:
         with answering(connection):
             await configure(connection)

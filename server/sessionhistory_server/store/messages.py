@@ -11,7 +11,7 @@ from sessionhistory_server.store.sessions import LIVE, NAMED, timestamp
 
 if TYPE_CHECKING:
     from sessionhistory_server.model import Message
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 _COLUMNS: Final = ", ".join(rows.FIELDS)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sessionhistory_server.errors import UnavailableError
-    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.database import Database
 
 MINIMUM_POSTGRES: Final = 15_00_00
 """As libpq counts versions."""

@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
-from psycopg import AsyncConnection
+
+from sessionhistory_server.store.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableSequence
@@ -30,14 +31,14 @@ def reason(error: BaseException) -> str:
     return _USERINFO.sub(":***@", text) + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
 
 
-def remembering(failures: MutableSequence[psycopg.Error]) -> type[AsyncConnection[tuple[Any, ...]]]:
+def remembering(failures: MutableSequence[psycopg.Error]) -> type[Connection]:
     """Return a class for the connections of a pool, which by itself does not tell why it has none.
 
     Args:
         failures: Gets the errors of the attempts to connect.
     """
 
-    class Remembering(AsyncConnection[tuple[Any, ...]]):
+    class Remembering(Connection):
         @classmethod
         async def connect(cls, *args: Any, **kwargs: Any) -> Self:  # noqa: ANN401 - psycopg's signature
             try:

@@ -11,7 +11,7 @@ from sessionhistory_server.model import Media, Message, MessageContent, NewMessa
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sessionhistory_server.store.database import Row
+    from sessionhistory_server.store.connection import Row
 
 FIELDS: Final = (*MessageContent._fields, "sequence", "token_count", "create_time", "size_bytes")
 """The columns of a message, in the order that ``message_of`` takes them."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sessionhistory_server.model import Session
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
 
 # What a session takes in a response beside its texts: numbers, times, and the frames around them.
 _OVERHEAD_BYTES: Final = 512

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sessionhistory_server.model import Session
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 _CHANGED: Final = "update_time = now(), revision = revision + 1"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sessionhistory_server.model import SessionContent
-    from sessionhistory_server.store.database import Connection, Row
+    from sessionhistory_server.store.connection import Connection, Row
 
 FIELDS: Final = tuple(field.name for field in fields(Session))
 COLUMNS: Final = ", ".join(FIELDS)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.model import Appended, NewMessage
     from sessionhistory_server.store.append import Batch
-    from sessionhistory_server.store.database import Connection, Database
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.database import Database
     from sessionhistory_server.store.sessions import SessionRef
 
 _MAX_BATCH: Final = 64
@@ -134,12 +135,12 @@ async def _append(connection: Connection, batches: Sequence[Batch]) -> list[Appe
         ),
     }
     try:
-        cursor = await connection.execute(_APPEND, parameters, binary=True, prepare=True)
+        found = await connection.fetch(_APPEND, parameters)
     except psycopg.Error as error:
         if dberrors.is_unavailable(error):
             raise
         return outcomes  # whose fault it was is found one by one
-    for place, *counters, create_time in await cursor.fetchall():
+    for place, *counters, create_time in found:
         for index, appended in asked[place].outcomes(Counters(*counters), create_time):
             outcomes[index] = appended
     return outcomes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sessionhistory_server.model import Message, WindowLimits
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 _NO_BUDGET: Final = 2**62
@@ -211,8 +211,7 @@ async def _read(
         "default_token_budget": defaults.token_budget,
         "model_token_budgets": defaults.model_token_budgets,
     }
-    cursor = await connection.execute(statement, parameters, binary=True, prepare=True)
-    for row in await cursor.fetchall():
+    for row in await connection.fetch(statement, parameters):
         place = row[-1]
         window = windows[place]
         if window is None:
