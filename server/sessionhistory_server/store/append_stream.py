@@ -11,7 +11,7 @@ from sessionhistory_server.store.sessions import LIVE, NAMED
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.append import Batch
-    from sessionhistory_server.store.database import Connection, Row
+    from sessionhistory_server.store.connection import Connection, Row
 
 _STORED: Final = """
 select sequence, status from messages

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sessionhistory_server.store.database import Connection, Row
+    from sessionhistory_server.store.connection import Connection, Row
 
 _PAGE_COLUMNS = 4
 
