@@ -18,6 +18,7 @@ _RUFF: Final = Path(sys.executable).with_name("ruff")
 _NAMES: Final = {
     "_async": "_sync",
     "AsyncChannel": "Channel",
+    "AsyncEdits": "Edits",
     "AsyncSessionHistoryClient": "SessionHistoryClient",
     "AsyncTransport": "Transport",
     "asyncio": "time",

@@ -33,6 +33,7 @@ from sessionhistory.types import (
     SessionUpdate,
     TextPart,
     ToolCall,
+    TruncateHistoryResult,
     Usage,
 )
 
@@ -62,5 +63,6 @@ __all__ = [
     "SessionUpdate",
     "TextPart",
     "ToolCall",
+    "TruncateHistoryResult",
     "Usage",
 ]

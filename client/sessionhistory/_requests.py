@@ -102,6 +102,7 @@ def append_messages(
     user_id: str | None,
     create: types.Session | None,
     expected_last_sequence: int | None,
+    replace_after_sequence: int | None,
 ) -> pb.AppendMessagesRequest:
     """Ask for several messages to be stored."""
     return build(
@@ -111,6 +112,21 @@ def append_messages(
         user_id=_user(user_id),
         messages=[message(source, f"messages[{i}]") for i, source in enumerate(sources)],
         create_session=session(create, "create_session") if create is not None else None,
+        expected_last_sequence=expected_last_sequence,
+        replace_after_sequence=replace_after_sequence,
+    )
+
+
+def truncate_history(
+    session_id: str, *, after_sequence: int, user_id: str | None, expected_last_sequence: int | None
+) -> pb.TruncateHistoryRequest:
+    """Ask for the end of a history to be removed."""
+    return build(
+        pb.TruncateHistoryRequest,
+        "",
+        session_id=session_id,
+        user_id=_user(user_id),
+        after_sequence=after_sequence,
         expected_last_sequence=expected_last_sequence,
     )
 

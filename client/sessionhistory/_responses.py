@@ -62,6 +62,16 @@ def append_messages_result(response: pb.AppendMessagesResponse) -> types.AppendM
     )
 
 
+def truncate_history_result(response: pb.TruncateHistoryResponse) -> types.TruncateHistoryResult:
+    """Return how much was removed, and the counters."""
+    return types.TruncateHistoryResult(
+        removed_message_count=response.removed_message_count,
+        last_sequence=response.last_sequence,
+        message_count=response.message_count,
+        total_tokens=response.total_tokens,
+    )
+
+
 def session_page(response: pb.ListSessionsResponse) -> types.SessionPage:
     """Return a page of sessions."""
     return types.SessionPage(

@@ -266,6 +266,17 @@ class AppendMessagesResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TruncateHistoryResult:
+    """How many messages were removed, and the session's counters after it."""
+
+    removed_message_count: int
+    last_sequence: int
+    """It stays as it was: the next message gets the one after it."""
+    message_count: int
+    total_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPage:
     """A page of sessions; ``next_page_token`` is empty on the last one."""
 

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import listening, retention
 from sessionhistory_server.append_stream import AppendStreams
+from sessionhistory_server.edits import Edits
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
+from sessionhistory_server.rpc.edits import EditServicer
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.pieces import OpenStreams
 from sessionhistory_server.rpc.server import METHODS, build_server
@@ -149,6 +151,7 @@ class App:
         return [
             HistoryServicer(history, self.metrics, require_user_id=requires),
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
+            EditServicer(Edits(self._database), require_user_id=requires),
         ]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

@@ -126,6 +126,16 @@ def message_id_reused(message_id: str, index: int, *, batch_size: int) -> Alread
     )
 
 
+def message_id_kept(message_id: str, index: int) -> AlreadyExistsError:
+    """Return the error for a message id that is stored among the messages that are not replaced."""
+    return AlreadyExistsError(
+        f"messages[{index}]: the message id {message_id!r} is stored already, before those to replace",
+        reason="MESSAGE_ID_REUSED",
+        message_id=message_id,
+        index=str(index),
+    )
+
+
 def database_unavailable(message: str = "the database is not available") -> UnavailableError:
     """Return the error while Postgres cannot be reached, or cannot be served from."""
     return UnavailableError(message, reason="DATABASE_UNAVAILABLE")

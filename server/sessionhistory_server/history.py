@@ -5,16 +5,16 @@ from __future__ import annotations
 import secrets
 import uuid
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sessionhistory_server import paging
 from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.model import CHARACTERS, TOOL, Appended, Message, NewMessage, Window
-from sessionhistory_server.store import messages, session_list, session_update, sessions, window
+from sessionhistory_server.store import messages, session_list, session_update, sessions, truncation, window
 from sessionhistory_server.store.append import Batch, OtherCounterError
 from sessionhistory_server.store.coalescer import Coalescer
-from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
 from sessionhistory_server.store.shared_append import SharedAppends
@@ -52,6 +52,7 @@ class AppendRequest:
     messages: Sequence[NewMessage]
     create_session: SessionContent | None = None
     expected_last_sequence: int | None = None
+    replace_after_sequence: int | None = None
     history: WindowLimits | None = None
 
 
@@ -141,7 +142,10 @@ class SessionHistory:
         """Append messages; return the session's id, the outcome, and the new window if asked for."""
         batch = self.batch(request)
         session_id = batch.ref.session_id
-        appended = await self.counted(batch, self._appends.append)
+        store = self._appends.append
+        if request.replace_after_sequence is not None:
+            store = partial(self._replace, request.replace_after_sequence)
+        appended = await self.counted(batch, store)
         if request.history is None:
             return session_id, appended, None
         used = sum(message.size_bytes for message in appended.messages)
@@ -169,6 +173,9 @@ class SessionHistory:
                 return await store(batch)
             except OtherCounterError as error:
                 counter = error.counter
+
+    async def _replace(self, after_sequence: int, batch: Batch) -> Appended:
+        return await self._database.write(lambda c: truncation.replace(c, batch, after_sequence))
 
     async def _count(self, batch: Batch, counter: str) -> Batch:
         counts, token_counter = await self._counters.count([m.content for m in batch.messages], counter)
@@ -252,7 +259,7 @@ def _orphans(run: list[Message]) -> Iterator[Message]:
 
 
 def _ref(session_id: str, user_id: str | None) -> SessionRef:
-    return SessionRef(session_key(TENANT, session_id), session_id, user_id)
+    return SessionRef.of(TENANT, session_id, user_id)
 
 
 def _identified(message: NewMessage) -> NewMessage:

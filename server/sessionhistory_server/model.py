@@ -162,6 +162,13 @@ class Appended(NamedTuple):
     session_created: bool
 
 
+class Truncated(NamedTuple):
+    """The outcome of a truncation: how many messages were removed, and the session's counters after it."""
+
+    removed_message_count: int
+    counters: Counters
+
+
 class WindowLimits(NamedTuple):
     """The limits of a window as a request names them; ``None`` takes the session's or the server's."""
 

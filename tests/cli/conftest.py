@@ -27,10 +27,13 @@ if TYPE_CHECKING:
 def command(shared: Service) -> Callable[..., Awaitable[Result]]:
     """Runs a command against the shared service; with ``columns``, as on a terminal of that width."""
 
-    async def run(*arguments: str | Path, columns: int | None = None, **variables: str) -> Result:
+    async def run(
+        *arguments: str | Path, columns: int | None = None, typed: str = "", **variables: str
+    ) -> Result:
         terminal = {"FORCE_COLOR": "1", "COLUMNS": str(columns), "TERM": "xterm-256color"} if columns else {}
         environment = {"SESSION_HISTORY_SERVER": shared.address} | terminal | variables
-        return await asyncio.to_thread(CliRunner().invoke, cli, [*map(str, arguments)], env=environment)
+        words = [*map(str, arguments)]
+        return await asyncio.to_thread(CliRunner().invoke, cli, words, input=typed, env=environment)
 
     return run
 

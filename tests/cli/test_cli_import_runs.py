@@ -128,7 +128,7 @@ async def test_what_has_an_id_already(command: Command, write: Write, client: Cl
         2: _TAKEN,
         3: _DIFFERS,
         4: _TAKEN,
-        5: f"session '{unique}-closed' is ABANDONED: set it ACTIVE to append",
+        5: f"session '{unique}-closed' is ABANDONED: set it ACTIVE first",
         8: _DIFFERS,
     }
     assert (found["imported"], found["already_there"], found["completed"]) == (1, 1, 1)

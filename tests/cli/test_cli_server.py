@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Result]]
     Serve = Callable[..., Awaitable[Service]]
 
-_COMMANDS = ("sessions", "history", "import")
+_COMMANDS = ("sessions", "history", "truncate", "import")
 _MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
@@ -38,7 +38,12 @@ _AGAIN = "; then run the same command again: it goes on where it stopped"
 @pytest.fixture(params=_COMMANDS)
 def arguments(request: pytest.FixtureRequest, write: Callable[..., Path]) -> list[str]:
     """Each command with what it needs, and little patience."""
-    needed = {"sessions": [], "history": ["x"], "import": [str(write(conversation("x")))]}
+    needed = {
+        "sessions": [],
+        "history": ["x"],
+        "truncate": ["x", "--after", "0", "--yes"],
+        "import": [str(write(conversation("x")))],
+    }
     return [request.param, *needed[request.param], "--timeout-seconds", "1"]
 
 

@@ -129,6 +129,12 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("message_id", lambda c: c.get_message("s", message_id=SURROGATE)),
     ("expected_last_sequence", lambda c: c.append_message("s", MESSAGE, expected_last_sequence=2**63)),
     ("expected_last_sequence", lambda c: c.append_messages("s", [MESSAGE], expected_last_sequence=0.5)),
+    ("replace_after_sequence", lambda c: c.append_messages("s", [MESSAGE], replace_after_sequence=2**63)),
+    ("after_sequence", lambda c: c.truncate_history("s", after_sequence=SECRET)),
+    (
+        "expected_last_sequence",
+        lambda c: c.truncate_history("s", after_sequence=0, expected_last_sequence=0.5),
+    ),
     (
         "history.token_budget",
         lambda c: c.append_message("s", MESSAGE, history=HistoryOptions(token_budget=2**31)),
@@ -167,4 +173,5 @@ NOBODY: dict[str, Callable[[Client], Any]] = {
     "get_message": lambda c: c.get_message("s", sequence=1, user_id=""),
     "get_history": lambda c: c.get_history("s", user_id=""),
     "list_messages_page": lambda c: c.list_messages_page("s", user_id=""),
+    "truncate_history": lambda c: c.truncate_history("s", after_sequence=0, user_id=""),
 }

@@ -40,6 +40,10 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "append after": lambda c, **o: c.append_message("s", HELLO, expected_last_sequence=0, **o),
     "append to a new session": lambda c, **o: c.append_message(None, HELLO, create_session=Session(), **o),
     "append several": lambda c, **o: c.append_messages(None, [HELLO, HELLO], create_session=Session(), **o),
+    "replace": lambda c, **o: c.append_messages("s", [HELLO], replace_after_sequence=0, **o),
+    "truncate as read": lambda c, **o: c.truncate_history(
+        "s", after_sequence=0, expected_last_sequence=1, **o
+    ),
     "get message": lambda c, **o: c.get_message("s", sequence=1, **o),
     "get history": lambda c, **o: c.get_history("s", **o),
     "list messages page": lambda c, **o: c.list_messages_page("s", **o),
@@ -51,6 +55,7 @@ ONCE: dict[str, Callable[..., Any]] = {
     "delete": lambda c, **o: c.delete_session("s", **o),
     "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
     "undelete": lambda c, **o: c.undelete_session("s", **o),
+    "truncate": lambda c, **o: c.truncate_history("s", after_sequence=0, **o),
 }
 GONE = ("UNAVAILABLE", "CANCELLED")
 FINAL = [code.name for code in grpc.StatusCode if code.name not in {*GONE, "OK"}]

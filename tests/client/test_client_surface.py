@@ -24,7 +24,7 @@ CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient"}
 VALUES = {
     *("Session", "SessionStatus", "SessionOrder", "SessionPage", "CreateSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
-    *("MessagePage", "AppendMessageResult", "AppendMessagesResult"),
+    *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
     *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
 }
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
@@ -43,7 +43,7 @@ ERRORS = {
 METHODS = {
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
-    *("get_history", "list_messages", "list_messages_page", "close"),
+    *("get_history", "list_messages", "list_messages_page", "truncate_history", "close"),
 }
 ITERATORS = {"list_sessions", "list_messages"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
@@ -83,7 +83,7 @@ def test_what_can_be_caught() -> None:
 @pytest.mark.parametrize("client", [AsyncSessionHistoryClient, SessionHistoryClient])
 def test_what_a_client_can_do(client: type) -> None:
     """These methods, each with a word about it."""
-    methods = {name: value for name, value in vars(client).items() if not name.startswith("_")}
+    methods = {name: value for name, value in inspect.getmembers(client) if not name.startswith("_")}
     assert methods.keys() == METHODS
     assert all(inspect.getdoc(method) for method in methods.values())
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SAID = "zq-the-quick-brown-fox"
 
-_TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 6, "NOT_FOUND"]
+_TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 8, "NOT_FOUND"]
 
 # What can be wrong with a database, so that it refuses or cannot find a row, and says which.
 _TROUBLES = {
@@ -97,9 +97,14 @@ def _talkative(session_id: str) -> list[tuple[str, Any]]:
             pb.UpdateSessionRequest(session=changed, user_id=SAID, update_mask=mask),
         ),
         ("GetHistory", pb.GetHistoryRequest(**named)),
+        (
+            "AppendMessages",
+            pb.AppendMessagesRequest(**named, messages=[message], replace_after_sequence=0),
+        ),
         ("ListMessages", pb.ListMessagesRequest(**named)),
         ("GetMessage", pb.GetMessageRequest(**named, message_id="m")),
         ("ListSessions", pb.ListSessionsRequest(user_id=SAID, title_contains=SAID, labels={"app": SAID})),
+        ("TruncateHistory", pb.TruncateHistoryRequest(**named, after_sequence=0)),
         ("DeleteSession", pb.DeleteSessionRequest(**named)),
         ("AppendMessage", pb.AppendMessageRequest(**named, message=message)),
     ]
@@ -141,6 +146,7 @@ def _wrong() -> list[tuple[str, Any]]:
         ("ListSessions", pb.ListSessionsRequest(title_contains=long)),
         ("ListMessages", pb.ListMessagesRequest(session_id="s", page_token=SAID)),
         ("GetHistory", pb.GetHistoryRequest(session_id="s", user_id=long)),
+        ("TruncateHistory", pb.TruncateHistoryRequest(session_id="s", user_id=long, after_sequence=0)),
     ]
 
 

@@ -181,7 +181,7 @@ class _Chat:
             self._compare(response.history, _settled(request, before))
 
     def _compare(self, actual: hpb.History, limits: Limits) -> None:
-        expected = window(self._stored, limits)
+        expected = window(self._stored, limits, len(self._stored))
         _same_bytes(actual, expected)
         self._tally.windows += 1
         cut = hpb.HistoryCut.Name(actual.cut)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any
+
+import grpc
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from support.errors import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from google.protobuf.message import Message
 
@@ -57,6 +61,7 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
         "AppendMessage": named | {"message": said()},
         "AppendMessages": named | {"messages": [said()]},
         "GetMessage": named | {"sequence": 1},
+        "TruncateHistory": named | {"after_sequence": 0},
     }
     return getattr(pb, f"{method}Request")(**special.get(method, named) | fields)
 
@@ -119,3 +124,19 @@ def without(message: mpb.Message, *fields: str) -> mpb.Message:
     for field in fields or ("sequence", "create_time"):
         copy.ClearField(field)
     return copy
+
+
+async def race(stubs: list[Any], calls: Iterable[tuple[str, Any]]) -> list[Any]:
+    """Make calls at once, in turn from each stub; return answers, and the reasons of those that failed."""
+    sent = [getattr(stubs[i % len(stubs)], method)(asked) for i, (method, asked) in enumerate(calls)]
+    return [_outcome(result) for result in await asyncio.gather(*sent, return_exceptions=True)]
+
+
+def _outcome(result: Any) -> Any:  # noqa: ANN401 - a response, or a reason
+    if isinstance(result, grpc.aio.AioRpcError):
+        failure = failure_of(result)
+        assert failure.code is not grpc.StatusCode.INTERNAL
+        return failure.reason
+    if isinstance(result, BaseException):
+        raise result
+    return result

@@ -88,6 +88,10 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("ListMessages", "roles[0]", {"roles": [0]}),
     ("ListMessages", "roles[1]", {"roles": [1, 6]}),
     ("ListMessages", "page_size", {"page_size": -1}),
+    ("AppendMessages", "replace_after_sequence", {"replace_after_sequence": -1}),
+    ("TruncateHistory", "after_sequence", {"after_sequence": None}),
+    ("TruncateHistory", "after_sequence", {"after_sequence": -1}),
+    ("TruncateHistory", "expected_last_sequence", {"expected_last_sequence": -1}),
     *(("ListMessages", field, {field: bad}) for field in SESSION_TIMES[:2] for bad in BAD_TIMES.values()),
 ]
 
@@ -105,6 +109,8 @@ GOOD: list[tuple[str, dict[str, Any]]] = [
     ("GetHistory", {"max_messages": 0, "token_budget": 0, "before_sequence": 0}),
     ("ListMessages", {"after_sequence": MAX_INT64, "before_sequence": MAX_INT64, "page_size": MAX_INT32}),
     ("ListMessages", {"before_sequence": 0, "roles": [1, 2, 3, 4, 5, 5], "page_size": 1}),
+    ("AppendMessages", {"replace_after_sequence": 0}),
+    ("TruncateHistory", {"after_sequence": 0, "expected_last_sequence": 1}),
     ("ListMessages", {"create_time_after": Timestamp(seconds=YEAR_1)}),
     ("ListMessages", {"create_time_before": Timestamp(seconds=YEAR_9999, nanos=999_999_999)}),
 ]

@@ -2,52 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
-import pytest_asyncio
-from rpc_support import call, create, get, request, said, stored
+from rpc_support import call, create, get, race, request, said, stored
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from sessionhistory.v1 import session_pb2 as spb
-from support.errors import failure_of
-from support.service import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
-
     from support.service import Service
-
-CHANNELS = 8
-
-
-@pytest_asyncio.fixture
-async def stubs(service: Service) -> AsyncIterator[list[Any]]:
-    """Stubs on connections of their own."""
-    async with AsyncExitStack() as stack:
-        channels = [await stack.enter_async_context(connect(service.address)) for _ in range(CHANNELS)]
-        stub: Any = pb_grpc.SessionHistoryServiceStub
-        yield [stub(channel) for channel in channels]
-
-
-async def _race(stubs: list[Any], calls: Iterable[tuple[str, Any]]) -> list[Any]:
-    """Make calls at once, in turn from each stub; return answers, and the reasons of those that failed."""
-    sent = [getattr(stubs[i % len(stubs)], method)(asked) for i, (method, asked) in enumerate(calls)]
-    return [_outcome(result) for result in await asyncio.gather(*sent, return_exceptions=True)]
-
-
-def _outcome(result: Any) -> Any:  # noqa: ANN401 - a response, or a reason
-    if isinstance(result, grpc.aio.AioRpcError):
-        failure = failure_of(result)
-        assert failure.code is not grpc.StatusCode.INTERNAL
-        return failure.reason
-    if isinstance(result, BaseException):
-        raise result
-    return result
 
 
 def _append(number: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401 - any field of the request
@@ -64,7 +28,7 @@ def _making(method: str, session: spb.Session) -> Any:  # noqa: ANN401 - of the 
 async def test_two_hundred_appends_get_two_hundred_places(service: Service, stubs: list[Any]) -> None:
     """Concurrent appends: sequences without gap, each message once, times in order, counters right."""
     await create(service)
-    answers = await _race(stubs, [_append(number) for number in range(200)])
+    answers = await race(stubs, [_append(number) for number in range(200)])
     assert sorted(answer.message.sequence for answer in answers) == list(range(1, 201))
     for answer in answers:
         assert answer.last_sequence == answer.message_count == answer.message.sequence
@@ -83,7 +47,7 @@ async def test_batches_are_not_torn_apart(service: Service, stubs: list[Any]) ->
     """Concurrent batches each stay together, in their order."""
     batches = [[said(f"{number}-{place}") for place in range(5)] for number in range(40)]
     create_session = spb.Session()
-    answers = await _race(
+    answers = await race(
         stubs,
         [
             ("AppendMessages", request("AppendMessages", "s", messages=batch, create_session=create_session))
@@ -99,9 +63,7 @@ async def test_batches_are_not_torn_apart(service: Service, stubs: list[Any]) ->
 
 async def test_retries_race_their_originals(service: Service, stubs: list[Any]) -> None:
     """Each message sent four times at once is stored once, and all four answers are the same message."""
-    answers = await _race(
-        stubs, [_append(number % 25, create_session=spb.Session()) for number in range(100)]
-    )
+    answers = await race(stubs, [_append(number % 25, create_session=spb.Session()) for number in range(100)])
     for number in range(25):
         assert all(answer.message == answers[number].message for answer in answers[number::25])
     assert [message.sequence for message in await stored(service)] == list(range(1, 26))
@@ -110,7 +72,7 @@ async def test_retries_race_their_originals(service: Service, stubs: list[Any]) 
 
 async def test_one_creates_and_the_others_are_told(service: Service, stubs: list[Any]) -> None:
     """Of concurrent creations one creates the session; for the others it exists."""
-    answers = await _race(
+    answers = await race(
         stubs,
         [
             ("CreateSession", request("CreateSession", "s", session=spb.Session(title=f"{number}")))
@@ -124,7 +86,7 @@ async def test_one_creates_and_the_others_are_told(service: Service, stubs: list
 
 async def test_all_get_the_session_that_one_creates(service: Service, stubs: list[Any]) -> None:
     """With allow_existing each of the concurrent creations returns the same session, one as created."""
-    answers = await _race(
+    answers = await race(
         stubs, [("CreateSession", request("CreateSession", "s", allow_existing=True)) for _ in range(40)]
     )
     session = await get(service)
@@ -138,7 +100,7 @@ async def test_one_append_makes_the_session(service: Service, stubs: list[Any], 
     create_session = spb.Session(user_id="u")
     calls = [_append(number, user_id="u", create_session=create_session) for number in range(40)]
     calls[::4] = [(rival, _making(rival, create_session)) for _ in calls[::4]]
-    answers = [answer for answer in await _race(stubs, calls) if answer != "SESSION_EXISTS"]
+    answers = [answer for answer in await race(stubs, calls) if answer != "SESSION_EXISTS"]
     appended = [answer for answer in answers if not isinstance(answer, pb.CreateSessionResponse)]
     made = [answer for answer in answers if answer not in appended or answer.session_created]
     assert len(made) == 1
@@ -151,7 +113,7 @@ async def test_an_expected_sequence_lets_one_through(
 ) -> None:
     """Of concurrent appends that expect the same last sequence one is stored; without it all are."""
     fields = {"expected_last_sequence": 0} if expected else {}
-    answers = await _race(
+    answers = await race(
         stubs, [_append(number, create_session=spb.Session(), **fields) for number in range(40)]
     )
     assert answers.count("SEQUENCE_MISMATCH") == (39 if expected else 0)
@@ -162,7 +124,7 @@ async def test_no_more_pins_than_fit_get_through(service: Service, stubs: list[A
     """Concurrent appends of pinned messages end at 64."""
     await create(service)
     pins = [("AppendMessage", request("AppendMessage", "s", message=said(pinned=True))) for _ in range(80)]
-    answers = await _race(stubs, pins)
+    answers = await race(stubs, pins)
     assert answers.count("TOO_MANY_PINNED") == 16
     assert len(await stored(service)) == 64
 
@@ -187,7 +149,7 @@ async def test_what_is_acknowledged_is_there_or_the_session_is_gone(
         )
     calls = [_append(number) for number in range(80)]
     calls.insert(20 * (round_ + 1), ending)
-    answers = await _race(stubs, calls)
+    answers = await race(stubs, calls)
     ended = answers.pop(20 * (round_ + 1))
     kept = [answer.message for answer in answers if answer != reason]
     assert sorted(message.sequence for message in kept) == list(range(1, len(kept) + 1))
@@ -205,7 +167,7 @@ async def test_purges_race_appends_that_make_the_session_anew(service: Service, 
     calls = [_append(number, create_session=spb.Session()) for number in range(120)]
     for place in range(10, 120, 20):
         calls.insert(place, ("DeleteSession", request("DeleteSession", "s", purge=True, allow_missing=True)))
-    assert not [answer for answer in await _race(stubs, calls) if isinstance(answer, str)]
+    assert not [answer for answer in await race(stubs, calls) if isinstance(answer, str)]
     await call(service, "AppendMessage", "s", create_session=spb.Session())
     session, messages = await get(service), await stored(service)
     assert [message.sequence for message in messages] == list(range(1, len(messages) + 1))
@@ -217,7 +179,7 @@ async def test_of_updates_with_one_etag_one_gets_through(service: Service, stubs
     """Concurrent updates with the same etag: one changes the session, the others are told that it did."""
     etag = (await create(service)).etag
     sessions = [spb.Session(session_id="s", title=f"{number}", etag=etag) for number in range(30)]
-    answers = await _race(
+    answers = await race(
         stubs, [("UpdateSession", request("UpdateSession", "s", session=session)) for session in sessions]
     )
     assert answers.count("ETAG_MISMATCH") == 29

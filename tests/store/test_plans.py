@@ -9,10 +9,11 @@ import pytest
 from store_support import HEAVY_USER, LONG, append, new_message, use_cases
 
 from sessionhistory_server import retention
+from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model import SessionContent, WindowLimits
 from sessionhistory_server.store import append as appending
-from sessionhistory_server.store import messages, sessions, shared_append, window
+from sessionhistory_server.store import messages, sessions, shared_append, standing, truncation, window
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
 from support.plans import plan, recording
@@ -29,8 +30,11 @@ PLANS: dict[str, list[set[str]]] = {
     "append": [{"sessions_pkey"}],
     "append: shared": [{"sessions_pkey"}],
     "append: create": [set()],
-    "append: state": [{"sessions_pkey"}],
+    "append: standing": [{"sessions_pkey"}],
     "append: stored": [{"messages_by_id"}],
+    "truncate: lock": [{"sessions_pkey"}],
+    "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
+    "replace: first": [{"messages_pkey"}],
     "session: create": [set()],
     "session: get": [{"sessions_pkey"}],
     "session: is taken": [{"sessions_pkey"}],
@@ -66,8 +70,11 @@ LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ",
 _NAMES = {
     appending._APPEND: "append",
     appending._CREATE: "append: create",
-    appending._STATE: "append: state",
     appending._STORED: "append: stored",
+    standing._STANDING: "append: standing",
+    standing._LOCK: "truncate: lock",
+    truncation._REMOVE: "truncate: remove",
+    truncation._FIRST_AFTER: "replace: first",
     sessions._CREATE: "session: create",
     sessions._GET: "session: get",
     sessions._IS_TAKEN: "session: is taken",
@@ -136,6 +143,7 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     """Call every use case, so that every statement is sent that there is."""
     await call_sessions(history)
     await call_messages(history)
+    await call_edits(history, Edits(database))
     assert await retention.purge_batch(database)
     for wanted in session_filters():
         _, token = await history.list_sessions(wanted, page_size=1, page_token="")
@@ -188,6 +196,15 @@ async def call_messages(history: SessionHistory) -> None:
     await history.get_message("chat", None, message_id=None, sequence=2)
     await history.get_history("chat", "u", WindowLimits())
     await history.get_history("chat", "u", WindowLimits(max_turns=2))
+
+
+async def call_edits(history: SessionHistory, edits: Edits) -> None:
+    """Remove messages, and replace some."""
+    await history.append(append("talk", *[new_message()] * 3, create_session=SessionContent()))
+    replacement = append("talk", new_message("1"), replace_after_sequence=1)
+    await history.append(replacement)
+    await history.append(replacement)
+    await edits.truncate("talk", None, 1, expected_last_sequence=4)
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

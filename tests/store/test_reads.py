@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from store_support import HEAVY_USER, LONG, LONG_MESSAGES, PINNED_EVERY, append, new_message, use_cases
 
+from sessionhistory_server.edits import Edits
 from sessionhistory_server.model import WindowLimits
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
@@ -147,6 +148,22 @@ async def test_a_retried_append_reads_what_it_returns(
         found = await last_plan(recorder)
     assert [m.content.message_id for m in appended.messages] == [f"new-{n}" for n in range(500)]
     assert found.rows("messages") == 500
+
+
+async def test_a_truncation_reads_what_it_removes(
+    open_database: Callable[..., Awaitable[Database]],
+    full_database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Removing 30 of 50,000 messages visits these, to find the last of them and to remove them."""
+    edits = Edits(await open_database(full_database_url))
+    with recording(monkeypatch, full_database_url) as recorder:
+        await edits.truncate(LONG, None, LONG_MESSAGES - 30, expected_last_sequence=None)
+        remove = recorder.take()[-1]
+        more = remove.parameters | {"after": LONG_MESSAGES - 60}
+        assert recorder.connection
+        found = await plan(recorder.connection, remove._replace(parameters=more), execute=True)
+    assert (found.rows("messages"), found.rows("sessions")) == (60, 1)
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -14,6 +14,7 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import strategies as sent
+from support.conversations_edits import ACTING, ODDS, SESSION_IDS, Edits
 from support.databases import execute
 from support.lockstep import Lockstep
 from support.reference import Reference
@@ -24,13 +25,8 @@ if TYPE_CHECKING:
 
 DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
 
-SESSION_IDS = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, *["s/3"] * 2, "s/4"))
-# "own" is the session's owner.
-ACTING = st.sampled_from(("", "", "", *["own"] * 7, *sent.USERS))
-ODDS = st.integers(0, 9)
 
-
-class Conversations(RuleBasedStateMachine):
+class Conversations(Edits, RuleBasedStateMachine):
     """What callers do, in any order."""
 
     # Set before the machine runs.
@@ -368,7 +364,7 @@ class Conversations(RuleBasedStateMachine):
         kept = self.both.reference.sessions.get(name)
         return kept.shown.user_id if kept else ""
 
-    def _call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+    def _call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
         response = self.both.call(method, request)
         if isinstance(response, Refused):
             self._reach(f"{response.code} {response.reason}")

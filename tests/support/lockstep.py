@@ -39,7 +39,7 @@ class Lockstep:
         self._ticks: list[int] = []
         self._actual_texts: dict[str, str] = {}
 
-    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
         """Call a method of both.
 
         Returns:
@@ -61,7 +61,7 @@ class Lockstep:
         assert actual == expected, _difference(method, request, actual, expected)
         return expected
 
-    def _call_service(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+    def _call_service(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
         sent = type(request)()
         sent.CopyFrom(request)
         self._translate(sent)
@@ -134,7 +134,7 @@ def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:  # noqa:
         yield value
 
 
-def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - any of eleven methods
+def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - any method
     """Yield the ids that the service made, in the order in which the reference needs them."""
     match type(request).__name__:
         case "CreateSessionRequest":

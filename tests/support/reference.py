@@ -14,6 +14,14 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import reference_rules as rules
+from support.reference_edits import (
+    Edits,
+    find_replacing,
+    find_stored,
+    remove_after,
+    replaced_after,
+    require_changeable,
+)
 from support.reference_rules import Refused, require
 from support.reference_window import Limits, count_tokens, window
 
@@ -21,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
+
+    from sessionhistory.v1 import history_pb2 as hpb
 
 PINNED_CAP = 64
 RETENTION_SECONDS = 30 * 86_400
@@ -47,7 +57,7 @@ class Kept:
         return self.shown.last_message_time if has else self.shown.create_time
 
 
-class Reference:
+class Reference(Edits):
     """The service. ``made_ids`` are what it takes where the server makes an id."""
 
     def __init__(
@@ -63,7 +73,7 @@ class Reference:
         self.sessions: dict[str, Kept] = {}
         self.made_ids: list[str] = []
 
-    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any of eleven methods
+    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method's
         """Answer a request.
 
         Raises:
@@ -147,7 +157,7 @@ class Reference:
         kept, stored, created = self._append(request, [request.message])
         response = pb.AppendMessageResponse(message=stored[0], **self._counters(kept, created=created))
         if request.HasField("history"):
-            response.history.CopyFrom(window(kept.messages, self._limits(kept, request.history)))
+            response.history.CopyFrom(self._window(kept, self._limits(kept, request.history)))
         return response
 
     def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
@@ -166,7 +176,7 @@ class Reference:
         limits = self._limits(kept, request)
         if request.HasField("before_sequence"):
             limits = limits._replace(before_sequence=request.before_sequence)
-        return pb.GetHistoryResponse(history=window(kept.messages, limits))
+        return pb.GetHistoryResponse(history=self._window(kept, limits))
 
     def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
         sign = -1 if request.descending else 1
@@ -186,19 +196,18 @@ class Reference:
         require(not new or request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
         require(new or self._is_visible(name, user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
         kept = Kept(spb.Session(status=spb.SESSION_STATUS_ACTIVE)) if new else self.sessions[name]
-        stored = _find_stored(kept, messages)
+        after = replaced_after(request)
+        stored = find_stored(kept, messages) if after is None else find_replacing(kept, messages, after)
         if stored:
             return kept, stored, False
-        shown = kept.shown
-        active = shown.status == spb.SESSION_STATUS_ACTIVE
-        require(active, "FAILED_PRECONDITION", "SESSION_NOT_ACTIVE")
-        expects = request.HasField("expected_last_sequence")
-        as_expected = not expects or request.expected_last_sequence == shown.last_sequence
-        require(as_expected, "ABORTED", "SEQUENCE_MISMATCH")
-        pinned = sum(message.pinned for message in [*kept.messages, *messages])
+        require_changeable(kept, request, after)
+        left = kept.messages if after is None else [m for m in kept.messages if m.sequence <= after]
+        pinned = sum(message.pinned for message in [*left, *messages])
         require(pinned <= PINNED_CAP, "FAILED_PRECONDITION", "TOO_MANY_PINNED")
         if new:
             kept = self._new_session(name or self._made_id(), user_id, create)
+        if after is not None:
+            remove_after(kept, after)
         return kept, [self._store(kept, message) for message in messages], new
 
     def _store(self, kept: Kept, sent: mpb.Message) -> mpb.Message:
@@ -257,6 +266,9 @@ class Reference:
         shown.update_time.CopyFrom(self._now)
         shown.etag = f"etag-{rules.nanos(self._now)}"
 
+    def _window(self, kept: Kept, limits: Limits) -> hpb.History:
+        return window(kept.messages, limits, kept.shown.last_sequence)
+
     def _limits(self, kept: Kept, asked: Any) -> Limits:  # noqa: ANN401 - options or a request
         max_messages, token_budget, by_model = self._defaults
         token_budget = by_model.get(kept.shown.model, token_budget)
@@ -287,17 +299,3 @@ class Reference:
 
     def _made_id(self) -> str:
         return self.made_ids.pop(0) if self.made_ids else f"made-{next(self._numbers)}"
-
-
-def _find_stored(kept: Kept, messages: Sequence[mpb.Message]) -> list[mpb.Message]:
-    """Return the messages if they are stored as a whole, in order and in a row; nothing if none is."""
-    if not any(message.message_id in kept.sent for message in messages):
-        return []
-    same = [rules.as_sent(message) == kept.sent.get(message.message_id) for message in messages]
-    require(all(same), "ALREADY_EXISTS", "MESSAGE_ID_REUSED")
-    by_id = {message.message_id: message for message in kept.messages}
-    stored = [by_id[message.message_id] for message in messages]
-    places = [message.sequence for message in stored]
-    in_a_row = places == list(range(places[0], places[0] + len(places)))
-    require(in_a_row, "ALREADY_EXISTS", "MESSAGE_ID_REUSED")
-    return stored

@@ -22,13 +22,15 @@ SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
 PLAIN = ("title", "model", "status", "labels", "metadata", "state")
 MUTABLE = (*PLAIN, "history_settings", *SETTINGS, "expire_time", "ttl")
 
+_REQUIRED = {"TruncateHistory": ("after_sequence",)}
+
 # The reference's times are before all that a caller can name: nanos are the tick, the seconds from here
 # what was added to it.
 _TICKS = -1_000_000_000_000
 _SECOND = 1_000_000_000
 _COUNTS = {
     *("max_messages", "token_budget", "max_turns", "page_size"),
-    *("after_sequence", "before_sequence"),
+    *("after_sequence", "before_sequence", "expected_last_sequence", "replace_after_sequence"),
 }
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
@@ -52,7 +54,7 @@ def require(holds: object, code: str, reason: str) -> None:
         raise Refused(code, reason)
 
 
-def check(method: str, request: Any) -> None:  # noqa: ANN401 - any of eleven requests
+def check(method: str, request: Any) -> None:  # noqa: ANN401 - any request
     """Refuse what is malformed, before anything is looked up.
 
     Raises:
@@ -65,10 +67,10 @@ def check(method: str, request: Any) -> None:  # noqa: ANN401 - any of eleven re
         require(mine, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
 
 
-def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - any of eleven requests
+def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - any request
     names = {field.name for field in request.DESCRIPTOR.fields}
-    for name in names & _COUNTS:
-        yield getattr(request, name) >= 0
+    yield all(getattr(request, name) >= 0 for name in names & _COUNTS)
+    yield all(request.HasField(name) for name in _REQUIRED.get(method, ()))
     if "session_id" in names:
         creates = method == "CreateSession" or (
             "create_session" in names and request.HasField("create_session")
@@ -101,7 +103,6 @@ def _validity_of_append(request: Any, messages: Sequence[mpb.Message]) -> Iterat
     yield not request.user_id or create.user_id in ("", request.user_id)
     yield not request.session_id or create.session_id in ("", request.session_id)
     yield create.status <= 1
-    yield request.expected_last_sequence >= 0
     ids = [message.message_id for message in messages if message.message_id]
     yield len(ids) == len(set(ids))
     yield 1 <= len(messages) <= 500

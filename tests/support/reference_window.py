@@ -38,7 +38,7 @@ def count_tokens(message: mpb.Message) -> int:
     return characters // 4 + (1 if characters % 4 else 0)
 
 
-def window(stored: Sequence[mpb.Message], limits: Limits) -> hpb.History:
+def window(stored: Sequence[mpb.Message], limits: Limits, last_sequence: int) -> hpb.History:
     """Return the window over a session's messages, which are given as stored, by ascending sequence."""
     max_messages = min(limits.max_messages, MESSAGES_CAP)
 
@@ -80,7 +80,7 @@ def window(stored: Sequence[mpb.Message], limits: Limits) -> hpb.History:
         omitted_message_count=len(stored) - len(messages),
         cut=cut,
         next_before_sequence=run[0].sequence if run and cut != hpb.HISTORY_CUT_NONE else None,
-        last_sequence=stored[-1].sequence if stored else 0,
+        last_sequence=last_sequence,
     )
 
 

@@ -59,6 +59,8 @@ async def test_a_session_keeps_its_counter(serve: Serve, database_url: str, *, c
     assert await append(old, says("a b c d e"), session_id="t") == [5]
     assert [await counter_of(new, name) for name in ("s", "t")] == ["characters", "words"]
     assert (await window(new, "s", token_budget=13)).total_tokens == 13
+    batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e")], replace_after_sequence=0)
+    assert (await new.stub.AppendMessages(batch)).total_tokens == 3
 
 
 async def test_sessions_of_several_counters_at_once(serve: Serve, database_url: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import _requests, _responses
+from sessionhistory._sync.edits import Edits
 from sessionhistory._sync.transport import Transport
 from sessionhistory.types import CreateSessionResult
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -33,13 +34,14 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
-class SessionHistoryClient:
+class SessionHistoryClient(Edits):
     """A client of a Session History service, to be shared and kept: it holds the connections.
 
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it
     twice does what doing it once does. That is so for all calls but these, which are then yours to repeat:
     ``create_session`` with an id and without ``allow_existing``, ``update_session`` with an etag,
-    ``delete_session`` without ``allow_missing``, and ``undelete_session``.
+    ``delete_session`` without ``allow_missing``, ``undelete_session``, and ``truncate_history`` without
+    ``expected_last_sequence``.
 
     ``user_id`` says which user a call acts for: another's session is then not found.
 
@@ -253,6 +255,7 @@ class SessionHistoryClient:
         user_id: str | None = None,
         create_session: Session | None = None,
         expected_last_sequence: int | None = None,
+        replace_after_sequence: int | None = None,
         timeout_seconds: float | None = None,
     ) -> AppendMessagesResult:
         """Store 1 to 500 messages at the end of a session, in order, all or nothing.
@@ -263,6 +266,7 @@ class SessionHistoryClient:
             user_id: The user the call acts for.
             create_session: What to make if there is no such session.
             expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
+            replace_after_sequence: Remove the messages after this one first, to edit and ask again; 0: all.
             timeout_seconds: How long the call may take in all.
         """
         request = _requests.append_messages(
@@ -271,6 +275,7 @@ class SessionHistoryClient:
             user_id=user_id,
             create=create_session,
             expected_last_sequence=expected_last_sequence,
+            replace_after_sequence=replace_after_sequence,
         )
         response = self._transport.call("AppendMessages", request, timeout_seconds=timeout_seconds)
         return _responses.append_messages_result(response)

@@ -179,18 +179,20 @@ class AppendMessageResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ...) -> None: ...
 
 class AppendMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "messages", "create_session", "expected_last_sequence")
+    __slots__ = ("session_id", "user_id", "messages", "create_session", "expected_last_sequence", "replace_after_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     create_session: _session_pb2.Session
     expected_last_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ...) -> None: ...
+    replace_after_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., replace_after_sequence: _Optional[int] = ...) -> None: ...
 
 class AppendMessagesResponse(_message.Message):
     __slots__ = ("session_id", "messages", "last_sequence", "message_count", "total_tokens", "session_created")
@@ -281,3 +283,27 @@ class ListMessagesResponse(_message.Message):
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     next_page_token: str
     def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class TruncateHistoryRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "after_sequence", "expected_last_sequence")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    after_sequence: int
+    expected_last_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., after_sequence: _Optional[int] = ..., expected_last_sequence: _Optional[int] = ...) -> None: ...
+
+class TruncateHistoryResponse(_message.Message):
+    __slots__ = ("removed_message_count", "last_sequence", "message_count", "total_tokens")
+    REMOVED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    removed_message_count: int
+    last_sequence: int
+    message_count: int
+    total_tokens: int
+    def __init__(self, removed_message_count: _Optional[int] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...

@@ -94,6 +94,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.FromString,
                 )
+        self.TruncateHistory = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
+                )
 
 
 class SessionHistoryServiceServicer(object):
@@ -169,7 +174,8 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessages(self, request, context):
-        """Stores 1 to 500 messages at the end of a session, in order, all or nothing.
+        """Stores 1 to 500 messages at the end of a session, in order, all or nothing; with
+        `replace_after_sequence` in the place of those that came after it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -218,6 +224,15 @@ class SessionHistoryServiceServicer(object):
 
     def ListMessages(self, request, context):
         """Lists all messages of a session, by sequence, page by page; never trimmed or repaired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TruncateHistory(self, request, context):
+        """Removes the messages after a sequence, for good. Their ids are forgotten and may be used anew; their
+        sequences are not used again. It takes as long as there is to remove: some seconds for a million
+        messages, while appends to the session wait, or are UNAVAILABLE, TRANSACTION_CONFLICT after 5 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -285,6 +300,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'TruncateHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.TruncateHistory,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -516,5 +536,22 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ListMessages',
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def TruncateHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

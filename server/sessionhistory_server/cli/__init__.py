@@ -53,6 +53,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "truncate",
+        "sessionhistory.cli.editing:truncate",
+        "Remove the last messages of a session.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "import",
         "sessionhistory.cli.importing:import_",
         "Store recorded conversations.",

@@ -36,7 +36,9 @@ def checked(request: Request, *, require_user_id: bool, prefix: str = "") -> Che
             checks.require(agree, f"create_session.{name}", f"must be empty or the same as {name}")
     if request.HasField("expected_last_sequence"):
         checks.not_negative("expected_last_sequence", request.expected_last_sequence)
-    if not isinstance(request, pb.AppendMessagesRequest):
+    if isinstance(request, pb.AppendMessagesRequest):
+        checks.not_negative("replace_after_sequence", request.replace_after_sequence)
+    else:
         checks.not_negative("history.max_messages", request.history.max_messages)
         checks.not_negative("history.token_budget", request.history.token_budget)
         checks.not_negative("history.max_turns", request.history.max_turns)
@@ -47,8 +49,10 @@ def translated(request: Request, new: Iterable[mpb.Message]) -> AppendRequest:
     """Return what the use case is asked for, with these messages."""
     create = request.create_session
     user_id = request.user_id or create.user_id or None
-    history = None
-    if not isinstance(request, pb.AppendMessagesRequest) and request.HasField("history"):
+    history = replace_after_sequence = None
+    if isinstance(request, pb.AppendMessagesRequest):
+        replace_after_sequence = convert.optional(request, "replace_after_sequence")
+    elif request.HasField("history"):
         history = convert.window_limits(request.history)
     return AppendRequest(
         session_id=request.session_id or create.session_id,
@@ -58,5 +62,6 @@ def translated(request: Request, new: Iterable[mpb.Message]) -> AppendRequest:
         if request.HasField("create_session")
         else None,
         expected_last_sequence=convert.optional(request, "expected_last_sequence"),
+        replace_after_sequence=replace_after_sequence,
         history=history,
     )

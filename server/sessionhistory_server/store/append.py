@@ -8,19 +8,13 @@ unique message id; only then is the session read, to say what it was.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 import psycopg
 
-from sessionhistory_server.errors import (
-    AbortedError,
-    FailedPreconditionError,
-    message_id_reused,
-    session_not_found,
-)
+from sessionhistory_server.errors import FailedPreconditionError, message_id_reused, session_not_found
 from sessionhistory_server.limits import MAX_PINNED_MESSAGES
 from sessionhistory_server.model import (
-    ACTIVE,
     MIXED,
     TITLE_FROM_MESSAGE_LENGTH,
     USER,
@@ -34,9 +28,9 @@ from sessionhistory_server.store.sessions import (
     NAMED,
     NEW_SESSION_COLUMNS,
     NEW_SESSION_VALUES,
-    OWNED,
     new_session_parameters,
 )
+from sessionhistory_server.store.standing import NEW, Standing, require_appendable, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -87,11 +81,6 @@ insert into sessions ({NEW_SESSION_COLUMNS}) values ({NEW_SESSION_VALUES})
 on conflict (session_key) do nothing
 {_STORE}"""
 
-_STATE: Final = f"""
-select last_sequence, message_count, total_tokens, status, pinned_count, token_counter, ({OWNED} and {LIVE})
-from sessions where session_key = %(session_key)s::uuid
-"""
-
 # One by one: for all at once the planner may read the session from end to end.
 _STORED: Final = f"""
 select stored.* from unnest(%(message_ids)s::text[]) as wanted (message_id) cross join lateral (
@@ -122,6 +111,11 @@ class Batch:
             return None
         return self.token_counter
 
+    @property
+    def message_ids(self) -> list[str]:
+        """The ids of the messages, in order."""
+        return [message.content.message_id for message in self.messages]
+
 
 class OtherCounterError(Exception):
     """The messages must be counted by the session's own ``counter`` to be appended."""
@@ -129,22 +123,6 @@ class OtherCounterError(Exception):
     def __init__(self, counter: str) -> None:
         super().__init__(counter)
         self.counter = counter
-
-
-class State(NamedTuple):
-    """What an append depends on; ``usable``: live, and the caller's."""
-
-    last_sequence: int
-    message_count: int
-    total_tokens: int
-    status: str
-    pinned_count: int
-    token_counter: str
-    usable: bool
-
-
-NO_SESSION: Final = State(0, 0, 0, ACTIVE, 0, MIXED, usable=True)
-"""Of a session that is to be made."""
 
 
 async def append(connection: Connection, batch: Batch) -> Appended:
@@ -161,17 +139,18 @@ async def append(connection: Connection, batch: Batch) -> Appended:
     for _ in range(_MAX_ATTEMPTS):
         if appended := await _store(connection, _APPEND, parameters, batch):
             return appended
-        state = await state_of(connection, batch.ref)
-        if state is None:
-            appended = await _create(connection, parameters, batch)
-        elif state.usable:
-            appended = await _find_stored(connection, batch, state)
+        found = await standing(connection, batch.ref)
+        if found is None:
+            appended = await create(connection, batch)
+        elif found.usable:
+            appended = await _find_stored(connection, batch, found)
         else:
             raise session_not_found(batch.ref.session_id)
         if appended:
             return appended
-        require_appendable(state, batch)
-        _require_counter(state, batch)
+        if found is not None:
+            require_room(found, batch)
+            _require_counter(found, batch)
     raise RuntimeError("an append was turned away time and again without a reason")
 
 
@@ -223,11 +202,18 @@ def stored(
     return Appended(messages, counters, session_created=session_created)
 
 
-async def _create(connection: Connection, parameters: dict[str, Any], batch: Batch) -> Appended | None:
-    """Store the batch with a new session; ``None`` if another caller has made the session first."""
+async def create(connection: Connection, batch: Batch) -> Appended | None:
+    """Store a batch with a new session; ``None`` if there is one already.
+
+    Raises:
+        NotFoundError: the batch names no session to make.
+        FailedPreconditionError: the session would have too many pinned messages.
+        AbortedError: the batch expects another last sequence than 0.
+    """
     if batch.create is None:
         raise session_not_found(batch.ref.session_id)
-    require_appendable(NO_SESSION, batch)
+    require_room(NEW, batch)
+    parameters = _parameters(batch)
     session = new_session_parameters(
         batch.tenant_id, batch.ref, batch.create, batch.token_counter, batch.retention
     )
@@ -235,63 +221,47 @@ async def _create(connection: Connection, parameters: dict[str, Any], batch: Bat
     return await _store(connection, _CREATE, session | parameters | {"title": title}, batch)
 
 
-async def state_of(connection: Connection, ref: SessionRef) -> State | None:
-    """Return what an append to a session depends on; ``None`` if there is no such row."""
-    found = await connection.fetch(_STATE, ref._asdict())
-    return State._make(found[0]) if found else None
-
-
-async def _find_stored(connection: Connection, batch: Batch, state: State) -> Appended | None:
-    """Return the batch as it is stored already; ``None`` if nothing of it is."""
-    ids = [message.content.message_id for message in batch.messages]
-    parameters = {"session_key": batch.ref.session_key, "message_ids": ids}
+async def stored_by_id(connection: Connection, batch: Batch) -> dict[str, Message]:
+    """Return the messages that have an id of the batch."""
+    parameters = {"session_key": batch.ref.session_key, "message_ids": batch.message_ids}
     found = await connection.fetch(_STORED, parameters)
-    by_id = {m.content.message_id: m for m in map(rows.message_of, found)}
+    return {m.content.message_id: m for m in map(rows.message_of, found)}
+
+
+async def _find_stored(connection: Connection, batch: Batch, found: Standing) -> Appended | None:
+    """Return the batch as it is stored already; ``None`` if nothing of it is."""
+    by_id = await stored_by_id(connection, batch)
     if not by_id:
         return None
+    ids = batch.message_ids
     stored = [by_id[message_id] for message_id in ids if message_id in by_id]
     if len(stored) < len(ids):
-        reused = stored[0].content.message_id
-        raise message_id_reused(reused, ids.index(reused), batch_size=len(ids))
+        first = stored[0].content.message_id
+        raise message_id_reused(first, ids.index(first), batch_size=len(ids))
     for index, (new, old) in enumerate(zip(batch.messages, stored, strict=True)):
         if old.content != new.content or old.sequence != stored[0].sequence + index:
             raise message_id_reused(ids[index], index, batch_size=len(ids))
-    return Appended(stored, Counters._make(state[:3]), session_created=False)
+    return Appended(stored, found.counters, session_created=False)
 
 
-def require_appendable(state: State | None, batch: Batch) -> None:
-    """Raise what stands in the way of a batch, if there is a session.
+def require_room(found: Standing, batch: Batch) -> None:
+    """Require that a session takes a batch.
 
     Raises:
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
     """
-    if state is None:
-        return
-    session_id, expected = batch.ref.session_id, batch.expected_last_sequence
-    if state.status != ACTIVE:
-        raise FailedPreconditionError(
-            f"session {session_id!r} is {state.status}: set it ACTIVE to append",
-            reason="SESSION_NOT_ACTIVE",
-            session_id=session_id,
-            status=state.status,
-        )
-    if expected is not None and expected != state.last_sequence:
-        raise AbortedError(
-            f"session {session_id!r} has last sequence {state.last_sequence}, not {expected}",
-            reason="SEQUENCE_MISMATCH",
-            session_id=session_id,
-            actual_last_sequence=str(state.last_sequence),
-        )
-    if state.pinned_count + sum(message.content.pinned for message in batch.messages) > MAX_PINNED_MESSAGES:
+    require_appendable(found, batch.ref, batch.expected_last_sequence)
+    session_id = batch.ref.session_id
+    if found.pinned_count + sum(message.content.pinned for message in batch.messages) > MAX_PINNED_MESSAGES:
         raise FailedPreconditionError(
             f"session {session_id!r} would have more than {MAX_PINNED_MESSAGES} pinned messages",
             reason="TOO_MANY_PINNED",
             session_id=session_id,
-            pinned_count=str(state.pinned_count),
+            pinned_count=str(found.pinned_count),
         )
 
 
-def _require_counter(state: State | None, batch: Batch) -> None:
-    if state and batch.required_counter and state.token_counter not in (batch.required_counter, MIXED):
-        raise OtherCounterError(state.token_counter)
+def _require_counter(found: Standing, batch: Batch) -> None:
+    if batch.required_counter and found.token_counter not in (batch.required_counter, MIXED):
+        raise OtherCounterError(found.token_counter)

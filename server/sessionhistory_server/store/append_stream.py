@@ -6,8 +6,9 @@ import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.errors import SessionHistoryError, session_not_found
-from sessionhistory_server.store.append import NO_SESSION, append, require_appendable, state_of
+from sessionhistory_server.store.append import append, require_room
 from sessionhistory_server.store.sessions import LIVE, NAMED
+from sessionhistory_server.store.standing import NEW, standing
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.append import Batch
@@ -53,11 +54,11 @@ async def check(connection: Connection, batch: Batch) -> None:
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
     """
-    state = await state_of(connection, batch.ref)
-    if (state is None and batch.create is None) or (state is not None and not state.usable):
+    found = await standing(connection, batch.ref)
+    if (found is None and batch.create is None) or (found is not None and not found.usable):
         raise session_not_found(batch.ref.session_id)
     try:
-        require_appendable(state or NO_SESSION, batch)
+        require_room(found or NEW, batch)
     except SessionHistoryError:
         if await _stored(connection, batch) is None:
             raise

@@ -13,9 +13,11 @@ from sessionhistory_server.errors import (
     session_not_found,
 )
 from sessionhistory_server.model import Session
+from sessionhistory_server.store.keys import session_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
     from sessionhistory_server.model import SessionContent
     from sessionhistory_server.store.connection import Connection, Row
@@ -37,6 +39,11 @@ class SessionRef(NamedTuple):
     session_key: str
     session_id: str
     user_id: str | None
+
+    @classmethod
+    def of(cls, tenant_id: str, session_id: str, user_id: str | None) -> Self:
+        """Return the session of a tenant."""
+        return cls(session_key(tenant_id, session_id), session_id, user_id)
 
 
 def timestamp(micros: int | None) -> datetime | None:
@@ -230,8 +237,8 @@ async def purge_due(connection: Connection, *, limit: int) -> int:
         How many were found; fewer than ``limit`` means that none are left.
     """
     due = await (await connection.execute(_DUE, {"limit": limit}, prepare=True)).fetchall()
-    for (session_key,) in due:
-        key = {"session_key": session_key}
+    for (due_key,) in due:
+        key = {"session_key": due_key}
         async with connection.transaction():
             # Restored, or purged by another server, since it was found due.
             if await (await connection.execute(_PURGE_DUE, key, prepare=True)).fetchone() is None:

@@ -29,6 +29,7 @@ from sessionhistory import (
     SessionStatus,
     TextPart,
     ToolCall,
+    TruncateHistoryResult,
     Usage,
 )
 from sessionhistory.errors import FieldViolation, InvalidFieldError, SequenceMismatchError
@@ -69,6 +70,7 @@ def in_threads() -> None:
         assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
         assert_type(client.list_messages_page(session_id, page_token=""), MessagePage)
         assert_type(client.get_history(session_id, token_budget=100), History)
+        assert_type(client.truncate_history(session_id, after_sequence=1), TruncateHistoryResult)
         assert_type(client.delete_session(session_id, purge=True), Session | None)
         assert_type(client.undelete_session(session_id, timeout_seconds=1), Session)
 
@@ -92,6 +94,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])
         assert_type(await client.list_messages_page(session_id), MessagePage)
         assert_type(await client.get_history(session_id), History)
+        assert_type(await client.truncate_history(session_id, after_sequence=0), TruncateHistoryResult)
         assert_type(await client.delete_session(session_id), Session | None)
         assert_type(await client.undelete_session(session_id), Session)
         async for message in client.list_messages(session_id):

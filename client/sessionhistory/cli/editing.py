@@ -1,0 +1,68 @@
+"""The commands that change what a session has become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._text import counted, visible
+
+if TYPE_CHECKING:
+    from sessionhistory import SessionHistoryClient
+
+_USER_HELP = "The user to act for: another's session is not found."
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option(
+    "--after",
+    "after_sequence",
+    type=click.IntRange(0),
+    required=True,
+    help="The last sequence to keep; 0 removes all.",
+)
+@click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@server_options(timeout_seconds=60)
+@json_option
+def truncate(
+    server: Server,
+    *,
+    session_id: str,
+    after_sequence: int,
+    user_id: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Remove the last messages of a session.
+
+    They are gone for good, and their sequences are not used again. Unless --yes is given it asks first, and
+    removes nothing if a message is appended before it is answered.
+    """
+    with server.client() as client:
+        expected = None if yes else _agreed(client, session_id, after_sequence, user_id)
+        truncated = client.truncate_history(
+            session_id, after_sequence=after_sequence, user_id=user_id, expected_last_sequence=expected
+        )
+    if as_json:
+        show_json(truncated=truncated)
+        return
+    removed = counted(truncated.removed_message_count, "message")
+    click.echo(f"{removed} removed, {truncated.message_count:,} left")
+
+
+def _agreed(client: SessionHistoryClient, session_id: str, after_sequence: int, user_id: str | None) -> int:
+    """Return the last sequence of the session that is to be truncated, if the caller agrees to it."""
+    session = client.get_session(session_id, user_id=user_id)
+    title = f", {visible(session.title)!r}" if session.title else ""
+    click.confirm(
+        f"{visible(session_id)}{title}, has {counted(session.message_count, 'message')} up to sequence"
+        f" {session.last_sequence}. Remove those after {after_sequence} for good?",
+        abort=True,
+        err=True,
+    )
+    return session.last_sequence

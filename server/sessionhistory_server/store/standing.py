@@ -1,0 +1,85 @@
+"""What a change of a session's messages depends on, and what to say if it stands in the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sessionhistory_server.errors import AbortedError, FailedPreconditionError
+from sessionhistory_server.model import ACTIVE, MIXED, Counters
+from sessionhistory_server.store.sessions import LIVE, OWNED
+
+if TYPE_CHECKING:
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.sessions import SessionRef
+
+_STANDING: Final = f"""
+select last_sequence, message_count, total_tokens, status, pinned_count, token_counter, ({OWNED} and {LIVE})
+from sessions where session_key = %(session_key)s::uuid
+"""
+
+_LOCK: Final = f"{_STANDING} for update"
+
+
+class Standing(NamedTuple):
+    """How a session stands; ``usable``: live, and the caller's."""
+
+    last_sequence: int
+    message_count: int
+    total_tokens: int
+    status: str
+    pinned_count: int
+    token_counter: str
+    usable: bool
+
+    @property
+    def counters(self) -> Counters:
+        """The session's counters."""
+        return Counters._make(self[:3])
+
+
+NEW: Final = Standing(0, 0, 0, ACTIVE, 0, MIXED, usable=True)
+"""How a session stands that is to be made."""
+
+
+async def standing(connection: Connection, ref: SessionRef, *, lock: bool = False) -> Standing | None:
+    """Return how a session stands, ``None`` if there is none; with ``lock`` it stays so until the commit."""
+    found = await connection.fetch(_LOCK if lock else _STANDING, ref._asdict())
+    return Standing._make(found[0]) if found else None
+
+
+def require_appendable(found: Standing, ref: SessionRef, expected_last_sequence: int | None) -> None:
+    """Require that messages can come and go.
+
+    Raises:
+        FailedPreconditionError: the session is not active.
+        AbortedError: its last sequence is not the expected one.
+    """
+    if found.status != ACTIVE:
+        raise FailedPreconditionError(
+            f"session {ref.session_id!r} is {found.status}: set it ACTIVE first",
+            reason="SESSION_NOT_ACTIVE",
+            session_id=ref.session_id,
+            status=found.status,
+        )
+    if expected_last_sequence not in (None, found.last_sequence):
+        raise sequence_mismatch(ref, found.last_sequence, f"not {expected_last_sequence}")
+
+
+def require_reached(found: Standing, ref: SessionRef, sequence: int) -> None:
+    """Require that the session has come as far as a sequence.
+
+    Raises:
+        AbortedError: it has not.
+    """
+    if sequence > found.last_sequence:
+        raise sequence_mismatch(ref, found.last_sequence, f"which is before {sequence}")
+
+
+def sequence_mismatch(ref: SessionRef, actual: int, difference: str) -> AbortedError:
+    """Return the error for a sequence that is not as the caller believes."""
+    return AbortedError(
+        f"session {ref.session_id!r} has last sequence {actual}, {difference}",
+        reason="SEQUENCE_MISMATCH",
+        session_id=ref.session_id,
+        actual_last_sequence=str(actual),
+    )

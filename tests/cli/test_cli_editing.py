@@ -1,0 +1,85 @@
+"""`session-history truncate`: what it asks, does and says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sessionhistory import Message, Role, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from click.testing import Result
+
+    from sessionhistory import AsyncSessionHistoryClient as Client
+
+    Command = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+async def talk(client: Client, unique: str) -> str:
+    """A session of three messages of a user of the test's own."""
+    messages = [Message(role=Role.USER, content=text, token_count=1) for text in ("one\n", "two", "three")]
+    await client.append_messages(unique, messages, create_session=Session(user_id=unique))
+    return unique
+
+
+async def _texts(client: Client, session_id: str) -> list[str | None]:
+    return [message.content async for message in client.list_messages(session_id)]
+
+
+async def test_it_asks_first(command: Command, client: Client, talk: str) -> None:
+    """It says what there is, and does nothing without a yes, or without anybody to ask."""
+    for answer in ("n\n", ""):
+        result = await command("truncate", talk, "--after", "1", typed=answer)
+        assert (result.exit_code, result.stdout) == (1, "")
+        asked = rf"{talk}, 'one\\n', has 3 messages up to sequence 3. Remove those after 1 for good? [y/N]: "
+        assert result.stderr.startswith(asked)
+        assert result.stderr.rstrip().endswith("Aborted!")
+    assert len(await _texts(client, talk)) == 3
+    result = await command("truncate", talk, "--after", "1", typed="y\n")
+    assert (result.exit_code, result.stdout) == (0, "2 messages removed, 1 left\n")
+    assert await _texts(client, talk) == ["one\n"]
+
+
+async def test_it_need_not_ask(command: Command, client: Client, talk: str) -> None:
+    """With --yes it does it at once, and again; --json has all counters."""
+    result = await command("truncate", talk, "--after", "2", "--user", talk, "--yes")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "1 message removed, 2 left\n", "")
+    result = await command("truncate", talk, "--after", "0", "--yes", "--json")
+    assert json.loads(result.stdout) == {
+        "truncated": {
+            "removed_message_count": 2,
+            "last_sequence": 3,
+            "message_count": 0,
+            "total_tokens": 0,
+        }
+    }
+    assert await _texts(client, talk) == []
+    result = await command("truncate", talk, "--after", "0", "--yes")
+    assert result.stdout == "0 messages removed, 0 left\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "Missing option '--after'"),
+        (["--after", "-1"], "'--after'"),
+        (["--after", "4", "--yes"], "has last sequence 3, which is before 4"),
+        (["--after", "0", "--user", "eve"], "see `session-history sessions`"),
+        (["--after", "0", "--user", "eve", "--yes"], "see `session-history sessions`"),
+    ],
+)
+async def test_what_cannot_be_done(
+    command: Command, client: Client, talk: str, arguments: list[str], said: str
+) -> None:
+    """It is said why, in one line, and nothing is removed."""
+    result = await command("truncate", talk, *arguments)
+    (line,) = result.stderr.splitlines()
+    assert result.exit_code in (1, 2)
+    assert line.startswith("Error: ")
+    assert said in line
+    assert len(await _texts(client, talk)) == 3

@@ -1,0 +1,27 @@
+"""What the tests of the RPCs share."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest_asyncio
+
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.service import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.service import Service
+
+CHANNELS = 8
+
+
+@pytest_asyncio.fixture
+async def stubs(service: Service) -> AsyncIterator[list[Any]]:
+    """Stubs on connections of their own."""
+    async with AsyncExitStack() as stack:
+        channels = [await stack.enter_async_context(connect(service.address)) for _ in range(CHANNELS)]
+        stub: Any = pb_grpc.SessionHistoryServiceStub
+        yield [stub(channel) for channel in channels]

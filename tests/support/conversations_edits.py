@@ -1,0 +1,96 @@
+"""What callers do to histories as a whole: a part of the state machine of ``conversations``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support import strategies as sent
+from support.reference_rules import Refused
+
+if TYPE_CHECKING:
+    from sessionhistory.v1 import message_pb2 as mpb
+    from support.lockstep import Lockstep
+    from support.reference import Kept
+
+SESSION_IDS = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, *["s/3"] * 2, "s/4"))
+# "own" is the session's owner.
+ACTING = st.sampled_from(("", "", "", *["own"] * 7, *sent.USERS))
+ODDS = st.integers(0, 9)
+
+# From the end, mostly; 0 is the beginning.
+BACK = st.sampled_from((0, 1, 1, 2, 2, 3, 4, 7, 12, 100, -1))
+
+
+class Edits:
+    """Truncations and replacements."""
+
+    both: Lockstep
+    _call: Any
+    _reach: Any
+    _user: Any
+
+    @rule(name=SESSION_IDS, user=ACTING, back=BACK, odds=ODDS)
+    def truncate(self, name: str, user: str, back: int, odds: int) -> None:
+        """Remove the end; often twice, sometimes with an expectation."""
+        user_id, after = self._user(user, name), self._before_the_end(name, back)
+        request = pb.TruncateHistoryRequest(session_id=name, user_id=user_id, after_sequence=after)
+        if odds > 5:
+            request.expected_last_sequence = self._before_the_end(name, odds // 9)
+        for _ in range(1 + odds % 2):
+            response = self._call("TruncateHistory", request)
+            if not isinstance(response, Refused) and response.removed_message_count:
+                self._reach("messages removed")
+
+    @rule(name=SESSION_IDS, talk=sent.talks(max_size=4), back=BACK, odds=ODDS, again=st.booleans())
+    def replace(
+        self,
+        name: str,
+        talk: list[mpb.Message],
+        back: int,
+        odds: int,
+        again: bool,  # noqa: FBT001 - drawn by name
+    ) -> None:
+        """Other messages in the place of the end: with ids that may be there, or with none."""
+        after = self._before_the_end(name, back)
+        for number, message in enumerate(talk, start=1):
+            message.message_id = f"m{number + odds}" if odds < 7 else ""
+        request = pb.AppendMessagesRequest(session_id=name, messages=talk, replace_after_sequence=after)
+        if odds % 4 == 0:
+            request.create_session.SetInParent()
+        if odds == 5:
+            request.expected_last_sequence = self._before_the_end(name, 0)
+        for _ in range(1 + again):
+            self._replace(request)
+
+    @rule(name=SESSION_IDS, back=BACK, size=st.integers(1, 4), step=st.sampled_from((1, 1, -1)))
+    def replace_with_what_is_stored(self, name: str, back: int, size: int, step: int) -> None:
+        """Messages that are stored, as they are or the other way round, in the place of the end."""
+        after = self._before_the_end(name, back)
+        kept = self._kept(name)
+        ids = (
+            [message.message_id for message in kept.messages if message.sequence > after - 1] if kept else []
+        )
+        batch = [kept.sent[message_id] for message_id in ids[:size][::step]] if kept else []
+        if batch:
+            self._replace(
+                pb.AppendMessagesRequest(session_id=name, messages=batch, replace_after_sequence=after)
+            )
+
+    def _replace(self, request: pb.AppendMessagesRequest) -> None:
+        kept = self._kept(request.session_id)
+        before = [message.sequence for message in kept.messages] if kept else []
+        response = self._call("AppendMessages", request)
+        if not isinstance(response, Refused):
+            again = response.messages[0].sequence in before
+            self._reach("messages replaced before" if again else "messages replaced")
+
+    def _kept(self, name: str) -> Kept | None:
+        return self.both.reference.sessions.get(name)
+
+    def _before_the_end(self, name: str, back: int) -> int:
+        kept = self._kept(name)
+        return max((kept.shown.last_sequence if kept else 0) - back, 0)
