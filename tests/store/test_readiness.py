@@ -13,7 +13,6 @@ import pytest
 import sessionhistory_migrations as migrations
 from sessionhistory_server import inspection
 from sessionhistory_server.store import readiness
-from sessionhistory_server.store.connection import Connection
 from sessionhistory_server.store.database import Database, answering, connect
 from sessionhistory_server.store.readiness import MINIMUM_REVISION, Finding, Journal, Monitor, State, probe
 from support.databases import execute
@@ -22,6 +21,7 @@ from support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from sessionhistory_server.store.connection import Connection
     from support.proxy import Proxy
 
 

@@ -77,6 +77,12 @@ class Connection(AsyncConnection[Row]):
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
 
+    def _deallocate(self, name: bytes | None) -> Any:  # noqa: ANN401 - a generator of psycopg's own
+        """Forget what is prepared when psycopg has the database forget it: all, after each rollback."""
+        if name is None:
+            self._statements.clear()
+        return super()._deallocate(name)
+
     def _dump(self, value: Any) -> abc.Buffer | None:  # noqa: ANN401 - whatever psycopg takes
         if value is None:
             return None
