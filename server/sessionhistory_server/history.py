@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import uuid
 from dataclasses import dataclass, replace
@@ -75,7 +76,7 @@ class SessionHistory:
         self._coalesce = coalesce
         self._appends = SharedAppends(database, coalesce=coalesce)
         self._windows: Coalescer[window.Asked, WindowRows | None] = Coalescer(
-            lambda take: database.read(lambda connection: window.read(connection, take(), defaults)),
+            lambda take: database.run(lambda connection: window.read(connection, take(), defaults)),
             max_batch=_MAX_WINDOWS,
             cancellable=True,
         )
@@ -265,7 +266,7 @@ def _ref(session_id: str, user_id: str | None) -> SessionRef:
 def _identified(message: NewMessage) -> NewMessage:
     if message.content.message_id:
         return message
-    content = message.content._replace(message_id=new_id())
+    content = message.content._replace(message_id=f"{random.getrandbits(128):032x}")
     return NewMessage(content, message.token_count, message.size_bytes)
 
 

@@ -74,6 +74,11 @@ class MessageContent(NamedTuple):
     parts: tuple[Part, ...] = ()
 
 
+RARE: Final = MessageContent._fields.index("name")
+"""From here on a message's content is at its defaults in most messages."""
+NOTHING_RARE: Final = MessageContent("", "")[RARE:]
+
+
 class NewMessage(NamedTuple):
     """A message about to be stored.
 

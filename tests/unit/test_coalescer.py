@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sessionhistory_server.errors import ResourceExhaustedError
 from sessionhistory_server.store import coalescer
 from sessionhistory_server.store.coalescer import Coalescer
 from support.waiting import until
@@ -203,3 +204,19 @@ async def test_without_a_connection_all_who_wait_are_told() -> None:
 async def _let_go(statements: Statements, count: int) -> None:
     await statements.sent(count)
     statements.gates[count - 1].set()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_no_more_wait_than_can_be_answered_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever would be one too many is told so at once; the others are answered."""
+    monkeypatch.setattr(coalescer, "_MAX_WAITING", 2)
+    statements = Statements()
+    statements.connection.clear()
+    asked = statements.ask(1, 2)
+    await asyncio.sleep(0)
+    with pytest.raises(ResourceExhaustedError, match="too many calls wait"):
+        await statements.coalescer.ask(3)
+    statements.connection.set()
+    await statements.sent(1)
+    statements.gates[0].set()
+    assert await asyncio.gather(*asked) == [2, 4]

@@ -13,7 +13,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory_server import tokens
-from sessionhistory_server.model import COMPLETE, Media, MessageContent, NewMessage, Part, ToolCall
+from sessionhistory_server.model import (
+    COMPLETE,
+    NOTHING_RARE,
+    RARE,
+    Media,
+    MessageContent,
+    NewMessage,
+    Part,
+    ToolCall,
+)
 from sessionhistory_server.rpc.convert import names, optional
 
 if TYPE_CHECKING:
@@ -47,10 +56,6 @@ _PLAIN: Final = (
     "turn_id",
 )
 _USAGE: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-
-# What follows in a message's content after what most messages have, and how it is in most.
-_RARE: Final = MessageContent._fields.index("name")
-_NOTHING_RARE: Final = MessageContent("", "")[_RARE:]
 
 
 def new_message(message: mpb.Message) -> NewMessage:
@@ -114,7 +119,7 @@ def _show(stored: Message, shown: mpb.Message) -> None:
     create_time = shown.create_time
     create_time.seconds = micros // _MICROS
     create_time.nanos = micros % _MICROS * 1_000
-    if content[_RARE:] != _NOTHING_RARE:
+    if content[RARE:] != NOTHING_RARE:
         _show_rare(content, shown)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextvars import Context
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+
+from sessionhistory_server.errors import ResourceExhaustedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -23,6 +25,9 @@ _LANES: Final = 4
 # Turns of the event loop that bring no new caller: gRPC takes in a call in fewer, while it has any.
 _QUIET_TURNS: Final = 6
 
+# Seconds of work; who comes then had better come again.
+_MAX_WAITING: Final = 4_096
+
 # Longer than a statement takes that finds its pages in memory.
 _PATIENCE_SECONDS: Final = 0.01
 
@@ -32,7 +37,7 @@ class Coalescer(Generic[A, R]):
 
     Args:
         run: Takes a batch when it is about to send it, and answers it in order. If it fails, all in the
-            batch fail alike; if it fails before, all who could have been in it.
+            batch fail alike; if it fails before, all who could have been in it. It may be cancelled once.
         max_batch: How many may be asked together.
         cancellable: Whether a batch that nobody waits for any more is cancelled.
     """
@@ -48,12 +53,18 @@ class Coalescer(Generic[A, R]):
         self._max_batch = max_batch
         self._cancellable = cancellable
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
-        self._lanes: set[asyncio.Task[None] | None] = set()
-        self._slow: set[asyncio.Task[Sequence[R]]] = set()
-        """What has been under way for long."""
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._slow: set[asyncio.Task[None]] = set()
+        """The lanes whose statement has been under way for long."""
 
     async def ask(self, item: A) -> R:
-        """Return the answer. Who is cancelled before the statement is sent is left out of it."""
+        """Return the answer. Who is cancelled before the statement is sent is left out of it.
+
+        Raises:
+            ResourceExhaustedError: too many wait already.
+        """
+        if len(self._waiting) >= _MAX_WAITING:
+            raise ResourceExhaustedError("too many calls wait for the database", reason="POOL_EXHAUSTED")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._open_lane()
@@ -67,12 +78,13 @@ class Coalescer(Generic[A, R]):
             self._lanes.add(asyncio.create_task(self._serve(), context=Context()))
 
     async def _serve(self) -> None:
+        lane = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             while self._waiting:
                 await self._gather()
-                await self._ask_together()
+                await self._ask_together(lane)
         finally:
-            self._lanes.discard(asyncio.current_task())
+            self._lanes.discard(lane)
 
     async def _gather(self) -> None:
         """Wait until the loop brings no more callers: until none has come in some of its turns."""
@@ -82,57 +94,71 @@ class Coalescer(Generic[A, R]):
             turns = turns + 1 if len(self._waiting) <= waiting else 0
             waiting = len(self._waiting)
 
-    async def _ask_together(self) -> None:
-        futures: list[asyncio.Future[R]] = []
+    async def _ask_together(self, lane: asyncio.Task[None]) -> None:
+        batch = _Batch[R](lane if self._cancellable else None)
+        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience, lane)
+        try:
+            batch.answer(await self._run(lambda: self._take(batch)))
+        except asyncio.CancelledError:
+            if not batch.is_abandoned:
+                batch.cancel()
+                raise
+            lane.uncancel()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+            if not batch.futures:
+                self._take(batch)  # there was no connection to ask on
+            batch.fail(error)
+        finally:
+            batch.lane = None
+            timer.cancel()
+            self._slow.discard(lane)
 
-        def take() -> list[A]:
-            items = self._take(futures)
-            if self._cancellable:
-                _cancel_with_the_last(running, futures)
-            return items
-
-        running = asyncio.create_task(self._run(take))
-        timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._lose_patience, running)
-        await asyncio.wait((running,))
-        timer.cancel()
-        self._slow.discard(running)
-        if not futures and not running.cancelled() and running.exception():
-            self._take(futures)  # there was no connection to ask on
-        _answer(futures, running)
-
-    def _take(self, futures: list[asyncio.Future[R]]) -> list[A]:
+    def _take(self, batch: _Batch[R]) -> list[A]:
         """Take those who wait, as many as may be asked together, without those who have gone."""
         items: list[A] = []
         while self._waiting and len(items) < self._max_batch:
             item, future = self._waiting.popleft()
             if not future.done():
                 items.append(item)
-                futures.append(future)
+                batch.add(future)
         return items
 
-    def _lose_patience(self, running: asyncio.Task[Sequence[R]]) -> None:
-        self._slow.add(running)
+    def _lose_patience(self, lane: asyncio.Task[None]) -> None:
+        self._slow.add(lane)
         if self._waiting:
             self._open_lane()
 
 
-def _answer(futures: Sequence[asyncio.Future[R]], done: asyncio.Task[Sequence[R]]) -> None:
-    error = None if done.cancelled() else done.exception()
-    for index, future in enumerate(futures):
-        if future.done():
-            continue  # its caller has gone
-        if done.cancelled():
+class _Batch(Generic[R]):
+    """Those who wait for one statement, on a lane that is cancelled when the last of them has gone."""
+
+    def __init__(self, lane: asyncio.Task[None] | None) -> None:
+        self.lane = lane
+        self.futures: list[asyncio.Future[R]] = []
+
+    @property
+    def is_abandoned(self) -> bool:
+        return bool(self.futures) and all(future.cancelled() for future in self.futures)
+
+    def add(self, future: asyncio.Future[R]) -> None:
+        self.futures.append(future)
+        if self.lane:
+            future.add_done_callback(self._leave)
+
+    def answer(self, answers: Sequence[R]) -> None:
+        for future, answer in zip(self.futures, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        for future in self.futures:
+            if not future.done():
+                future.set_exception(error)
+
+    def cancel(self) -> None:
+        for future in self.futures:
             future.cancel()
-        elif error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(done.result()[index])
 
-
-def _cancel_with_the_last(running: asyncio.Task[Sequence[R]], futures: Sequence[asyncio.Future[R]]) -> None:
-    def cancelled(future: asyncio.Future[R]) -> None:
-        if future.cancelled() and all(other.cancelled() for other in futures):
-            running.cancel()
-
-    for future in futures:
-        future.add_done_callback(cancelled)
+    def _leave(self, future: asyncio.Future[R]) -> None:
+        if self.lane and future.cancelled() and self.is_abandoned:
+            self.lane.cancel()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import psycopg
 from psycopg.adapt import Dumper, Loader
@@ -243,7 +243,7 @@ class Database:
         except asyncio.CancelledError:
             # Once, however often we are: a second time would interrupt the cancelling of the query.
             # And not before it has begun, or nobody would return the connection.
-            asyncio.get_running_loop().call_soon(self._cancel, task, checkout[1])
+            asyncio.get_running_loop().call_soon(task.cancel)
             raise
 
     async def write(self, work: Work[T]) -> T:
@@ -254,6 +254,19 @@ class Database:
         """
         return await asyncio.shield(self._start(await self._checkout(), work))
 
+    async def run(self, work: Work[T]) -> T:
+        """Run work in the caller's own task, which is cancelled to cancel the query, once at most.
+
+        Raises:
+            SessionHistoryError: the work's own, or the database's translated.
+        """
+        task = cast("asyncio.Task[T]", asyncio.current_task())
+        self._under_way.add(task)
+        try:
+            return await self._run(await self._checkout(), work)
+        finally:
+            self._under_way.discard(task)
+
     def _start(
         self, checkout: tuple[AsyncConnectionPool[Connection], Connection], work: Work[T]
     ) -> asyncio.Task[T]:
@@ -262,11 +275,6 @@ class Database:
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return task
-
-    def _cancel(self, task: asyncio.Task[Any], connection: Connection) -> None:
-        # Not on the connection's way back: the pool would never see it again.
-        if connection in self._in_use:
-            task.cancel()
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._under_way.discard(task)
@@ -294,7 +302,8 @@ class Database:
             raise
         finally:
             self._in_use.discard(connection)
-            await pool.putconn(connection)
+            # In a task of its own: cut short, the pool would never see it again.
+            await asyncio.shield(asyncio.create_task(pool.putconn(connection)))
 
     def _translated(self, error: psycopg.Error) -> SessionHistoryError | None:
         if dberrors.is_unavailable(error):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 
+@lru_cache(maxsize=16_384)
 def session_key(tenant_id: str, session_id: str) -> str:
     """Return the key of a session, as the text of a uuid: 16 bytes of SHA-256 over tenant and id.
 

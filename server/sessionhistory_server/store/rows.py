@@ -6,7 +6,16 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from sessionhistory_server.model import Media, Message, MessageContent, NewMessage, Part, ToolCall
+from sessionhistory_server.model import (
+    NOTHING_RARE,
+    RARE,
+    Media,
+    Message,
+    MessageContent,
+    NewMessage,
+    Part,
+    ToolCall,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -84,27 +93,40 @@ def encode(values: Iterable[Mapping[str, Any]]) -> str:
 def _record(message: NewMessage, ordinal: int, tokens: int, size: int) -> dict[str, Any]:
     content = message.content
     record: dict[str, Any] = {
-        name: value for name, value in zip(content._fields, content, strict=True) if value is not None
-    }
-    record["tool_calls"] = json.dumps(content.tool_calls, ensure_ascii=False) if content.tool_calls else None
-    record["parts"] = _encode_parts(content.parts)
-    if content.payload is not None:
-        record["payload"] = base64.b64encode(content.payload).decode()
-    return record | {
+        "message_id": content.message_id,
+        "role": content.role,
+        "content": content.content,
+        "pinned": content.pinned,
+        "status": content.status,
         "ordinal": ordinal,
         "token_count": message.token_count,
         "size_bytes": message.size_bytes,
         "tokens_through": tokens,
         "bytes_through": size,
     }
+    if content[RARE:] != NOTHING_RARE:
+        record |= _rare_record(content)
+    return record
+
+
+def _rare_record(content: MessageContent) -> dict[str, Any]:
+    names = content._fields[RARE:_TOOL_CALLS]
+    record = {name: value for name in names if (value := getattr(content, name)) is not None}
+    if content.payload is not None:
+        record["payload"] = base64.b64encode(content.payload).decode()
+    if content.tool_calls:
+        record["tool_calls"] = json.dumps(content.tool_calls, ensure_ascii=False)
+    if content.parts:
+        record["parts"] = _encode_parts(content.parts)
+    return record
 
 
 def _decode_tool_calls(text: str | None) -> tuple[ToolCall, ...]:
     return () if text is None else tuple(ToolCall(*call) for call in json.loads(text))
 
 
-def _encode_parts(parts: tuple[Part, ...]) -> str | None:
-    return json.dumps([_encode_part(part) for part in parts], ensure_ascii=False) if parts else None
+def _encode_parts(parts: tuple[Part, ...]) -> str:
+    return json.dumps([_encode_part(part) for part in parts], ensure_ascii=False)
 
 
 def _encode_part(part: Part) -> list[str]:

@@ -71,7 +71,7 @@ class SharedAppends:
         self._database = database
         self._coalesce = coalesce
         self._coalescer: Coalescer[Batch, Appended | None] = Coalescer(
-            lambda take: database.write(lambda connection: _append(connection, take())),
+            lambda take: database.run(lambda connection: _append(connection, take())),
             max_batch=_MAX_BATCH,
         )
 
@@ -126,7 +126,7 @@ async def _append(connection: Connection, batches: Sequence[Batch]) -> list[Appe
         return outcomes
     asked = _by_session(batches)
     parameters = {
-        "keys": [one.ref.session_key for one in asked],
+        "keys": f"{{{','.join(one.ref.session_key for one in asked)}}}",
         "sessions": rows.encode(one.record(place) for place, one in enumerate(asked)),
         "messages": rows.encode(
             record | {"place": place}
