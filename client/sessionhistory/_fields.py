@@ -73,7 +73,7 @@ def message(source: types.Message, path: str) -> message_pb2.Message:
         parts=[_part(part, f"{path}.parts[{i}]") for i, part in enumerate(source.parts)],
         payload=source.payload,
         payload_type=source.payload_type,
-        metadata=_json_object(source.metadata, below(path, "metadata")),
+        metadata=json_object(source.metadata, below(path, "metadata")),
         model=source.model,
         provider=source.provider,
         usage=_usage(source.usage, below(path, "usage")),
@@ -104,8 +104,8 @@ def session_content(path: str, **values: Any) -> dict[str, Any]:  # noqa: ANN401
         raise invalid_field(below(path, "ttl"), "must not be given together with expire_time")
     convert: dict[str, Callable[[Any, str], Any]] = {
         "status": lambda value, at: number(SESSION_STATUSES, value, at),
-        "metadata": _json_object,
-        "state": _json_object,
+        "metadata": json_object,
+        "state": json_object,
         "history_settings": _history_settings,
         "expire_time": timestamp,
         "ttl": _duration,
@@ -194,7 +194,7 @@ def _part(part: types.Part, path: str) -> message_pb2.Part:
     raise invalid_field(path, "must be a TextPart, MediaPart or JsonPart")
 
 
-def _json_object(value: object, path: str) -> str | None:
+def json_object(value: object, path: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, Mapping):

@@ -12,6 +12,7 @@ from sessionhistory._failures import invalid_field
 from sessionhistory._fields import (
     build,
     history_options,
+    json_object,
     message,
     number,
     session,
@@ -59,6 +60,20 @@ def update_session(
     return build(pb.UpdateSessionRequest, "", session=changed, update_mask=mask, user_id=_user(user_id))
 
 
+def update_state(
+    session_id: str, patch: types.JsonObject, *, user_id: str | None, expected_state_version: int | None
+) -> pb.UpdateStateRequest:
+    """Ask for the change of a state."""
+    return build(
+        pb.UpdateStateRequest,
+        "",
+        session_id=session_id,
+        user_id=_user(user_id),
+        patch=json_object(patch, "patch"),
+        expected_state_version=expected_state_version,
+    )
+
+
 def delete_session(
     session_id: str, *, user_id: str | None, purge: bool, allow_missing: bool
 ) -> pb.DeleteSessionRequest:
@@ -73,7 +88,7 @@ def delete_session(
     )
 
 
-def append_message(
+def append_message(  # noqa: PLR0913 - of the contract
     session_id: str | None,
     source: types.Message,
     *,
@@ -81,6 +96,8 @@ def append_message(
     create: types.Session | None,
     expected_last_sequence: int | None,
     history: types.HistoryOptions | None,
+    state_patch: types.JsonObject | None,
+    expected_state_version: int | None,
 ) -> pb.AppendMessageRequest:
     """Ask for one message to be stored."""
     return build(
@@ -92,10 +109,12 @@ def append_message(
         create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
         history=history_options(history),
+        state_patch=json_object(state_patch, "state_patch"),
+        expected_state_version=expected_state_version,
     )
 
 
-def append_messages(
+def append_messages(  # noqa: PLR0913 - of the contract
     session_id: str | None,
     sources: Iterable[types.Message],
     *,
@@ -103,6 +122,8 @@ def append_messages(
     create: types.Session | None,
     expected_last_sequence: int | None,
     replace_after_sequence: int | None,
+    state_patch: types.JsonObject | None,
+    expected_state_version: int | None,
 ) -> pb.AppendMessagesRequest:
     """Ask for several messages to be stored."""
     return build(
@@ -114,6 +135,8 @@ def append_messages(
         create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
         replace_after_sequence=replace_after_sequence,
+        state_patch=json_object(state_patch, "state_patch"),
+        expected_state_version=expected_state_version,
     )
 
 

@@ -47,6 +47,7 @@ def append_message_result(response: pb.AppendMessageResponse) -> types.AppendMes
         total_tokens=response.total_tokens,
         session_created=response.session_created,
         history=history(response.history) if response.HasField("history") else None,
+        state_version=_present(response, "state_version"),
     )
 
 
@@ -59,6 +60,7 @@ def append_messages_result(response: pb.AppendMessagesResponse) -> types.AppendM
         message_count=response.message_count,
         total_tokens=response.total_tokens,
         session_created=response.session_created,
+        state_version=_present(response, "state_version"),
     )
 
 
@@ -122,6 +124,7 @@ def session(source: session_pb2.Session) -> types.Session:
         purge_time=_time(source, "purge_time"),
         etag=source.etag,
         token_counter=source.token_counter,
+        state_version=source.state_version,
     )
 
 

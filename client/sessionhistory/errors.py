@@ -113,6 +113,10 @@ class EtagMismatchError(AbortedError):
     """The session has changed since the etag was returned."""
 
 
+class StateVersionMismatchError(AbortedError):
+    """``expected_state_version`` is not that of the session's state."""
+
+
 class FailedPreconditionError(SessionHistoryError):
     """The session is not in a state for this."""
 
@@ -127,6 +131,10 @@ class SessionNotDeletedError(FailedPreconditionError):
 
 class TooManyPinnedError(FailedPreconditionError):
     """The session has its 64 pinned messages."""
+
+
+class StateTooLargeError(FailedPreconditionError):
+    """The patch would make a state of more than 262,144 bytes."""
 
 
 class ResourceExhaustedError(SessionHistoryError):

@@ -184,7 +184,7 @@ class Session:
     metadata: JsonObject | None = None
     """Anything about the session."""
     state: JsonObject | None = None
-    """The application's own."""
+    """The application's own. ``update_state`` changes parts of it, and keeps the rest to the letter."""
     history_settings: HistorySettings | None = None
     """The limits of its windows."""
     expire_time: datetime | None = None
@@ -204,6 +204,8 @@ class Session:
     etag: str = ""
     token_counter: str = ""
     """What counts messages without a ``token_count``; ``mixed``: several have."""
+    state_version: int = 0
+    """How many times the state was set since the session was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +253,8 @@ class AppendMessageResult:
     session_created: bool
     history: History | None
     """The window, if it was asked for."""
+    state_version: int | None
+    """Of the session's state after it; ``None``: the call had nothing to do with the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +267,8 @@ class AppendMessagesResult:
     message_count: int
     total_tokens: int
     session_created: bool
+    state_version: int | None
+    """Of the session's state after them; ``None``: the call had nothing to do with the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,10 @@ from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.pieces import OpenStreams
 from sessionhistory_server.rpc.server import METHODS, build_server
 from sessionhistory_server.rpc.servicer import HistoryServicer
+from sessionhistory_server.rpc.state import StateServicer
 from sessionhistory_server.rpc.streams import StreamServicer
 from sessionhistory_server.slots import Slots
+from sessionhistory_server.state import SessionState
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
 from sessionhistory_server.store.window import Defaults
@@ -152,6 +154,7 @@ class App:
             HistoryServicer(history, self.metrics, require_user_id=requires),
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
             EditServicer(Edits(self._database), require_user_id=requires),
+            StateServicer(SessionState(self._database), require_user_id=requires),
         ]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

@@ -19,12 +19,13 @@ from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
 from sessionhistory_server.store.shared_append import SharedAppends
+from sessionhistory_server.store.state_append import append_with_state
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
     from datetime import timedelta
 
-    from sessionhistory_server.model import Session, SessionContent, WindowLimits
+    from sessionhistory_server.model import Session, SessionContent, StateChange, WindowLimits
     from sessionhistory_server.store.database import Database
     from sessionhistory_server.store.messages import MessageFilter
     from sessionhistory_server.store.window import Defaults, WindowRows
@@ -55,6 +56,7 @@ class AppendRequest:
     expected_last_sequence: int | None = None
     replace_after_sequence: int | None = None
     history: WindowLimits | None = None
+    state: StateChange | None = None
 
 
 class SessionHistory:
@@ -144,7 +146,9 @@ class SessionHistory:
         batch = self.batch(request)
         session_id = batch.ref.session_id
         store = self._appends.append
-        if request.replace_after_sequence is not None:
+        if request.state is not None:
+            store = partial(self._append_with_state, request.state, request.replace_after_sequence)
+        elif request.replace_after_sequence is not None:
             store = partial(self._replace, request.replace_after_sequence)
         appended = await self.counted(batch, store)
         if request.history is None:
@@ -174,6 +178,13 @@ class SessionHistory:
                 return await store(batch)
             except OtherCounterError as error:
                 counter = error.counter
+
+    async def _append_with_state(
+        self, change: StateChange, replace_after_sequence: int | None, batch: Batch
+    ) -> Appended:
+        return await self._database.write(
+            lambda c: append_with_state(c, batch, change, replace_after_sequence=replace_after_sequence)
+        )
 
     async def _replace(self, after_sequence: int, batch: Batch) -> Appended:
         return await self._database.write(lambda c: truncation.replace(c, batch, after_sequence))

@@ -136,6 +136,7 @@ class Session:
     total_tokens: int
     last_sequence: int
     revision: int
+    state_version: int
     create_time: int
     update_time: int
     active_time: int
@@ -159,12 +160,25 @@ class Counters(NamedTuple):
     total_tokens: int
 
 
+class StateChange(NamedTuple):
+    """A merge patch of a session's state, ``None``: nothing; and the version that the state must have."""
+
+    patch: str | None
+    expected_version: int | None
+
+
 class Appended(NamedTuple):
-    """The outcome of an append: the messages in order, and the session's counters after it."""
+    """The outcome of an append: the messages in order, and the session's counters after it.
+
+    ``stored_before``: they were there already. ``state_version``: of an append that changes the state, or
+    expects something of it.
+    """
 
     messages: list[Message]
     counters: Counters
     session_created: bool
+    stored_before: bool = False
+    state_version: int | None = None
 
 
 class Truncated(NamedTuple):

@@ -160,6 +160,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "update_time": f"{stored.create_time:%Y-%m-%dT%H:%M:%S.%fZ}",
         "etag": stored.etag,
         "token_counter": "characters",
+        "state_version": 0,
     }
 
 

@@ -120,6 +120,20 @@ async def etag_mismatch(world: World) -> None:
     await world.client.update_session(world.session_id, title="changed again", etag=read.etag)
 
 
+async def state_version_mismatch(world: World) -> None:
+    """Another change of the state has come between."""
+    await world.client.update_state(world.session_id, {"a": 1})
+    await world.client.append_message(
+        world.session_id, Message(role=Role.USER), state_patch={"a": 2}, expected_state_version=0
+    )
+
+
+async def state_too_large(world: World) -> None:
+    """More than a state may hold."""
+    for name in ("a", "b"):
+        await world.client.update_state(world.session_id, {name: "x" * 150_000})
+
+
 async def session_not_active(world: World) -> None:
     """An append to a session that is over."""
     await world.client.update_session(world.session_id, status=SessionStatus.COMPLETED)

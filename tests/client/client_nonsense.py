@@ -122,6 +122,13 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("create_session.ttl", lambda c: c.append_message("s", MESSAGE, create_session=TWICE_ENDED)),
     ("create_session.ttl", lambda c: c.append_messages("s", [MESSAGE], create_session=TWICE_ENDED)),
     ("messages[1].role", lambda c: c.append_messages("s", [MESSAGE, Message(role="")])),
+    *(("patch", lambda c, each=each: c.update_state("s", each)) for each in NO_OBJECT),
+    *(
+        ("state_patch", lambda c, each=each: c.append_message("s", MESSAGE, state_patch=each))
+        for each in NO_OBJECT
+    ),
+    ("state_patch", lambda c: c.append_messages("s", [MESSAGE], state_patch=[SECRET])),
+    ("expected_state_version", lambda c: c.update_state("s", {}, expected_state_version=2**63)),
     ("key", lambda c: c.get_message("s")),
     ("key", lambda c: c.get_message("s", message_id="m", sequence=1)),
     ("sequence", lambda c: c.get_message("s", sequence=2**63)),
@@ -165,6 +172,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
 NOBODY: dict[str, Callable[[Client], Any]] = {
     "get_session": lambda c: c.get_session("s", user_id=""),
     "update_session": lambda c: c.update_session("s", user_id="", title="t"),
+    "update_state": lambda c: c.update_state("s", {}, user_id=""),
     "list_sessions_page": lambda c: c.list_sessions_page(user_id=""),
     "delete_session": lambda c: c.delete_session("s", user_id=""),
     "undelete_session": lambda c: c.undelete_session("s", user_id=""),

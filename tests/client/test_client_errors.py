@@ -77,6 +77,18 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.etag_mismatch: Expected(
         errors.EtagMismatchError, "ABORTED", "ETAG_MISMATCH", SESSION | {"actual_etag": ".+"}
     ),
+    causes.state_version_mismatch: Expected(
+        errors.StateVersionMismatchError,
+        "ABORTED",
+        "STATE_VERSION_MISMATCH",
+        SESSION | {"actual_state_version": "1"},
+    ),
+    causes.state_too_large: Expected(
+        errors.StateTooLargeError,
+        "FAILED_PRECONDITION",
+        "STATE_TOO_LARGE",
+        SESSION | {"size_bytes": "300015", "max_bytes": "262144"},
+    ),
     causes.session_not_active: Expected(
         errors.SessionNotActiveError,
         "FAILED_PRECONDITION",

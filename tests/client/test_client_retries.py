@@ -33,10 +33,14 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "create or get": lambda c, **o: c.create_session(Session(session_id="s"), allow_existing=True, **o),
     "get": lambda c, **o: c.get_session("s", **o),
     "update": lambda c, **o: c.update_session("s", title="t", **o),
+    "update state": lambda c, **o: c.update_state("s", {"a": None}, **o),
     "list page": lambda c, **o: c.list_sessions_page(**o),
     "list": lambda c, **o: all_of(c.list_sessions(**o)),
     "delete if there": lambda c, **o: c.delete_session("s", allow_missing=True, **o),
     "append": lambda c, **o: c.append_message("s", HELLO, **o),
+    "append with state": lambda c, **o: c.append_message(
+        "s", HELLO, state_patch={"a": 1}, expected_state_version=0, **o
+    ),
     "append after": lambda c, **o: c.append_message("s", HELLO, expected_last_sequence=0, **o),
     "append to a new session": lambda c, **o: c.append_message(None, HELLO, create_session=Session(), **o),
     "append several": lambda c, **o: c.append_messages(None, [HELLO, HELLO], create_session=Session(), **o),
@@ -52,6 +56,7 @@ REPEATED: dict[str, Callable[..., Any]] = {
 ONCE: dict[str, Callable[..., Any]] = {
     "create": lambda c, **o: c.create_session(Session(session_id="s"), **o),
     "update the one read": lambda c, **o: c.update_session("s", title="t", etag="e", **o),
+    "update the state of a version": lambda c, **o: c.update_state("s", {}, expected_state_version=0, **o),
     "delete": lambda c, **o: c.delete_session("s", **o),
     "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
     "undelete": lambda c, **o: c.undelete_session("s", **o),

@@ -34,8 +34,9 @@ ERRORS = {
     *("MalformedRequestError", "RequestTooLargeError"),
     *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError"),
     *("AlreadyExistsError", "SessionExistsError", "MessageIdReusedError"),
-    *("AbortedError", "SequenceMismatchError", "EtagMismatchError"),
+    *("AbortedError", "SequenceMismatchError", "EtagMismatchError", "StateVersionMismatchError"),
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
+    "StateTooLargeError",
     *("ResourceExhaustedError", "PoolExhaustedError"),
     *("UnavailableError", "DatabaseUnavailableError", "SchemaOutdatedError", "TransactionConflictError"),
     *("DeadlineExceededError", "InternalError"),
@@ -43,7 +44,7 @@ ERRORS = {
 METHODS = {
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
-    *("get_history", "list_messages", "list_messages_page", "truncate_history", "close"),
+    *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
 }
 ITERATORS = {"list_sessions", "list_messages"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.

@@ -36,6 +36,13 @@ ROWS = {
         values (gen_random_uuid(), 'default', 'counted', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
             '2020-01-01', '2020-01-01', 'tiktoken:gone')
     """,
+    "0004": """
+        insert into sessions (session_key, tenant_id, session_id, status, state, state_version, message_count,
+            total_tokens, last_sequence, unpinned_tokens, unpinned_bytes, pinned_count, revision, create_time,
+            update_time, active_time)
+        values (encode(substring(sha256('default\\000patched') for 16), 'hex')::uuid, 'default', 'patched',
+            'ACTIVE', '{"a": 1.0}', 7, 0, 0, 0, 0, 0, 0, 8, '2020-01-01', '2020-01-01', '2020-01-01')
+    """,
 }
 """By revision: one statement that inserts what could be there when that revision was the newest."""
 

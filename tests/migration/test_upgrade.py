@@ -77,6 +77,9 @@ async def test_what_each_revision_stored_is_readable_in_the_end(
     assert [message.content for message in window.messages] == ["one", "two"]
     request = pb.AppendMessageRequest(session_id="old", message={"role": "ROLE_USER", "content": "three"})
     assert (await service.stub.AppendMessage(request)).last_sequence == 3
+    assert session.state_version == 0
+    patched = (await service.stub.GetSession(pb.GetSessionRequest(session_id="patched"))).session
+    assert (patched.state, patched.state_version) == ('{"a": 1.0}', 7)
 
 
 def test_every_revision_has_rows_to_migrate() -> None:

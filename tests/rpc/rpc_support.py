@@ -57,6 +57,7 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
     special: dict[str, dict[str, Any]] = {
         "CreateSession": {"session_id": session_id, "session": {"user_id": user_id}},
         "UpdateSession": {"session": {"session_id": session_id, "title": "changed"}, "user_id": user_id},
+        "UpdateState": named | {"patch": '{"changed":true}'},
         "ListSessions": {"user_id": user_id},
         "AppendMessage": named | {"message": said()},
         "AppendMessages": named | {"messages": [said()]},

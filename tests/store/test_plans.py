@@ -11,9 +11,10 @@ from store_support import HEAVY_USER, LONG, append, new_message, use_cases
 from sessionhistory_server import retention
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
-from sessionhistory_server.model import SessionContent, WindowLimits
+from sessionhistory_server.model import SessionContent, StateChange, WindowLimits
+from sessionhistory_server.state import SessionState
 from sessionhistory_server.store import append as appending
-from sessionhistory_server.store import messages, sessions, shared_append, standing, truncation, window
+from sessionhistory_server.store import messages, sessions, shared_append, standing, state, truncation, window
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
 from support.plans import plan, recording
@@ -39,6 +40,9 @@ PLANS: dict[str, list[set[str]]] = {
     "session: get": [{"sessions_pkey"}],
     "session: is taken": [{"sessions_pkey"}],
     "session: change": [{"sessions_pkey"}],
+    "state: lock": [{"sessions_pkey"}],
+    "state: of locked": [{"sessions_pkey"}],
+    "state: set": [{"sessions_pkey"}],
     "session: delete": [{"sessions_pkey"}],
     "session: undelete": [{"sessions_pkey"}],
     "session: purge": [{"sessions_pkey"}],
@@ -70,6 +74,9 @@ LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ",
 _NAMES = {
     appending._APPEND: "append",
     appending._CREATE: "append: create",
+    state._LOCK: "state: lock",
+    state._OF_LOCKED: "state: of locked",
+    state._SET: "state: set",
     appending._STORED: "append: stored",
     standing._STANDING: "append: standing",
     standing._LOCK: "truncate: lock",
@@ -144,6 +151,7 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     await call_sessions(history)
     await call_messages(history)
     await call_edits(history, Edits(database))
+    await SessionState(database).patch("chat", "u", StateChange("{}", None))
     assert await retention.purge_batch(database)
     for wanted in session_filters():
         _, token = await history.list_sessions(wanted, page_size=1, page_token="")
@@ -192,6 +200,9 @@ async def call_messages(history: SessionHistory) -> None:
     await history.append(append("chat", history=WindowLimits(token_budget=5), expected_last_sequence=2))
     await refused(history.append(append("chat", expected_last_sequence=2)), "SEQUENCE_MISMATCH")
     await refused(history.append(append("nowhere")), "SESSION_NOT_FOUND")
+    change = StateChange('{"a": 1}', None)
+    await history.append(append("chat", state=change, expected_last_sequence=3))
+    await history.append(append("patched", state=change, create_session=owner))
     await history.get_message("chat", "u", message_id="1", sequence=None)
     await history.get_message("chat", None, message_id=None, sequence=2)
     await history.get_history("chat", "u", WindowLimits())

@@ -15,6 +15,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import strategies as sent
 from support.conversations_edits import ACTING, ODDS, SESSION_IDS, Edits
+from support.conversations_state import States
 from support.databases import execute
 from support.lockstep import Lockstep
 from support.reference import Reference
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
 
 
-class Conversations(Edits, RuleBasedStateMachine):
+class Conversations(Edits, States, RuleBasedStateMachine):
     """What callers do, in any order."""
 
     # Set before the machine runs.

@@ -23,6 +23,7 @@ from support.reference_edits import (
     require_changeable,
 )
 from support.reference_rules import Refused, require
+from support.reference_state import States, require_version
 from support.reference_window import Limits, count_tokens, window
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Kept:
         return self.shown.last_message_time if has else self.shown.create_time
 
 
-class Reference(Edits):
+class Reference(Edits, States):
     """The service. ``made_ids`` are what it takes where the server makes an id."""
 
     def __init__(
@@ -115,6 +116,7 @@ class Reference(Edits):
                     kept.titled |= name == "title"
         if not shown.history_settings.ListFields():
             shown.ClearField("history_settings")
+        shown.state_version += "state" in rules.paths_of(request)
         self._touch(shown)
         return pb.UpdateSessionResponse(session=shown)
 
@@ -155,14 +157,16 @@ class Reference(Edits):
 
     def _AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
         kept, stored, created = self._append(request, [request.message])
-        response = pb.AppendMessageResponse(message=stored[0], **self._counters(kept, created=created))
+        response = pb.AppendMessageResponse(
+            message=stored[0], **self._counters(kept, request, created=created)
+        )
         if request.HasField("history"):
             response.history.CopyFrom(self._window(kept, self._limits(kept, request.history)))
         return response
 
     def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
         kept, stored, created = self._append(request, request.messages)
-        return pb.AppendMessagesResponse(messages=stored, **self._counters(kept, created=created))
+        return pb.AppendMessagesResponse(messages=stored, **self._counters(kept, request, created=created))
 
     def _GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
         kept, key = self._found(request), request.WhichOneof("key")
@@ -204,10 +208,13 @@ class Reference(Edits):
         left = kept.messages if after is None else [m for m in kept.messages if m.sequence <= after]
         pinned = sum(message.pinned for message in [*left, *messages])
         require(pinned <= PINNED_CAP, "FAILED_PRECONDITION", "TOO_MANY_PINNED")
+        require_version(request, kept.shown.state_version)
         if new:
             kept = self._new_session(name or self._made_id(), user_id, create)
         if after is not None:
             remove_after(kept, after)
+        if request.state_patch:
+            self._patch_state(kept, request.state_patch)
         return kept, [self._store(kept, message) for message in messages], new
 
     def _store(self, kept: Kept, sent: mpb.Message) -> mpb.Message:
@@ -283,8 +290,10 @@ class Reference(Edits):
         max_turns = asked.max_turns if asked.HasField("max_turns") else None
         return Limits(max_messages, token_budget, None, include_pinned, max_turns)
 
-    def _counters(self, kept: Kept, *, created: bool) -> dict[str, Any]:
-        fields = ("session_id", "last_sequence", "message_count", "total_tokens")
+    def _counters(self, kept: Kept, request: Any, *, created: bool) -> dict[str, Any]:  # noqa: ANN401
+        fields = ["session_id", "last_sequence", "message_count", "total_tokens"]
+        if request.state_patch or request.HasField("expected_state_version"):
+            fields.append("state_version")
         return {name: getattr(kept.shown, name) for name in fields} | {"session_created": created}
 
     def _is_visible(self, name: str, user_id: str, *, deleted_too: bool = False) -> bool:

@@ -78,6 +78,8 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         yield _is_id(request.session_id) or (creates and not request.session_id)
     if method == "CreateSession":
         yield request.session.session_id in ("", request.session_id) or not request.session_id
+    if "expected_state_version" in names:
+        yield from _validity_of_patch(request)
     for name in names & {"session", "create_session"}:
         session = getattr(request, name)
         yield all(not text or _is_object(text) for text in (session.metadata, session.state))
@@ -96,6 +98,14 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         if method == "AppendMessage":
             history = request.history
             yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
+
+
+def _validity_of_patch(request: Any) -> Iterator[object]:  # noqa: ANN401 - of UpdateState or an append
+    yield request.expected_state_version >= 0
+    if isinstance(request, pb.UpdateStateRequest):
+        yield _is_object(request.patch)
+    else:
+        yield not request.state_patch or _is_object(request.state_patch)
 
 
 def _validity_of_append(request: Any, messages: Sequence[mpb.Message]) -> Iterator[object]:  # noqa: ANN401

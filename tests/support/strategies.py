@@ -36,9 +36,21 @@ _OBJECTS = (
     '{"é": "\\u00e9 😀", "list": [1, [2, {}]]}',
 )
 
+# Of what makes objects, and what they may hold already.
+_PATCHES = (
+    "{}",
+    '{"a": null}',
+    ' { "a" : 2.50 ,"list":[ null ] } ',
+    '{"a": {"b": 12345678901234567890, "c": {"d": null, "e": 1e999}}}',
+    '{"a": {"b": null, "b": {}, "x": "\\ud83d\\ude00"}, "\\u00e9": {"\\"}{,[": []}}',
+    '{"list": {"a": {}}, "big": -0.0, "small": null}',
+)
+
 texts = st.sampled_from(_TEXTS) | st.text(_CHARACTERS, max_size=30)
 names = st.sampled_from(("", "", "weather", "größe 📏"))
 objects = st.sampled_from(("", "", *_OBJECTS))
+patches = st.sampled_from((*_PATCHES, *_OBJECTS))
+expected_versions = st.sampled_from((None, None, None, 0, 0, 1))
 token_counts = st.sampled_from((0, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 10, 25, 90, 2**31 - 1))
 times: st.SearchStrategy[dict[str, int]] = st.builds(
     dict, seconds=st.integers(-9_000_000_000, 9_000_000_000), nanos=st.integers(0, 999_999_999)
@@ -199,6 +211,11 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
         "UpdateSession",
         pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={"paths": ["user_id"]}),
     ),
+    ("UpdateState", pb.UpdateStateRequest()),
+    ("UpdateState", pb.UpdateStateRequest(patch="[]")),
+    ("UpdateState", pb.UpdateStateRequest(patch="{}", expected_state_version=-1)),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, state_patch="null")),
+    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], expected_state_version=-1)),
     ("GetMessage", pb.GetMessageRequest()),
     ("GetMessage", pb.GetMessageRequest(sequence=0)),
     ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], replace_after_sequence=-1)),

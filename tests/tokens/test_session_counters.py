@@ -55,6 +55,9 @@ async def test_a_session_keeps_its_counter(serve: Serve, database_url: str, *, c
     batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e"), says("a", token_count=7)])
     answer = await new.stub.AppendMessages(batch)
     assert [message.token_count for message in answer.messages] == [3, 7]
+    batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e")], state_patch="{}")
+    answer = await new.stub.AppendMessages(batch)
+    assert ([message.token_count for message in answer.messages], answer.state_version) == ([3], 1)
     assert await append(new, says("a b c d e"), session_id="t") == [5]
     assert await append(old, says("a b c d e"), session_id="t") == [5]
     assert [await counter_of(new, name) for name in ("s", "t")] == ["characters", "words"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         AppendMessagesResult,
         History,
         HistoryOptions,
+        JsonObject,
         Message,
         MessageFilters,
         MessagePage,
@@ -40,8 +41,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it
     twice does what doing it once does. That is so for all calls but these, which are then yours to repeat:
     ``create_session`` with an id and without ``allow_existing``, ``update_session`` with an etag,
-    ``delete_session`` without ``allow_missing``, ``undelete_session``, and ``truncate_history`` without
-    ``expected_last_sequence``.
+    ``update_state`` with an expected version, ``delete_session`` without ``allow_missing``,
+    ``undelete_session``, and ``truncate_history`` without ``expected_last_sequence``.
 
     ``user_id`` says which user a call acts for: another's session is then not found.
 
@@ -142,6 +143,35 @@ class AsyncSessionHistoryClient(AsyncEdits):
         )
         return _responses.session(response.session)
 
+    async def update_state(
+        self,
+        session_id: str,
+        patch: JsonObject,
+        *,
+        user_id: str | None = None,
+        expected_state_version: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> Session:
+        """Change the state of a session by a JSON merge patch, and return the session.
+
+        What the patch does not name stays as it is stored, and what others patch at the same time is kept.
+
+        Args:
+            session_id: The session.
+            patch: A member that is ``None`` is removed, an object is merged into that of its name, and
+                all else takes the place of what was there.
+            user_id: The user the call acts for.
+            expected_state_version: What ``state_version`` must be, or ``StateVersionMismatchError``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _requests.update_state(
+            session_id, patch, user_id=user_id, expected_state_version=expected_state_version
+        )
+        response = await self._transport.call(
+            "UpdateState", request, repeatable=expected_state_version is None, timeout_seconds=timeout_seconds
+        )
+        return _responses.session(response.session)
+
     async def list_sessions(
         self, *, page_size: int = 0, timeout_seconds: float | None = None, **filters: Unpack[SessionFilters]
     ) -> AsyncIterator[Session]:
@@ -214,7 +244,7 @@ class AsyncSessionHistoryClient(AsyncEdits):
         )
         return _responses.session(response.session)
 
-    async def append_message(
+    async def append_message(  # noqa: PLR0913 - of the contract
         self,
         session_id: str | None,
         message: Message,
@@ -223,6 +253,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
         create_session: Session | None = None,
         expected_last_sequence: int | None = None,
         history: HistoryOptions | None = None,
+        state_patch: JsonObject | None = None,
+        expected_state_version: int | None = None,
         timeout_seconds: float | None = None,
     ) -> AppendMessageResult:
         """Store a message at the end of a session. The same message again returns the stored one.
@@ -234,6 +266,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
             create_session: What to make if there is no such session.
             expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
             history: Return the window after it, with these limits.
+            state_patch: Changes the state with it, as ``update_state`` does; once, whatever is retried.
+            expected_state_version: What ``state_version`` must be, or ``StateVersionMismatchError``.
             timeout_seconds: How long the call may take in all.
         """
         request = _requests.append_message(
@@ -243,11 +277,13 @@ class AsyncSessionHistoryClient(AsyncEdits):
             create=create_session,
             expected_last_sequence=expected_last_sequence,
             history=history,
+            state_patch=state_patch,
+            expected_state_version=expected_state_version,
         )
         response = await self._transport.call("AppendMessage", request, timeout_seconds=timeout_seconds)
         return _responses.append_message_result(response)
 
-    async def append_messages(
+    async def append_messages(  # noqa: PLR0913 - of the contract
         self,
         session_id: str | None,
         messages: Iterable[Message],
@@ -256,6 +292,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
         create_session: Session | None = None,
         expected_last_sequence: int | None = None,
         replace_after_sequence: int | None = None,
+        state_patch: JsonObject | None = None,
+        expected_state_version: int | None = None,
         timeout_seconds: float | None = None,
     ) -> AppendMessagesResult:
         """Store 1 to 500 messages at the end of a session, in order, all or nothing.
@@ -267,6 +305,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
             create_session: What to make if there is no such session.
             expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
             replace_after_sequence: Remove the messages after this one first, to edit and ask again; 0: all.
+            state_patch: Changes the state with them, as ``update_state`` does; once, whatever is retried.
+            expected_state_version: What ``state_version`` must be, or ``StateVersionMismatchError``.
             timeout_seconds: How long the call may take in all.
         """
         request = _requests.append_messages(
@@ -276,6 +316,8 @@ class AsyncSessionHistoryClient(AsyncEdits):
             create=create_session,
             expected_last_sequence=expected_last_sequence,
             replace_after_sequence=replace_after_sequence,
+            state_patch=state_patch,
+            expected_state_version=expected_state_version,
         )
         response = await self._transport.call("AppendMessages", request, timeout_seconds=timeout_seconds)
         return _responses.append_messages_result(response)

@@ -69,6 +69,24 @@ class UpdateSessionResponse(_message.Message):
     session: _session_pb2.Session
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
+class UpdateStateRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "patch", "expected_state_version")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    PATCH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    patch: str
+    expected_state_version: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ...) -> None: ...
+
+class UpdateStateResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
+
 class ListSessionsRequest(_message.Message):
     __slots__ = ("user_id", "statuses", "labels", "title_contains", "create_time_after", "create_time_before", "active_after", "active_before", "show_deleted", "order_by", "page_size", "page_token")
     class LabelsEntry(_message.Message):
@@ -145,23 +163,27 @@ class UndeleteSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
 class AppendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "message", "create_session", "expected_last_sequence", "history")
+    __slots__ = ("session_id", "user_id", "message", "create_session", "expected_last_sequence", "history", "state_patch", "expected_state_version")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     message: _message_pb2.Message
     create_session: _session_pb2.Session
     expected_last_sequence: int
     history: _history_pb2.HistoryOptions
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ...) -> None: ...
+    state_patch: str
+    expected_state_version: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ...) -> None: ...
 
 class AppendMessageResponse(_message.Message):
-    __slots__ = ("session_id", "message", "last_sequence", "message_count", "total_tokens", "session_created", "history")
+    __slots__ = ("session_id", "message", "last_sequence", "message_count", "total_tokens", "session_created", "history", "state_version")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -169,6 +191,7 @@ class AppendMessageResponse(_message.Message):
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SESSION_CREATED_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     message: _message_pb2.Message
     last_sequence: int
@@ -176,39 +199,46 @@ class AppendMessageResponse(_message.Message):
     total_tokens: int
     session_created: bool
     history: _history_pb2.History
-    def __init__(self, session_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ...) -> None: ...
+    state_version: int
+    def __init__(self, session_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., state_version: _Optional[int] = ...) -> None: ...
 
 class AppendMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "messages", "create_session", "expected_last_sequence", "replace_after_sequence")
+    __slots__ = ("session_id", "user_id", "messages", "create_session", "expected_last_sequence", "state_patch", "expected_state_version", "replace_after_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     REPLACE_AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     create_session: _session_pb2.Session
     expected_last_sequence: int
+    state_patch: str
+    expected_state_version: int
     replace_after_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., replace_after_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ..., replace_after_sequence: _Optional[int] = ...) -> None: ...
 
 class AppendMessagesResponse(_message.Message):
-    __slots__ = ("session_id", "messages", "last_sequence", "message_count", "total_tokens", "session_created")
+    __slots__ = ("session_id", "messages", "last_sequence", "message_count", "total_tokens", "session_created", "state_version")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     SESSION_CREATED_FIELD_NUMBER: _ClassVar[int]
+    STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     last_sequence: int
     message_count: int
     total_tokens: int
     session_created: bool
-    def __init__(self, session_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ...) -> None: ...
+    state_version: int
+    def __init__(self, session_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ..., state_version: _Optional[int] = ...) -> None: ...
 
 class GetMessageRequest(_message.Message):
     __slots__ = ("session_id", "user_id", "message_id", "sequence")

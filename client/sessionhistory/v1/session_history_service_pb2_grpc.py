@@ -16,12 +16,14 @@ class SessionHistoryServiceStub(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
-    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
+
+    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
@@ -48,6 +50,11 @@ class SessionHistoryServiceStub(object):
                 '/sessionhistory.v1.SessionHistoryService/UpdateSession',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionResponse.FromString,
+                )
+        self.UpdateState = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/UpdateState',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateResponse.FromString,
                 )
         self.ListSessions = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/ListSessions',
@@ -111,12 +118,14 @@ class SessionHistoryServiceServicer(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
-    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
+
+    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
@@ -139,6 +148,14 @@ class SessionHistoryServiceServicer(object):
 
     def UpdateSession(self, request, context):
         """Changes the fields of a session that the mask names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateState(self, request, context):
+        """Changes the state of a session by a JSON merge patch (RFC 7386), in one step: what others patch at the
+        same time is not lost. Works on a session of any status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,6 +273,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionResponse.SerializeToString,
             ),
+            'UpdateState': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateState,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateResponse.SerializeToString,
+            ),
             'ListSessions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListSessions,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsRequest.FromString,
@@ -323,12 +345,14 @@ class SessionHistoryService(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH (the actual value in the metadata)
-    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
+
+    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
 
     A request that names a session may carry `user_id`: then the session must be that user's, and someone
     else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
@@ -383,6 +407,23 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/UpdateSession',
             sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateSessionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UpdateState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/UpdateState',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.UpdateStateResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

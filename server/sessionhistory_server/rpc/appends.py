@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from sessionhistory.v1.append_message_stream_pb2 import AppendMessageStreamHeader
 from sessionhistory_server.history import AppendRequest
-from sessionhistory_server.rpc import convert, messages, validate
+from sessionhistory_server.rpc import convert, messages, state, validate
 from sessionhistory_server.rpc.checks import Checks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sessionhistory.v1 import message_pb2 as mpb
-    from sessionhistory.v1.append_message_stream_pb2 import AppendMessageStreamHeader
 
     Request = pb.AppendMessageRequest | pb.AppendMessagesRequest | AppendMessageStreamHeader
 
@@ -36,6 +36,9 @@ def checked(request: Request, *, require_user_id: bool, prefix: str = "") -> Che
             checks.require(agree, f"create_session.{name}", f"must be empty or the same as {name}")
     if request.HasField("expected_last_sequence"):
         checks.not_negative("expected_last_sequence", request.expected_last_sequence)
+    if not isinstance(request, AppendMessageStreamHeader):
+        state.check_patch(checks, "state_patch", request.state_patch)
+        checks.not_negative("expected_state_version", request.expected_state_version)
     if isinstance(request, pb.AppendMessagesRequest):
         checks.not_negative("replace_after_sequence", request.replace_after_sequence)
     else:
@@ -64,4 +67,5 @@ def translated(request: Request, new: Iterable[mpb.Message]) -> AppendRequest:
         expected_last_sequence=convert.optional(request, "expected_last_sequence"),
         replace_after_sequence=replace_after_sequence,
         history=history,
+        state=None if isinstance(request, AppendMessageStreamHeader) else state.change_of(request),
     )

@@ -119,6 +119,7 @@ def session_message(session: Session) -> spb.Session:
         expire_time=_timestamp(session.expire_time),
         etag=session.etag,
         token_counter=session.token_counter,
+        state_version=session.state_version,
     )
 
 

@@ -128,6 +128,7 @@ class HistoryServicer(Servicer):
             history=None if window is None else self._shown(window),
             **appended.counters._asdict(),
             session_created=appended.session_created,
+            state_version=appended.state_version,
         )
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
@@ -141,6 +142,7 @@ class HistoryServicer(Servicer):
             messages=map(messages.message, appended.messages),
             **appended.counters._asdict(),
             session_created=appended.session_created,
+            state_version=appended.state_version,
         )
 
     async def GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802

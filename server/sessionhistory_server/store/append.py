@@ -143,7 +143,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         if found is None:
             appended = await create(connection, batch)
         elif found.usable:
-            appended = await _find_stored(connection, batch, found)
+            appended = await find_stored(connection, batch, found)
         else:
             raise session_not_found(batch.ref.session_id)
         if appended:
@@ -228,7 +228,7 @@ async def stored_by_id(connection: Connection, batch: Batch) -> dict[str, Messag
     return {m.content.message_id: m for m in map(rows.message_of, found)}
 
 
-async def _find_stored(connection: Connection, batch: Batch, found: Standing) -> Appended | None:
+async def find_stored(connection: Connection, batch: Batch, found: Standing) -> Appended | None:
     """Return the batch as it is stored already; ``None`` if nothing of it is."""
     by_id = await stored_by_id(connection, batch)
     if not by_id:
@@ -241,7 +241,7 @@ async def _find_stored(connection: Connection, batch: Batch, found: Standing) ->
     for index, (new, old) in enumerate(zip(batch.messages, stored, strict=True)):
         if old.content != new.content or old.sequence != stored[0].sequence + index:
             raise message_id_reused(ids[index], index, batch_size=len(ids))
-    return Appended(stored, found.counters, session_created=False)
+    return Appended(stored, found.counters, session_created=False, stored_before=True)
 
 
 def require_room(found: Standing, batch: Batch) -> None:

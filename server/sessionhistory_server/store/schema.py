@@ -70,6 +70,13 @@ sessions = Table(
         server_default=text("'characters'"),
         comment="what counts the messages that come without a count",
     ),
+    Column(
+        "state_version",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="counts changes of the state",
+    ),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index("sessions_by_user_activity", "tenant_id", "user_id", "active_time", "session_key"),

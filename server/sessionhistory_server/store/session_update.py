@@ -43,11 +43,11 @@ _ASSIGNMENTS: Final = {
             "model",
             "labels",
             "metadata",
-            "state",
             "history_max_messages",
             "history_token_budget",
         )
     },
+    "state": "state = %(state)s, state_version = state_version + 1",
     "status": f"status = %(status)s::text, {_COMPLETION}",
     "expire_time": _EXPIRY,
     "ttl": _EXPIRY,

@@ -110,7 +110,7 @@ async def _replace(connection: Connection, batch: Batch, tail: Tail, found: Stan
     if not found.usable:
         raise session_not_found(batch.ref.session_id)
     if stored := await _find_stored(connection, batch, tail):
-        return Appended(stored, found.counters, session_created=False)
+        return Appended(stored, found.counters, session_created=False, stored_before=True)
     require_appendable(found, batch.ref, batch.expected_last_sequence)
     require_reached(found, batch.ref, tail.after_sequence)
     await _remove(connection, tail)

@@ -60,6 +60,7 @@ def in_threads() -> None:
         session_id = created.session.session_id
         assert_type(client.get_session(session_id, user_id="ada"), Session)
         assert_type(client.update_session(session_id, title="t", metadata=None, etag="e"), Session)
+        assert_type(client.update_state(session_id, {"step": None}, expected_state_version=1), Session)
         assert_type(client.list_sessions(statuses=[SessionStatus.ACTIVE]), Iterator[Session])
         assert_type(client.list_sessions_page(order_by=SessionOrder.CREATION), SessionPage)
         appended = client.append_message(session_id, MESSAGE, history=HistoryOptions(max_messages=2))
@@ -85,10 +86,13 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         session_id = created.session.session_id
         assert_type(await client.get_session(session_id), Session)
         assert_type(await client.update_session(session_id, status=SessionStatus.COMPLETED), Session)
+        assert_type(await client.update_state(session_id, {}), Session)
         filters: SessionFilters = {"labels": {"app": "travel"}, "active_after": datetime.now(UTC)}
         assert_type(client.list_sessions(page_size=10, **filters), AsyncIterator[Session])
         assert_type(await client.list_sessions_page(**filters), SessionPage)
-        assert_type(await client.append_message(session_id, MESSAGE), AppendMessageResult)
+        appended = await client.append_message(session_id, MESSAGE, state_patch={"step": "pay"})
+        assert_type(appended, AppendMessageResult)
+        assert_type(appended.state_version, int | None)
         assert_type(await client.append_messages(session_id, iter([MESSAGE])), AppendMessagesResult)
         assert_type(await client.get_message(session_id, message_id="m"), Message)
         assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])

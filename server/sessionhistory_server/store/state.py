@@ -1,0 +1,84 @@
+"""The state of a session: patched under the lock of its row, so that no patch of two sides is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.errors import AbortedError, FailedPreconditionError, session_not_found
+from sessionhistory_server.limits import MAX_STATE_BYTES
+from sessionhistory_server.merge_patch import merge
+from sessionhistory_server.store.sessions import COLUMNS, LIVE, NAMED, session_of
+
+if TYPE_CHECKING:
+    from sessionhistory_server.model import Session, StateChange
+    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.sessions import SessionRef
+
+_LOCK: Final = f"select state, state_version from sessions where {NAMED} and {LIVE} for update"
+
+_OF_LOCKED: Final = "select state, state_version from sessions where session_key = %(session_key)s::uuid"
+
+_SET: Final = f"""
+update sessions
+set state = %(state)s::text, state_version = state_version + 1,
+    update_time = now(), revision = revision + 1
+where session_key = %(session_key)s::uuid
+returning {COLUMNS}
+"""
+
+
+async def patch(connection: Connection, ref: SessionRef, change: StateChange) -> Session:
+    """Patch the state of a live session.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+        AbortedError: its state has another version than the expected one.
+        FailedPreconditionError: the state would be too large.
+    """
+    async with connection.transaction():
+        found = await connection.fetch(_LOCK, ref._asdict())
+        if not found:
+            raise session_not_found(ref.session_id)
+        return await write(connection, ref, changed(ref, change, *found[0]))
+
+
+async def of_locked(connection: Connection, ref: SessionRef) -> tuple[str | None, int]:
+    """Return the state, and its version, of a session whose row the transaction has locked."""
+    ((text, version),) = await connection.fetch(_OF_LOCKED, {"session_key": ref.session_key})
+    return text, version
+
+
+async def write(connection: Connection, ref: SessionRef, state: str | None) -> Session:
+    """Set the state of a session whose row the transaction has locked."""
+    parameters = {"session_key": ref.session_key, "state": state}
+    (row,) = await connection.fetch(_SET, parameters)
+    return session_of(row)
+
+
+def changed(ref: SessionRef, change: StateChange, state: str | None, version: int) -> str | None:
+    """Return what a change makes of a state of some version.
+
+    Raises:
+        AbortedError: another version was expected.
+        FailedPreconditionError: it would be too large.
+    """
+    if change.expected_version not in (None, version):
+        raise AbortedError(
+            f"the state of session {ref.session_id!r} has version {version}, not {change.expected_version}",
+            reason="STATE_VERSION_MISMATCH",
+            session_id=ref.session_id,
+            actual_state_version=str(version),
+        )
+    if change.patch is None:
+        return state
+    merged = merge(state or "{}", change.patch)
+    size = len(merged.encode())
+    if size > MAX_STATE_BYTES:
+        raise FailedPreconditionError(
+            f"the state of session {ref.session_id!r} would have {size} bytes, more than {MAX_STATE_BYTES}",
+            reason="STATE_TOO_LARGE",
+            session_id=ref.session_id,
+            size_bytes=str(size),
+            max_bytes=str(MAX_STATE_BYTES),
+        )
+    return merged

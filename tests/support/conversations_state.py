@@ -1,0 +1,82 @@
+"""What callers do with states: a part of the state machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, rule
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support import strategies as sent
+from support.conversations_edits import ACTING, SESSION_IDS
+from support.reference_rules import Refused
+
+if TYPE_CHECKING:
+    from sessionhistory.v1 import message_pb2 as mpb
+    from sessionhistory.v1 import session_pb2 as spb
+    from support.lockstep import Lockstep
+
+
+class States:
+    """Patches of states, alone and with messages."""
+
+    both: Lockstep
+
+    @rule(name=SESSION_IDS, user=ACTING, patch=sent.patches, expected=sent.expected_versions)
+    def update_state(self, name: str, user: str, patch: str, expected: int | None) -> None:
+        """A patch alone."""
+        request = pb.UpdateStateRequest(session_id=name, user_id=self._user(user, name), patch=patch)
+        self._expect(request, name, expected)
+        if not isinstance(self._call("UpdateState", request), Refused):
+            self._reach("state patched")
+
+    @rule(
+        target=Bundle("sent_appends"),
+        name=SESSION_IDS,
+        talk=sent.talks(max_size=3),
+        create=st.none() | sent.sessions(active=True),
+        patch=sent.patches | st.just(""),
+        expected=sent.expected_versions,
+        named=st.booleans(),
+        back=st.sampled_from((None, None, 0, 1, 3)),
+    )
+    def append_with_state(
+        self,
+        name: str,
+        talk: list[mpb.Message],
+        create: spb.Session | None,
+        patch: str,
+        expected: int | None,
+        named: bool,  # noqa: FBT001 - drawn by name
+        back: int | None,
+    ) -> Any:  # noqa: ANN401 - a bundle's values
+        """Messages and the state that they cause, at the end of a session or in the place of it."""
+        for message in talk:
+            message.message_id = f"m{100 + next(self.numbers)}" if named else ""
+        fields: dict[str, Any] = {"session_id": name, "create_session": create, "state_patch": patch}
+        if len(talk) == 1:
+            request: Any = pb.AppendMessageRequest(message=talk[0], **fields)
+        else:
+            after = None if back is None else self._before_the_end(name, back)
+            request = pb.AppendMessagesRequest(messages=talk, replace_after_sequence=after, **fields)
+        self._expect(request, name, expected)
+        method = "AppendMessage" if len(talk) == 1 else "AppendMessages"
+        response = self._call(method, request)
+        if patch and not isinstance(response, Refused):
+            self._reach("state patched with a message")
+        return self._remember(request, response)
+
+    def _expect(self, request: Any, name: str, expected: int | None) -> None:  # noqa: ANN401 - with a version
+        """Expect the present version, or one beside it."""
+        kept = self.both.reference.sessions.get(name)
+        if expected is not None:
+            request.expected_state_version = (kept.shown.state_version if kept else 0) + expected
+
+    # Of the machine that this is a part of.
+    numbers: Any
+    _before_the_end: Any
+    _call: Any
+    _reach: Any
+    _remember: Any
+    _user: Any
