@@ -6,15 +6,17 @@ cannot be used is told in ``store.readiness``.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import traceback
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-import structlog
-
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from collections.abc import Mapping
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("auto", "console", "json")
@@ -26,32 +28,61 @@ _LOOPS: Final = ("asyncio", "grpc._cython.cygrpc")
 
 _MAX_CAUSES: Final = 8  # an error can be its own cause
 
-bind = structlog.contextvars.bind_contextvars
-"""Add fields to every line that is logged from here on in this task."""
+# What every record has; what else one has are fields of its line.
+_OWN: Final = frozenset({*vars(logging.makeLogRecord({})), "taskName"})
+
+_COLOURS: Final = {"DEBUG": 36, "INFO": 32, "WARNING": 33}
+_RED: Final = 31
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=MappingProxyType({}))
+
+
+def bind(**fields: object) -> None:
+    """Add fields to every line that is logged from here on in this task."""
+    _bound.set({**_bound.get(), **fields})
 
 
 def configure(*, level: str, log_format: str) -> None:
     """Send all logs to stderr: as JSON lines, or readable; ``auto`` is readable on a terminal."""
     terminal = sys.stderr.isatty()
     readable = log_format == "console" or (log_format == "auto" and terminal)
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=terminal) if readable else structlog.processors.JSONRenderer()
-    )
     handler = logging.StreamHandler()
     handler.addFilter(_tells_something)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[
-                structlog.contextvars.merge_contextvars,
-                structlog.stdlib.add_log_level,
-                structlog.stdlib.ExtraAdder(),
-                structlog.processors.TimeStamper(fmt="iso"),
-                _error_without_message,
-            ],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    handler.setFormatter(_ReadableLines(colours=terminal) if readable else _JsonLines())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"timestamp": _time(record), "level": record.levelname.lower(), "event": record.getMessage()}
+        return json.dumps(said | _fields(record), default=repr)
+
+
+class _ReadableLines(logging.Formatter):
+    """Time, level and what is said, then the fields."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = f"{record.levelname.lower():<8}"
+        if self._colours:
+            level = f"\x1b[{_COLOURS.get(record.levelname, _RED)}m{level}\x1b[0m"
+        fields = (f"{name}={value}" for name, value in _fields(record).items())
+        return " ".join((_time(record), level, record.getMessage(), *fields))
+
+
+def _time(record: logging.LogRecord) -> str:
+    return f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    given = {name: value for name, value in vars(record).items() if name not in _OWN}
+    error = record.exc_info[1] if record.exc_info else None
+    return {**_bound.get(), **given, **(describe(error) if error else {})}
 
 
 def _tells_something(record: logging.LogRecord) -> bool:
@@ -59,15 +90,6 @@ def _tells_something(record: logging.LogRecord) -> bool:
     if record.name == _POOL:
         return logging.root.isEnabledFor(logging.DEBUG)
     return record.name not in _LOOPS or record.levelno > logging.DEBUG
-
-
-def _error_without_message(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    record = event.get("_record")
-    error = record.exc_info[1] if record is not None and record.exc_info else None
-    event.pop("exc_info", None)
-    if error is not None:
-        event.update(describe(error))
-    return event
 
 
 def describe(error: BaseException, *, causes: int = _MAX_CAUSES) -> dict[str, Any]:

@@ -50,7 +50,6 @@ ITERATORS = {"list_sessions", "list_messages"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
 OF_THE_SERVER = {
     *("alembic", "click", "prometheus_client", "psycopg", "psycopg_pool", "pytest", "rich", "sqlalchemy"),
-    "structlog",
     *("sessionhistory_migrations", "sessionhistory_pytest", "sessionhistory_server"),
 }
 

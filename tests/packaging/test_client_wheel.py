@@ -31,7 +31,6 @@ SERVER_ONLY = [
     "psycopg",
     "rich",
     "sqlalchemy",
-    "structlog",
 ]
 
 

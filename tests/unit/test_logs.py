@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import io
 import json
 import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import structlog
 
 from sessionhistory_server import logs
 
@@ -39,7 +39,6 @@ def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
     yield to_stream
     _ROOT.handlers[:] = handlers
     _ROOT.setLevel(level)
-    structlog.contextvars.clear_contextvars()
 
 
 def _objects(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -136,7 +135,12 @@ def test_an_error_that_causes_itself_is_described(configure: Configure) -> None:
 def test_bound_fields_are_on_every_line(configure: Configure) -> None:
     """What is bound to a call is on each line that the call logs."""
     stream = configure("json")
-    logs.bind(request_id="r", method="m")
-    logging.getLogger("psycopg").warning("said")
+
+    def call() -> None:
+        logs.bind(request_id="r")
+        logs.bind(method="m")
+        logging.getLogger("psycopg").warning("said")
+
+    contextvars.copy_context().run(call)
     (line,) = _objects(stream)
     assert (line["request_id"], line["method"]) == ("r", "m")
