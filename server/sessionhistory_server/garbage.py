@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # A call leaves no cycles, and some hundred objects while it is under way: by default the collector looks at
 # those of all calls under way several times a call.
@@ -15,3 +19,13 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Collect nothing for the length of the block: what is imported is no garbage."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sessionhistory_server import embedded, listening, logs, tokens
+from sessionhistory_server import embedded, garbage, listening, logs, tokens
 from sessionhistory_server.cli._lazy import EMBEDDED, needing
 from sessionhistory_server.config import Settings, options, variable
 from sessionhistory_server.environment import unknown_variables
@@ -49,7 +49,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
 
 def _serving() -> ModuleType:
     """Import what serves, which takes as long as Postgres takes to start."""
-    with needing(EMBEDDED):
+    with needing(EMBEDDED), garbage.uncollected():
         return importlib.import_module("sessionhistory_server.cli._serving")
 
 
