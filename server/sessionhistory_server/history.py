@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sessionhistory_server import paging
 from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
-from sessionhistory_server.model import CHARACTERS, TOOL, Appended, Message, NewMessage, Window
+from sessionhistory_server.model import (
+    CHARACTERS,
+    TOOL,
+    Appended,
+    Message,
+    MessageContent,
+    NewMessage,
+    Window,
+)
 from sessionhistory_server.store import messages, session_list, session_update, sessions, truncation, window
 from sessionhistory_server.store.append import Batch, OtherCounterError
 from sessionhistory_server.store.coalescer import Coalescer
@@ -277,7 +285,7 @@ def _ref(session_id: str, user_id: str | None) -> SessionRef:
 def _identified(message: NewMessage) -> NewMessage:
     if message.content.message_id:
         return message
-    content = message.content._replace(message_id=f"{random.getrandbits(128):032x}")
+    content = MessageContent(f"{random.getrandbits(128):032x}", *message.content[1:])
     return NewMessage(content, message.token_count, message.size_bytes)
 
 

@@ -41,7 +41,7 @@ def checked(request: Request, *, require_user_id: bool, prefix: str = "") -> Che
         checks.not_negative("expected_state_version", request.expected_state_version)
     if isinstance(request, pb.AppendMessagesRequest):
         checks.not_negative("replace_after_sequence", request.replace_after_sequence)
-    else:
+    elif request.HasField("history"):
         checks.not_negative("history.max_messages", request.history.max_messages)
         checks.not_negative("history.token_budget", request.history.token_budget)
         checks.not_negative("history.max_turns", request.history.max_turns)

@@ -26,7 +26,7 @@ from sessionhistory_server.model import (
 from sessionhistory_server.rpc.convert import names, optional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from sessionhistory_server.model import Message, Window
 
@@ -60,30 +60,26 @@ _USAGE: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_wr
 
 def new_message(message: mpb.Message) -> NewMessage:
     """Return a message about to be stored, its tokens counted if the caller did not."""
-    usage = message.usage if message.HasField("usage") else None
     content = MessageContent(
-        message_id=message.message_id,
-        role=_ROLES[message.role],
-        name=message.name or None,
-        content=message.content if message.HasField("content") else None,
-        tool_calls=tuple([ToolCall(call.id, call.name, call.arguments) for call in message.tool_calls]),
-        tool_call_id=message.tool_call_id or None,
-        parts=tuple([_part(part) for part in message.parts]),
-        payload=message.payload or None,
-        payload_type=message.payload_type or None,
-        metadata=message.metadata or None,
-        model=message.model or None,
-        provider=message.provider or None,
-        **{name: optional(usage, name) for name in _USAGE} if usage else {},
-        token_count_given=optional(message, "token_count"),
-        pinned=message.pinned,
-        status=_STATUSES[message.status],
-        turn_id=message.turn_id or None,
-        send_time_nanos=_nanos(message.send_time) if message.HasField("send_time") else None,
+        message.message_id,
+        _ROLES[message.role],
+        message.content if message.HasField("content") else None,
+        message.pinned,
+        _STATUSES[message.status],
+        **_rare(message),
     )
     given = content.token_count_given
     count = tokens.count(content) if given is None else given
     return NewMessage(content, count, message.ByteSize() + _SERVER_FIELDS_BYTES)
+
+
+def _rare(message: mpb.Message) -> dict[str, Any]:
+    """Return what few messages have; what a caller may not set is passed over."""
+    return {
+        _RENAMED.get(descriptor.name, descriptor.name): _RARE[descriptor.name](value)
+        for descriptor, value in message.ListFields()
+        if descriptor.name in _RARE
+    } | (_usage(message.usage) if message.HasField("usage") else {})
 
 
 def message(stored: Message) -> mpb.Message:
@@ -160,5 +156,23 @@ def _shown_part(part: Part) -> mpb.Part:
     return mpb.Part(text=part.text, media=media, json=part.json)
 
 
+def _usage(usage: mpb.Usage) -> dict[str, int]:
+    return {descriptor.name: value for descriptor, value in usage.ListFields()}
+
+
 def _nanos(value: Timestamp) -> int:
     return value.seconds * _NANOS + value.nanos
+
+
+def _same(value: Any) -> Any:  # noqa: ANN401 - any field's
+    return value
+
+
+_RARE: Final[dict[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(_PLAIN, _same),
+    "tool_calls": lambda calls: tuple([ToolCall(call.id, call.name, call.arguments) for call in calls]),
+    "parts": lambda parts: tuple([_part(part) for part in parts]),
+    "token_count": _same,
+    "send_time": _nanos,
+}
+_RENAMED: Final = {"token_count": "token_count_given", "send_time": "send_time_nanos"}
