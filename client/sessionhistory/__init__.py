@@ -8,7 +8,9 @@ PYTEST_DONT_REWRITE: there are no assertions here, and a program may import this
 """
 
 from sessionhistory._async.client import AsyncSessionHistoryClient
+from sessionhistory._async.stream import AsyncMessageStream
 from sessionhistory._sync.client import SessionHistoryClient
+from sessionhistory._sync.stream import MessageStream
 from sessionhistory.errors import SessionHistoryError
 from sessionhistory.types import (
     AppendMessageResult,
@@ -24,6 +26,7 @@ from sessionhistory.types import (
     MessageFilters,
     MessagePage,
     MessageStatus,
+    OnBreak,
     Role,
     Session,
     SessionFilters,
@@ -40,6 +43,7 @@ from sessionhistory.types import (
 __all__ = [
     "AppendMessageResult",
     "AppendMessagesResult",
+    "AsyncMessageStream",
     "AsyncSessionHistoryClient",
     "CreateSessionResult",
     "History",
@@ -52,6 +56,8 @@ __all__ = [
     "MessageFilters",
     "MessagePage",
     "MessageStatus",
+    "MessageStream",
+    "OnBreak",
     "Role",
     "Session",
     "SessionFilters",

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sessionhistory.types import HistoryCut, MessageStatus, Role, SessionOrder, SessionStatus
-from sessionhistory.v1 import history_pb2, message_pb2, session_history_service_pb2, session_pb2
+from sessionhistory.types import HistoryCut, MessageStatus, OnBreak, Role, SessionOrder, SessionStatus
+from sessionhistory.v1 import (
+    append_message_stream_pb2,
+    history_pb2,
+    message_pb2,
+    session_history_service_pb2,
+    session_pb2,
+)
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -33,6 +39,7 @@ class Words:
 
 ROLES: Final = Words(Role, message_pb2.Role, "ROLE_")
 MESSAGE_STATUSES: Final = Words(MessageStatus, message_pb2.MessageStatus, "MESSAGE_STATUS_")
+ON_BREAKS: Final = Words(OnBreak, append_message_stream_pb2.OnBreak, "ON_BREAK_")
 SESSION_STATUSES: Final = Words(SessionStatus, session_pb2.SessionStatus, "SESSION_STATUS_")
 SESSION_ORDERS: Final = Words(SessionOrder, session_history_service_pb2.SessionOrder, "SESSION_ORDER_")
 HISTORY_CUTS: Final = Words(HistoryCut, history_pb2.HistoryCut, "HISTORY_CUT_")

@@ -52,6 +52,7 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "POOL_EXHAUSTED": errors.PoolExhaustedError,
     "DATABASE_UNAVAILABLE": errors.DatabaseUnavailableError,
     "SCHEMA_OUTDATED": errors.SchemaOutdatedError,
+    "SERVER_STOPPING": errors.ServerStoppingError,
     "TRANSACTION_CONFLICT": errors.TransactionConflictError,
 }
 

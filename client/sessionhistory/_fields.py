@@ -70,13 +70,13 @@ def message(source: types.Message, path: str) -> message_pb2.Message:
             for i, c in enumerate(source.tool_calls)
         ],
         tool_call_id=source.tool_call_id,
-        parts=[_part(part, f"{path}.parts[{i}]") for i, part in enumerate(source.parts)],
+        parts=[message_part(part, f"{path}.parts[{i}]") for i, part in enumerate(source.parts)],
         payload=source.payload,
         payload_type=source.payload_type,
         metadata=json_object(source.metadata, below(path, "metadata")),
         model=source.model,
         provider=source.provider,
-        usage=_usage(source.usage, below(path, "usage")),
+        usage=usage(source.usage, below(path, "usage")),
         token_count=source.token_count,
         pinned=source.pinned,
         status=number(MESSAGE_STATUSES, source.status, below(path, "status")),
@@ -167,7 +167,8 @@ def _history_settings(value: types.HistorySettings | None, path: str) -> session
     )
 
 
-def _usage(value: types.Usage | None, path: str) -> message_pb2.Usage | None:
+def usage(value: types.Usage | None, path: str) -> message_pb2.Usage | None:
+    """Return what a model call used."""
     if value is None:
         return None
     return build(
@@ -180,7 +181,8 @@ def _usage(value: types.Usage | None, path: str) -> message_pb2.Usage | None:
     )
 
 
-def _part(part: types.Part, path: str) -> message_pb2.Part:
+def message_part(part: types.Part, path: str) -> message_pb2.Part:
+    """Return a part of a message."""
     match part:
         case types.TextPart(text):
             return build(message_pb2.Part, path, text=text)
@@ -195,6 +197,7 @@ def _part(part: types.Part, path: str) -> message_pb2.Part:
 
 
 def json_object(value: object, path: str) -> str | None:
+    """Return a JSON object as text."""
     if value is None:
         return None
     if not isinstance(value, Mapping):

@@ -45,7 +45,7 @@ def create_session(source: types.Session, *, allow_existing: bool) -> pb.CreateS
 
 def of_session(kind: type[R], session_id: str, *, user_id: str | None) -> R:
     """Ask for something of a session, as a whole."""
-    return build(kind, "", session_id=session_id, user_id=_user(user_id))
+    return build(kind, "", session_id=session_id, user_id=user_of(user_id))
 
 
 def update_session(
@@ -57,7 +57,7 @@ def update_session(
     values = session_content("session", **changes)
     changed = build(session_pb2.Session, "session", session_id=session_id, etag=etag, **values)
     mask = FieldMask(paths=list(changes))
-    return build(pb.UpdateSessionRequest, "", session=changed, update_mask=mask, user_id=_user(user_id))
+    return build(pb.UpdateSessionRequest, "", session=changed, update_mask=mask, user_id=user_of(user_id))
 
 
 def update_state(
@@ -68,7 +68,7 @@ def update_state(
         pb.UpdateStateRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         patch=json_object(patch, "patch"),
         expected_state_version=expected_state_version,
     )
@@ -82,7 +82,7 @@ def delete_session(
         pb.DeleteSessionRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         purge=purge,
         allow_missing=allow_missing,
     )
@@ -103,8 +103,8 @@ def append_message(  # noqa: PLR0913 - of the contract
     return build(
         pb.AppendMessageRequest,
         "",
-        session_id=_session_id(session_id, create),
-        user_id=_user(user_id),
+        session_id=session_id_of(session_id, create),
+        user_id=user_of(user_id),
         message=message(source, "message"),
         create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
@@ -129,8 +129,8 @@ def append_messages(  # noqa: PLR0913 - of the contract
     return build(
         pb.AppendMessagesRequest,
         "",
-        session_id=_session_id(session_id, create),
-        user_id=_user(user_id),
+        session_id=session_id_of(session_id, create),
+        user_id=user_of(user_id),
         messages=[message(source, f"messages[{i}]") for i, source in enumerate(sources)],
         create_session=session(create, "create_session") if create is not None else None,
         expected_last_sequence=expected_last_sequence,
@@ -148,7 +148,7 @@ def truncate_history(
         pb.TruncateHistoryRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         after_sequence=after_sequence,
         expected_last_sequence=expected_last_sequence,
     )
@@ -164,7 +164,7 @@ def get_message(
         pb.GetMessageRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         message_id=message_id,
         sequence=sequence,
     )
@@ -185,7 +185,7 @@ def get_history(
         pb.GetHistoryRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         max_messages=max_messages,
         token_budget=token_budget,
         before_sequence=before_sequence,
@@ -213,7 +213,7 @@ def list_sessions(  # noqa: PLR0913 - of the contract
     return build(
         pb.ListSessionsRequest,
         "",
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         statuses=[number(SESSION_STATUSES, word, f"statuses[{i}]") for i, word in enumerate(statuses)],
         labels=labels,
         title_contains=title_contains,
@@ -246,7 +246,7 @@ def list_messages(  # noqa: PLR0913 - of the contract
         pb.ListMessagesRequest,
         "",
         session_id=session_id,
-        user_id=_user(user_id),
+        user_id=user_of(user_id),
         descending=descending,
         after_sequence=after_sequence,
         before_sequence=before_sequence,
@@ -258,14 +258,14 @@ def list_messages(  # noqa: PLR0913 - of the contract
     )
 
 
-def _user(user_id: str | None) -> str | None:
+def user_of(user_id: str | None) -> str | None:
     """Return the user a call acts for. An empty one would be any, which only ``None`` may say."""
     if user_id == "":
         raise invalid_field("user_id", "must not be empty; leave it out to act for any user")
     return user_id
 
 
-def _session_id(session_id: str | None, create: types.Session | None) -> str | None:
+def session_id_of(session_id: str | None, create: types.Session | None) -> str | None:
     """Return the session's id; a new session gets one here, so that a retry names it again."""
     if not session_id and create is not None:
         return create.session_id or str(uuid.uuid4())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
     from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
     from sessionhistory.v1 import session_history_service_pb2 as pb
 
@@ -48,6 +49,22 @@ def append_message_result(response: pb.AppendMessageResponse) -> types.AppendMes
         session_created=response.session_created,
         history=history(response.history) if response.HasField("history") else None,
         state_version=_present(response, "state_version"),
+    )
+
+
+def append_message_stream_result(
+    response: stream_pb.AppendMessageStreamResponse,
+) -> types.AppendMessageResult:
+    """Return the stored message, the counters, and the window if there is one."""
+    return types.AppendMessageResult(
+        session_id=response.session_id,
+        message=message(response.message),
+        last_sequence=response.last_sequence,
+        message_count=response.message_count,
+        total_tokens=response.total_tokens,
+        session_created=response.session_created,
+        history=history(response.history) if response.HasField("history") else None,
+        state_version=None,
     )
 
 

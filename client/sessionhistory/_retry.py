@@ -50,15 +50,17 @@ class Attempts:
         """
         at_least = error.retry_delay_seconds or 0.0
         at_most = self.remaining_seconds - _SHORTEST_ATTEMPT_SECONDS
-        if not self._may_help(error) or at_most <= 0 or at_most < at_least:
+        if not may_help(error, repeatable=self._repeatable) or at_most <= 0 or at_most < at_least:
             return None
         seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), at_least)  # noqa: S311
         self._delay_seconds = min(2 * self._delay_seconds, _LONGEST_DELAY_SECONDS)
         return min(seconds, at_most)
 
-    def _may_help(self, error: SessionHistoryError) -> bool:
-        if isinstance(error, _NOTHING_DONE):
-            return True
-        # CANCELLED without our doing is how a server that has just stopped refuses a call.
-        gone = isinstance(error, UnavailableError) or error.code is grpc.StatusCode.CANCELLED
-        return gone and self._repeatable
+
+def may_help(error: SessionHistoryError, *, repeatable: bool = True) -> bool:
+    """Return whether a call that has failed so may be tried again."""
+    if isinstance(error, _NOTHING_DONE):
+        return True
+    # CANCELLED without our doing is how a server that has just stopped refuses a call.
+    gone = isinstance(error, UnavailableError) or error.code is grpc.StatusCode.CANCELLED
+    return gone and repeatable

@@ -157,6 +157,10 @@ class SchemaOutdatedError(UnavailableError):
     """The database waits for ``session-history migrate``."""
 
 
+class ServerStoppingError(UnavailableError):
+    """The server stops while a message is streamed to it: stream it again."""
+
+
 class TransactionConflictError(UnavailableError):
     """Another transaction held the session for too long."""
 

@@ -38,6 +38,15 @@ class MessageStatus(StrEnum):
     """One that only a newer client knows; never to be sent."""
 
 
+class OnBreak(StrEnum):
+    """What becomes of a message that is streamed, if its stream breaks."""
+
+    KEEP = "keep"
+    """What had arrived is stored, as ``INTERRUPTED``; if nothing had, nothing."""
+    DROP = "drop"
+    """Nothing is stored."""
+
+
 class SessionStatus(StrEnum):
     """Where a session stands. Only an ``ACTIVE`` one takes messages."""
 

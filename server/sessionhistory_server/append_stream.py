@@ -105,5 +105,6 @@ class AppendStreams:
 
     def _forget(self, task: asyncio.Task[object]) -> None:
         self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # retrieved, so that asyncio does not report one whose caller has gone
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, SessionHistoryError):
+            _log.error("internal error", exc_info=error)  # the caller may have gone

@@ -28,7 +28,7 @@ def command(shared: Service) -> Callable[..., Awaitable[Result]]:
     """Runs a command against the shared service; with ``columns``, as on a terminal of that width."""
 
     async def run(
-        *arguments: str | Path, columns: int | None = None, typed: str = "", **variables: str
+        *arguments: str | Path, columns: int | None = None, typed: str | bytes = "", **variables: str
     ) -> Result:
         terminal = {"FORCE_COLOR": "1", "COLUMNS": str(columns), "TERM": "xterm-256color"} if columns else {}
         environment = {"SESSION_HISTORY_SERVER": shared.address} | terminal | variables

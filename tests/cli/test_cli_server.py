@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Result]]
     Serve = Callable[..., Awaitable[Service]]
 
-_COMMANDS = ("sessions", "history", "truncate", "import")
+_COMMANDS = ("sessions", "history", "append", "truncate", "import")
 _MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
@@ -41,6 +41,7 @@ def arguments(request: pytest.FixtureRequest, write: Callable[..., Path]) -> lis
     needed = {
         "sessions": [],
         "history": ["x"],
+        "append": ["x"],
         "truncate": ["x", "--after", "0", "--yes"],
         "import": [str(write(conversation("x")))],
     }

@@ -11,6 +11,8 @@ import psycopg
 from client_samples import fresh_id
 
 from sessionhistory import Message, Role, Session, SessionStatus
+from sessionhistory._failures import failure
+from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.store import database as store
@@ -186,6 +188,20 @@ async def transaction_conflict(world: World) -> None:
     with psycopg.connect(url) as connection:
         connection.execute("select from sessions for update")
         await world.client.append_message(world.session_id, Message(role=Role.USER))
+
+
+async def server_stopping(world: World) -> None:
+    """A stream that is open for longer than a stop can wait; the client itself would send it again."""
+    await world.move(grace_seconds=0.5)
+    header = stream_pb.AppendMessageStreamHeader(session_id=world.session_id)
+    call = world.service.stub.AppendMessageStream()
+    await call.write(stream_pb.AppendMessageStreamRequest(header=header))
+    await call.initial_metadata()
+    await world.service.app.stop()
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        raise failure(error) from error
 
 
 async def statement_timeout(world: World) -> None:

@@ -6,9 +6,9 @@ import asyncio
 import inspect
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from sessionhistory import AsyncSessionHistoryClient, SessionHistoryClient
+from sessionhistory import AsyncSessionHistoryClient, MessageStream, SessionHistoryClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -23,7 +23,27 @@ class Threaded:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """Return a method of the client."""
         method = getattr(self._client, name)
+        if name == "append_message_stream":
+            return lambda *arguments, **named: _ThreadedStream(method(*arguments, **named))
         return partial(_yield_all if inspect.isgeneratorfunction(method) else _run, method)
+
+
+class _ThreadedStream:
+    """The stream of the client for threads, as a block of asyncio."""
+
+    def __init__(self, stream: MessageStream) -> None:
+        self._stream = stream
+
+    async def __aenter__(self) -> Self:
+        await _run(self._stream.__enter__)
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await _run(self._stream.__exit__, *failure)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of its own
+        value = getattr(self._stream, name)
+        return partial(_run, value) if callable(value) else value
 
 
 async def _run(method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401

@@ -113,6 +113,13 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.transaction_conflict: Expected(
         errors.TransactionConflictError, "UNAVAILABLE", "TRANSACTION_CONFLICT", retry_delay_seconds=LATER
     ),
+    causes.server_stopping: Expected(
+        errors.ServerStoppingError,
+        "UNAVAILABLE",
+        "SERVER_STOPPING",
+        {"kept": "false"},
+        retry_delay_seconds=LATER,
+    ),
     causes.statement_timeout: Expected(
         errors.DeadlineExceededError, "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"
     ),

@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 import pytest
 
 import sessionhistory
-from sessionhistory import AsyncSessionHistoryClient, SessionHistoryClient, errors, types
+from sessionhistory import (
+    AsyncMessageStream,
+    AsyncSessionHistoryClient,
+    MessageStream,
+    SessionHistoryClient,
+    errors,
+    types,
+)
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient"}
+CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient", "AsyncMessageStream", "MessageStream"}
 VALUES = {
     *("Session", "SessionStatus", "SessionOrder", "SessionPage", "CreateSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
     *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
+    "OnBreak",
     *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
 }
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
@@ -39,14 +47,18 @@ ERRORS = {
     "StateTooLargeError",
     *("ResourceExhaustedError", "PoolExhaustedError"),
     *("UnavailableError", "DatabaseUnavailableError", "SchemaOutdatedError", "TransactionConflictError"),
+    "ServerStoppingError",
     *("DeadlineExceededError", "InternalError"),
 }
 METHODS = {
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
+    "append_message_stream",
     *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
 }
+STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}
 ITERATORS = {"list_sessions", "list_messages"}
+BLOCKS = {"append_message_stream"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
 OF_THE_SERVER = {
     *("alembic", "click", "prometheus_client", "psycopg", "psycopg_pool", "pytest", "rich", "sqlalchemy"),
@@ -98,8 +110,20 @@ def test_both_clients_take_the_same(name: str) -> None:
     assert ours.return_annotation.removeprefix("Async") == theirs.return_annotation
     assert in_asyncio.__doc__ == in_threads.__doc__
     assert inspect.isasyncgenfunction(in_asyncio) == (name in ITERATORS)
-    assert inspect.iscoroutinefunction(in_asyncio) == (name not in ITERATORS | {"__init__"})
+    assert inspect.iscoroutinefunction(in_asyncio) == (name not in ITERATORS | BLOCKS | {"__init__"})
     assert not inspect.iscoroutinefunction(in_threads)
+
+
+@pytest.mark.parametrize("name", sorted(STREAM_METHODS | {"__init__"}))
+def test_both_streams_take_the_same(name: str) -> None:
+    """As the clients do."""
+    in_asyncio, in_threads = getattr(AsyncMessageStream, name), getattr(MessageStream, name)
+    ours, theirs = inspect.signature(in_asyncio), inspect.signature(in_threads)
+    assert list(ours.parameters) == list(theirs.parameters)
+    assert in_asyncio.__doc__ == in_threads.__doc__
+    assert inspect.iscoroutinefunction(in_asyncio) == (name != "__init__")
+    for stream in (AsyncMessageStream, MessageStream):
+        assert {each for each in vars(stream) if not each.startswith("_")} == STREAM_METHODS
 
 
 @pytest.mark.parametrize("name", sorted(VALUES | ARGUMENTS))

@@ -12,6 +12,7 @@ import grpc
 from sessionhistory._channels import ended_by_close, open_async_channel, running_loop, seconds, sendable
 from sessionhistory._failures import failure
 from sessionhistory._retry import Attempts
+from sessionhistory._uploads import AsyncUpload
 from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sessionhistory._channels import AsyncChannel
+    from sessionhistory.errors import SessionHistoryError
 
     Metadata = Mapping[str, str | bytes]
+    Request = Message | tuple[Message, ...]
 
 _CLOSED: Final = "the client is closed"
 
@@ -53,24 +56,43 @@ class AsyncTransport:
         self._closed = False
 
     async def call(
-        self, method: str, request: Message, *, repeatable: bool = True, timeout_seconds: float | None
+        self, method: str, request: Request, *, repeatable: bool = True, timeout_seconds: float | None
     ) -> Any:  # noqa: ANN401 - the response of the method
-        """Return the response of a method; ``repeatable``: whether doing it twice does what once does.
+        """Return the response of a method, which may take several requests.
+
+        ``repeatable``: whether doing it twice does what once does.
 
         Raises:
             SessionHistoryError: the call failed, and trying again cannot help or there is no time for it.
         """
-        limit = self._timeout_seconds if timeout_seconds is None else seconds(timeout_seconds)
-        attempts = Attempts(limit, repeatable=repeatable)
-        while True:
-            try:
-                return await self._attempt(method, request, attempts.remaining_seconds)
-            except grpc.RpcError as error:
-                ours = failure(error)
-                delay_seconds = attempts.delay(ours)
-                if delay_seconds is None:
-                    raise ours from error
-            await asyncio.sleep(delay_seconds)
+        attempts = Attempts(self.limit(timeout_seconds), repeatable=repeatable)
+        return await self._try(partial(self._attempt, method, request), attempts)
+
+    async def upload(self, method: str, first: Message, timeout_seconds: float) -> AsyncUpload:
+        """Return a stream of requests to a method, the first of which the service has taken.
+
+        Raises:
+            SessionHistoryError: the service has refused it, or there is no service.
+        """
+        attempts = Attempts(timeout_seconds, repeatable=True)
+        upload: AsyncUpload = await self._try(partial(self._open_upload, method, first), attempts)
+        return upload
+
+    def limit(self, timeout_seconds: float | None) -> float:
+        """Return how long something may take that names no time, or names this one."""
+        return self._timeout_seconds if timeout_seconds is None else seconds(timeout_seconds)
+
+    def failed(self, error: BaseException) -> SessionHistoryError:
+        """Return the error of a call as one of ours; raise what is no call's.
+
+        Raises:
+            RuntimeError: the client is closed.
+        """
+        if self._closed and ended_by_close(error):
+            raise RuntimeError(_CLOSED) from error
+        if isinstance(error, grpc.RpcError):
+            return failure(error)
+        raise error
 
     async def close(self) -> None:
         """Close the channel; calls under way fail."""
@@ -80,15 +102,30 @@ class AsyncTransport:
         if channel is not None:
             await channel.close()
 
-    async def _attempt(self, method: str, request: Message, timeout_seconds: float) -> Any:  # noqa: ANN401
-        metadata = sendable(self._metadata()) if callable(self._metadata) else self._metadata
+    async def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401
+        """Return what an attempt returns, which is told how many seconds it has."""
+        while True:
+            try:
+                return await attempt(attempts.remaining_seconds)
+            except BaseException as error:
+                ours = self.failed(error)
+                delay_seconds = attempts.delay(ours)
+                if delay_seconds is None:
+                    raise ours from error
+            await asyncio.sleep(delay_seconds)
+
+    async def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401
         call = getattr(self._connected(), method)
-        try:
-            return await call(request, timeout=timeout_seconds, metadata=metadata)
-        except BaseException as error:
-            if self._closed and ended_by_close(error):
-                raise RuntimeError(_CLOSED) from error
-            raise
+        sent = iter(request) if isinstance(request, tuple) else request
+        return await call(sent, timeout=timeout_seconds, metadata=self._sent_metadata())
+
+    async def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> AsyncUpload:
+        upload = AsyncUpload(getattr(self._connected(), method), self._sent_metadata())
+        await upload.begin(first, timeout_seconds)
+        return upload
+
+    def _sent_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        return sendable(self._metadata()) if callable(self._metadata) else self._metadata
 
     def _connected(self) -> Any:  # noqa: ANN401 - the generated stub has no types
         with self._lock:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import _requests, _responses
 from sessionhistory._sync.edits import Edits
+from sessionhistory._sync.stream import Streams
 from sessionhistory._sync.transport import Transport
 from sessionhistory.types import CreateSessionResult
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
-class SessionHistoryClient(Edits):
+class SessionHistoryClient(Edits, Streams):
     """A client of a Session History service, to be shared and kept: it holds the connections.
 
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it

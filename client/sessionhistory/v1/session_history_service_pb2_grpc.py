@@ -202,8 +202,8 @@ class SessionHistoryServiceServicer(object):
         """Stores one message that comes in pieces, as a model makes it: a header, deltas, a finish. It is stored at
         the finish, and only then has a sequence; what AppendMessage says of retries, owners and limits holds here.
 
-        The header is judged at once, and answered with the initial metadata: a session that is missing, another's or
-        not ACTIVE ends the stream before its first delta.
+        The header is judged at once: a session that is missing, another's or not ACTIVE ends the stream before its
+        first delta. That it may go on is said by the initial metadata, which then has the `x-request-id`.
 
         A stream breaks when its caller cancels or vanishes, its deadline passes, the server stops, a piece breaks a
         rule, or it ends without a finish. Then it is as `on_break` says; only to the last the answer is OK, if

@@ -53,6 +53,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "append",
+        "sessionhistory.cli.append:append",
+        "Store the standard input as a message.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "truncate",
         "sessionhistory.cli.editing:truncate",
         "Remove the last messages of a session.",

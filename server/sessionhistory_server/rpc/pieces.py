@@ -89,8 +89,8 @@ class Pieces(Generic[R]):
         return None if data is grpc.aio.EOF else self._parse(data)
 
     async def accept(self) -> None:
-        """Tell the caller that its stream may go on."""
-        await self._context.send_initial_metadata(())
+        """Tell the caller that its stream may go on: by its request id, which a refusal has at its end."""
+        await self._context.send_initial_metadata(self._context.trailing_metadata())
 
     async def within(self, work: Awaitable[T]) -> T:
         """Return what comes of work for the caller, under its deadline or the default one.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory_server.errors import SessionHistoryError, session_not_found
-from sessionhistory_server.store.append import append, require_room
-from sessionhistory_server.store.sessions import LIVE, NAMED
+from sessionhistory_server.errors import AbortedError, SessionHistoryError, session_not_found
+from sessionhistory_server.store import truncation
+from sessionhistory_server.store.append import require_room
 from sessionhistory_server.store.standing import NEW, standing
 
 if TYPE_CHECKING:
@@ -17,30 +17,6 @@ if TYPE_CHECKING:
 _STORED: Final = """
 select sequence, status from messages
 where session_key = %(session_key)s::uuid and message_id = %(message_id)s::text
-"""
-
-# The session first: whoever has its row has its last message too.
-_REMOVE: Final = f"""
-with session as (
-    select session_key from sessions
-    where {NAMED} and {LIVE} and status = 'ACTIVE' and last_sequence = %(sequence)s::bigint
-    for update
-), removed as (
-    delete from messages using session
-    where messages.session_key = %(session_key)s::uuid and messages.session_key = session.session_key
-      and sequence = %(sequence)s::bigint and message_id = %(message_id)s::text
-      and messages.status = 'INTERRUPTED'
-    returning messages.session_key, token_count, size_bytes, pinned
-)
-update sessions
-set message_count = message_count - 1,
-    total_tokens = total_tokens - removed.token_count,
-    unpinned_tokens = unpinned_tokens - case when pinned then 0 else removed.token_count end,
-    unpinned_bytes = unpinned_bytes - case when pinned then 0 else removed.size_bytes end,
-    pinned_count = pinned_count - pinned::integer
-from removed
-where sessions.session_key = %(session_key)s::uuid and sessions.session_key = removed.session_key
-returning true
 """
 
 
@@ -80,22 +56,17 @@ async def replace_interrupted(connection: Connection, batch: Batch) -> bool:
     if found is None or found[1] != "INTERRUPTED":
         return False
     sequence: int = found[0]
-    if batch.expected_last_sequence is not None:
-        if batch.expected_last_sequence != sequence - 1:
-            return False
-        batch = dataclasses.replace(batch, expected_last_sequence=sequence)
-    parameters = _names(batch) | {"sequence": sequence}
-    async with connection.transaction():
-        removed = await connection.execute(_REMOVE, parameters, binary=True, prepare=True)
-        if await removed.fetchone() is None:
-            return False
-        await append(connection, batch)
+    if batch.expected_last_sequence not in (None, sequence - 1):
+        return False
+    batch = dataclasses.replace(batch, expected_last_sequence=sequence)
+    try:
+        await truncation.replace(connection, batch, sequence - 1)
+    except AbortedError:  # another message has followed
+        return False
     return True
 
 
 async def _stored(connection: Connection, batch: Batch) -> Row | None:
-    return await (await connection.execute(_STORED, _names(batch), binary=True, prepare=True)).fetchone()
-
-
-def _names(batch: Batch) -> dict[str, object]:
-    return batch.ref._asdict() | {"message_id": batch.messages[0].content.message_id}
+    parameters = {"session_key": batch.ref.session_key, "message_id": batch.messages[0].content.message_id}
+    found = await connection.fetch(_STORED, parameters)
+    return found[0] if found else None

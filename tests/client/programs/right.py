@@ -9,6 +9,7 @@ import grpc
 from sessionhistory import (
     AppendMessageResult,
     AppendMessagesResult,
+    AsyncMessageStream,
     AsyncSessionHistoryClient,
     CreateSessionResult,
     History,
@@ -20,6 +21,8 @@ from sessionhistory import (
     Message,
     MessagePage,
     MessageStatus,
+    MessageStream,
+    OnBreak,
     Role,
     Session,
     SessionHistoryClient,
@@ -66,6 +69,11 @@ def in_threads() -> None:
         appended = client.append_message(session_id, MESSAGE, history=HistoryOptions(max_messages=2))
         assert_type(appended, AppendMessageResult)
         assert_type(appended.history, History | None)
+        with client.append_message_stream(session_id, MESSAGE, on_break=OnBreak.DROP) as stream:
+            assert_type(stream, MessageStream)
+            stream.write("hello")
+            stream.write_arguments(stream.call_tool("weather", id="c"), "{}")
+            assert_type(stream.finish(usage=Usage(output_tokens=1)), AppendMessageResult)
         assert_type(client.append_messages(None, [MESSAGE], create_session=Session()), AppendMessagesResult)
         assert_type(client.get_message(session_id, sequence=1), Message)
         assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
@@ -93,6 +101,12 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         appended = await client.append_message(session_id, MESSAGE, state_patch={"step": "pay"})
         assert_type(appended, AppendMessageResult)
         assert_type(appended.state_version, int | None)
+        async with client.append_message_stream(session_id) as stream:
+            assert_type(stream, AsyncMessageStream)
+            await stream.write("hello")
+            await stream.add_part(TextPart("hello"))
+            assert_type(await stream.call_tool("weather"), int)
+        assert_type(stream.result, AppendMessageResult | None)
         assert_type(await client.append_messages(session_id, iter([MESSAGE])), AppendMessagesResult)
         assert_type(await client.get_message(session_id, message_id="m"), Message)
         assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])

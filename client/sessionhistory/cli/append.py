@@ -1,0 +1,81 @@
+"""The command that stores what comes on the standard input."""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from typing import TYPE_CHECKING, Final, cast
+
+import click
+
+from sessionhistory import Message, OnBreak, Role, Session
+from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._text import counted, visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedIOBase
+
+_CHUNK_BYTES: Final = 16_384
+_ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option("--role", type=click.Choice(_ROLES), default="assistant", help="Who it is from.")
+@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
+@click.option("--create", is_flag=True, help="Make the session if there is none, for that user.")
+@click.option("--message-id", metavar="ID", default="", help="To repeat the command without doubling it.")
+@click.option("--drop", is_flag=True, help="Store nothing, instead of what had come, if it is interrupted.")
+@server_options(timeout_seconds=5)
+@json_option
+def append(  # noqa: PLR0913 - an option each
+    *,
+    server: Server,
+    session_id: str,
+    role: str,
+    user_id: str | None,
+    create: bool,
+    message_id: str,
+    drop: bool,
+    as_json: bool,
+) -> None:
+    """Store the standard input as a message.
+
+    It is sent while it comes, and stored when it ends. If the command is interrupted, by Ctrl-C for
+    example, what had come until then is stored as an interrupted message.
+    """
+    with (
+        server.client() as client,
+        client.append_message_stream(
+            session_id,
+            Message(role=Role(role), message_id=message_id),
+            user_id=user_id,
+            create_session=Session(user_id=user_id or "") if create else None,
+            on_break=OnBreak.DROP if drop else OnBreak.KEEP,
+        ) as stream,
+    ):
+        for text in _texts(cast("BufferedIOBase", sys.stdin.buffer)):
+            stream.write(text)
+        stored = stream.finish()
+    if as_json:
+        show_json(message=stored.message)
+    else:
+        where = f"{visible(stored.session_id)} as message {stored.message.sequence:,}"
+        click.echo(f"stored in {where}, {counted(stored.message.token_count or 0, 'token')}")
+
+
+def _texts(source: BufferedIOBase) -> Iterator[str]:
+    """Yield text as it comes.
+
+    Raises:
+        click.ClickException: it is no UTF-8.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while data := source.read1(_CHUNK_BYTES):
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise click.ClickException("the standard input is no UTF-8 text") from error
