@@ -1,7 +1,7 @@
 """One statement for calls that come at the same time.
 
-Whoever is first goes; who comes meanwhile shares the next statement. Nobody waits for calls that may come,
-only for those that have come and are on their way through the event loop; and nobody waits long for a slow
+Whoever is first goes; who comes meanwhile shares the next statement, with those who have come by then and are
+on their way through the event loop. Nobody waits for calls that may come, and nobody waits long for a slow
 statement: then the next one is sent beside it.
 """
 
@@ -81,8 +81,8 @@ class Coalescer(Generic[A, R]):
         lane = cast("asyncio.Task[None]", asyncio.current_task())
         try:
             while self._waiting:
-                await self._gather()
                 await self._ask_together(lane)
+                await self._gather()
         finally:
             self._lanes.discard(lane)
 
