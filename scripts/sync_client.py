@@ -19,6 +19,7 @@ _NAMES: Final = {
     "_async": "_sync",
     "AsyncChannel": "Channel",
     "AsyncEdits": "Edits",
+    "AsyncLifecycle": "Lifecycle",
     "AsyncMessageStream": "MessageStream",
     "AsyncSessionHistoryClient": "SessionHistoryClient",
     "AsyncStreams": "Streams",

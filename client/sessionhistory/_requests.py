@@ -74,6 +74,14 @@ def update_state(
     )
 
 
+def get_active_session(user_id: str, *, create: types.Session | None) -> pb.GetActiveSessionRequest:
+    """Ask for a user's active session; one to be made has an id that a retry can tell it by."""
+    made = None if create is None else session(create, "create_session")
+    if made is not None and not made.session_id:
+        made.session_id = str(uuid.uuid4())
+    return build(pb.GetActiveSessionRequest, "", user_id=user_of(user_id), create_session=made)
+
+
 def delete_session(
     session_id: str, *, user_id: str | None, purge: bool, allow_missing: bool
 ) -> pb.DeleteSessionRequest:

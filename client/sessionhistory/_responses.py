@@ -38,6 +38,12 @@ _JSON: Final = json.JSONDecoder(parse_int=_integer)
 _Message: Final = maker(types.Message)
 
 
+def active_session_result(response: pb.GetActiveSessionResponse, made_id: str) -> types.CreateSessionResult:
+    """Return the session; one with the id made for the call is new, whichever attempt has made it."""
+    created = response.created or response.session.session_id == made_id
+    return types.CreateSessionResult(session=session(response.session), created=created)
+
+
 def append_message_result(response: pb.AppendMessageResponse) -> types.AppendMessageResult:
     """Return the stored message, the counters, and the window if there is one."""
     return types.AppendMessageResult(

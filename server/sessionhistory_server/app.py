@@ -14,10 +14,12 @@ from sessionhistory_server import listening, retention
 from sessionhistory_server.append_stream import AppendStreams
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.history import SessionHistory
+from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.rpc.edits import EditServicer
 from sessionhistory_server.rpc.health import Health
+from sessionhistory_server.rpc.lifecycle import LifecycleServicer
 from sessionhistory_server.rpc.pieces import OpenStreams
 from sessionhistory_server.rpc.server import METHODS, build_server
 from sessionhistory_server.rpc.servicer import HistoryServicer
@@ -148,6 +150,11 @@ class App:
             coalesce=settings.coalesce,
         )
 
+    def _active_sessions(self) -> ActiveSessions:
+        days = timedelta(days=self._settings.delete_retention_days)
+        counter = self._settings.token_counter
+        return ActiveSessions(self._database, token_counter=counter, delete_retention=days)
+
     def _servicers(self, history: SessionHistory) -> list[Servicer]:
         requires = self._settings.require_user_id
         return [
@@ -155,6 +162,7 @@ class App:
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
             EditServicer(Edits(self._database), require_user_id=requires),
             StateServicer(SessionState(self._database), require_user_id=requires),
+            LifecycleServicer(self._active_sessions(), require_user_id=requires),
         ]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

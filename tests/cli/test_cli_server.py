@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Result]]
     Serve = Callable[..., Awaitable[Service]]
 
-_COMMANDS = ("sessions", "history", "append", "truncate", "import")
+_COMMANDS = ("sessions", "history", "append", "update", "truncate", "import")
 _MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
@@ -42,6 +42,7 @@ def arguments(request: pytest.FixtureRequest, write: Callable[..., Path]) -> lis
         "sessions": [],
         "history": ["x"],
         "append": ["x"],
+        "update": ["x", "--title", "t"],
         "truncate": ["x", "--after", "0", "--yes"],
         "import": [str(write(conversation("x")))],
     }

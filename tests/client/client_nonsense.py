@@ -122,6 +122,8 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("create_session.ttl", lambda c: c.append_message("s", MESSAGE, create_session=TWICE_ENDED)),
     ("create_session.ttl", lambda c: c.append_messages("s", [MESSAGE], create_session=TWICE_ENDED)),
     ("messages[1].role", lambda c: c.append_messages("s", [MESSAGE, Message(role="")])),
+    ("create_session.ttl", lambda c: c.get_active_session("u", create_session=TWICE_ENDED)),
+    ("user_id", lambda c: c.get_active_session(SURROGATE)),
     *(("patch", lambda c, each=each: c.update_state("s", each)) for each in NO_OBJECT),
     *(
         ("state_patch", lambda c, each=each: c.append_message("s", MESSAGE, state_patch=each))
@@ -172,6 +174,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
 NOBODY: dict[str, Callable[[Client], Any]] = {
     "get_session": lambda c: c.get_session("s", user_id=""),
     "update_session": lambda c: c.update_session("s", user_id="", title="t"),
+    "get_active_session": lambda c: c.get_active_session(""),
     "update_state": lambda c: c.update_state("s", {}, user_id=""),
     "list_sessions_page": lambda c: c.list_sessions_page(user_id=""),
     "delete_session": lambda c: c.delete_session("s", user_id=""),

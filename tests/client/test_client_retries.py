@@ -33,6 +33,8 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "create or get": lambda c, **o: c.create_session(Session(session_id="s"), allow_existing=True, **o),
     "get": lambda c, **o: c.get_session("s", **o),
     "update": lambda c, **o: c.update_session("s", title="t", **o),
+    "get active": lambda c, **o: c.get_active_session("u", **o),
+    "get active or create": lambda c, **o: c.get_active_session("u", create_session=Session(), **o),
     "update state": lambda c, **o: c.update_state("s", {"a": None}, **o),
     "list page": lambda c, **o: c.list_sessions_page(**o),
     "list": lambda c, **o: all_of(c.list_sessions(**o)),
@@ -223,6 +225,18 @@ async def test_a_session_is_created_by_whichever_attempt(caller: Client, fake: F
     assert first.session_id == second.session_id != ""
     fake.answers = [pb.CreateSessionResponse(created=False)]
     assert not (await caller.create_session(Session(session_id="s"), allow_existing=True)).created
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_an_active_session_is_created_by_whichever_attempt(
+    caller: Client, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is new if it has the id that was made for it, though it was a lost attempt that made it."""
+    monkeypatch.setattr("sessionhistory._requests.uuid.uuid4", lambda: "made")
+    for asked, found, created in (("", "made", True), ("", "another", False), ("made", "made", False)):
+        fake.answers = [Refusal(), pb.GetActiveSessionResponse(session={"session_id": found})]
+        result = await caller.get_active_session("u", create_session=Session(session_id=asked))
+        assert (result.session.session_id, result.created) == (found, created)
 
 
 async def test_cancelling_a_call(connect_twin: Callable[..., Client], fake: FakeServer) -> None:

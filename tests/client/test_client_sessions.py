@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from client_samples import MESSAGE, SESSION, fresh_id, sent
 
-from sessionhistory import HistorySettings, Session, SessionStatus
+from sessionhistory import HistorySettings, Session, SessionStatus, errors
 
 if TYPE_CHECKING:
     from sessionhistory import AsyncSessionHistoryClient as Client
@@ -124,3 +124,23 @@ async def test_a_deleted_session_comes_back(client: Client) -> None:
     assert await client.delete_session(made.session_id, purge=True)
     assert await client.delete_session(made.session_id, allow_missing=True) is None
     assert (await client.create_session(Session(session_id=made.session_id))).created
+
+
+async def test_the_active_session(client: Client) -> None:
+    """It is found or made; when it ends, the one before is the active one, or there is none."""
+    user_id = fresh_id()
+    with pytest.raises(errors.SessionNotFoundError):
+        await client.get_active_session(user_id)
+    first = await client.get_active_session(user_id, create_session=Session(title="t", state={"n": 2**60}))
+    assert (first.created, first.session.user_id, first.session.state) == (True, user_id, {"n": 2**60})
+    found = await client.get_active_session(user_id, create_session=Session())
+    assert (found.created, found.session) == (False, first.session)
+    second = (await client.create_session(Session(user_id=user_id))).session
+    assert (await client.get_active_session(user_id)).session == second
+    for status in (SessionStatus.COMPLETED, SessionStatus.ABANDONED):
+        ended = await client.update_session(second.session_id, status=status)
+        assert (ended.status, ended.complete_time) == (status, ended.update_time)
+        assert (await client.get_active_session(user_id)).session == first.session
+    again = await client.update_session(second.session_id, status=SessionStatus.ACTIVE)
+    assert again.complete_time is None
+    assert (await client.get_active_session(user_id)).session == again

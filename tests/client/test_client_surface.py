@@ -53,7 +53,7 @@ ERRORS = {
 METHODS = {
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
-    "append_message_stream",
+    *("append_message_stream", "get_active_session"),
     *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
 }
 STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}

@@ -54,6 +54,8 @@ REACHED = {
     "session made by an append",
     "session of forty messages",
     "ABORTED ETAG_MISMATCH",
+    "active session found",
+    "active session made",
     "state patched",
     "state patched with a message",
     "ABORTED SEQUENCE_MISMATCH",

@@ -80,6 +80,10 @@ async def test_what_each_revision_stored_is_readable_in_the_end(
     assert session.state_version == 0
     patched = (await service.stub.GetSession(pb.GetSessionRequest(session_id="patched"))).session
     assert (patched.state, patched.state_version) == ('{"a": 1.0}', 7)
+    listed = (await service.stub.ListSessions(pb.ListSessionsRequest(user_id="u"))).sessions
+    assert [found.session_id for found in listed] == ["old", "ended"]
+    active = await service.stub.GetActiveSession(pb.GetActiveSessionRequest(user_id="u"))
+    assert active.session.session_id == "old"
 
 
 def test_every_revision_has_rows_to_migrate() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +12,20 @@ from store_support import HEAVY_USER, LONG, append, new_message, use_cases
 from sessionhistory_server import retention
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.model import SessionContent, StateChange, WindowLimits
 from sessionhistory_server.state import SessionState
+from sessionhistory_server.store import (
+    active_sessions,
+    messages,
+    sessions,
+    shared_append,
+    standing,
+    state,
+    truncation,
+    window,
+)
 from sessionhistory_server.store import append as appending
-from sessionhistory_server.store import messages, sessions, shared_append, standing, state, truncation, window
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
 from support.plans import plan, recording
@@ -51,8 +62,11 @@ PLANS: dict[str, list[set[str]]] = {
     "purge: sessions": [{"sessions_pkey"}],
     "sessions of all, by activity": [{"sessions_by_activity"}],
     "sessions of all, by creation": [{"sessions_by_creation"}],
-    "sessions of a user, by activity": [{"sessions_by_user_activity"}],
+    "sessions of a user, by activity": [{"sessions_by_user_open_activity"}],
+    "sessions of a user, active ones": [{"sessions_by_user_open_activity"}],
     "sessions of a user, by creation": [{"sessions_by_user_creation"}],
+    "active session: newest": [{"sessions_by_user_open_activity"}],
+    "active session: lock": [set()],
     "message: by id": [{"sessions_pkey", "messages_by_id"}],
     "message: by sequence": [{"sessions_pkey", "messages_pkey"}],
     "messages: is live": [{"sessions_pkey"}],
@@ -74,6 +88,8 @@ LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ",
 _NAMES = {
     appending._APPEND: "append",
     appending._CREATE: "append: create",
+    active_sessions._NEWEST: "active session: newest",
+    active_sessions._LOCK: "active session: lock",
     state._LOCK: "state: lock",
     state._OF_LOCKED: "state: of locked",
     state._SET: "state: set",
@@ -110,6 +126,8 @@ def name_of(statement: Statement) -> str:
     if text.startswith("select * from (") and " from sessions where " in text:
         owner = "a user" if "user_id = %(user_id)s" in text else "all"
         order = "creation" if " order by create_time desc" in text else "activity"
+        if owner == "a user" and " union all " not in text and order == "activity":
+            return "sessions of a user, active ones"
         return f"sessions of {owner}, by {order}"
     return _NAMES[statement.text]  # type: ignore[index]
 
@@ -130,6 +148,7 @@ def session_filters() -> Iterator[SessionFilter]:
         for by_creation in (False, True):
             for chosen in ({}, *({name: value} for name, value in filters.items()), filters):
                 yield SessionFilter(user_id=user_id, by_creation=by_creation, **chosen)
+    yield SessionFilter(user_id=HEAVY_USER, statuses=("ACTIVE",))
 
 
 def message_filters() -> Iterator[MessageFilter]:
@@ -152,6 +171,10 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     await call_messages(history)
     await call_edits(history, Edits(database))
     await SessionState(database).patch("chat", "u", StateChange("{}", None))
+    active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
+    await active.get("u")
+    for user_id in ("u", "somebody"):
+        await active.get_or_create(user_id, "", SessionContent(user_id=user_id))
     assert await retention.purge_batch(database)
     for wanted in session_filters():
         _, token = await history.list_sessions(wanted, page_size=1, page_token="")

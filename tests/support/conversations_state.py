@@ -1,4 +1,4 @@
-"""What callers do with states: a part of the state machine."""
+"""What callers do with states and active sessions: a part of the state machine."""
 
 from __future__ import annotations
 
@@ -66,6 +66,21 @@ class States:
         if patch and not isinstance(response, Refused):
             self._reach("state patched with a message")
         return self._remember(request, response)
+
+    @rule(
+        user=st.sampled_from((*sent.USERS, "new", "")),
+        create=st.none() | sent.sessions(),
+        name=st.none() | SESSION_IDS,
+        owner=st.sampled_from(("", "", "", "ann")),
+    )
+    def get_active(self, user: str, create: spb.Session | None, name: str | None, owner: str) -> None:
+        """Where a user's conversation goes on, or begins."""
+        if create is not None:
+            create.user_id, create.session_id = owner, name or ""
+        request = pb.GetActiveSessionRequest(user_id=user, create_session=create)
+        response = self._call("GetActiveSession", request)
+        if not isinstance(response, Refused):
+            self._reach("active session made" if response.created else "active session found")
 
     def _expect(self, request: Any, name: str, expected: int | None) -> None:  # noqa: ANN401 - with a version
         """Expect the present version, or one beside it."""

@@ -137,6 +137,9 @@ def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:  # noqa:
 def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - any method
     """Yield the ids that the service made, in the order in which the reference needs them."""
     match type(request).__name__:
+        case "GetActiveSessionRequest":
+            if response.created and not request.create_session.session_id:
+                yield response.session.session_id
         case "CreateSessionRequest":
             if not request.session_id and not request.session.session_id:
                 yield response.session.session_id

@@ -120,6 +120,17 @@ class Reference(Edits, States):
         self._touch(shown)
         return pb.UpdateSessionResponse(session=shown)
 
+    def _GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:  # noqa: N802
+        active = [kept for kept in self.sessions.values() if rules.is_active(kept, request.user_id)]
+        if active:
+            newest = max(active, key=lambda kept: rules.nanos(kept.active_time))
+            return pb.GetActiveSessionResponse(session=newest.shown)
+        create = request.create_session
+        require(request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
+        require(create.session_id not in self.sessions, "ALREADY_EXISTS", "SESSION_EXISTS")
+        kept = self._new_session(create.session_id or self._made_id(), request.user_id, create)
+        return pb.GetActiveSessionResponse(session=kept.shown, created=True)
+
     def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
         by_creation = request.order_by == pb.SESSION_ORDER_CREATION
 

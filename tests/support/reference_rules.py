@@ -11,11 +11,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sessionhistory.v1 import session_pb2 as spb
     from support.reference import Kept
 
 SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
@@ -89,6 +89,10 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         yield not request.user_id or request.session.user_id in ("", request.user_id)
         yield all(path in (*MUTABLE, "*") for path in request.update_mask.paths)
         yield paths_of(request)
+    if method == "GetActiveSession":
+        yield request.user_id
+        yield request.create_session.status <= 1
+        yield request.create_session.user_id in ("", request.user_id)
     if method == "GetMessage":
         yield request.WhichOneof("key")
         yield request.WhichOneof("key") != "sequence" or request.sequence > 0
@@ -162,6 +166,11 @@ def as_sent(message: mpb.Message) -> mpb.Message:
     sent.ClearField("create_time")
     sent.status = sent.status or mpb.MESSAGE_STATUS_COMPLETE
     return sent
+
+
+def is_active(kept: Kept, user_id: str) -> bool:
+    """Return whether a session is one in which a user is active."""
+    return kept.live and kept.shown.user_id == user_id and kept.shown.status == spb.SESSION_STATUS_ACTIVE
 
 
 def is_wanted_session(request: pb.ListSessionsRequest, kept: Kept) -> bool:

@@ -211,6 +211,7 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
         "UpdateSession",
         pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={"paths": ["user_id"]}),
     ),
+    ("GetActiveSession", pb.GetActiveSessionRequest()),
     ("UpdateState", pb.UpdateStateRequest()),
     ("UpdateState", pb.UpdateStateRequest(patch="[]")),
     ("UpdateState", pb.UpdateStateRequest(patch="{}", expected_state_version=-1)),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import _requests, _responses
 from sessionhistory._async.edits import AsyncEdits
+from sessionhistory._async.lifecycle import AsyncLifecycle
 from sessionhistory._async.stream import AsyncStreams
 from sessionhistory._async.transport import AsyncTransport
 from sessionhistory.types import CreateSessionResult
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
-class AsyncSessionHistoryClient(AsyncEdits, AsyncStreams):
+class AsyncSessionHistoryClient(AsyncEdits, AsyncLifecycle, AsyncStreams):
     """A client of a Session History service, to be shared and kept: it holds the connections.
 
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import _requests, _responses
 from sessionhistory._sync.edits import Edits
+from sessionhistory._sync.lifecycle import Lifecycle
 from sessionhistory._sync.stream import Streams
 from sessionhistory._sync.transport import Transport
 from sessionhistory.types import CreateSessionResult
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
-class SessionHistoryClient(Edits, Streams):
+class SessionHistoryClient(Edits, Lifecycle, Streams):
     """A client of a Session History service, to be shared and kept: it holds the connections.
 
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sessionhistory import SessionStatus
 from sessionhistory.cli._output import json_option, show_json
 from sessionhistory.cli._server import Server, server_options
 from sessionhistory.cli._text import counted, visible
@@ -14,6 +16,18 @@ if TYPE_CHECKING:
     from sessionhistory import SessionHistoryClient
 
 _USER_HELP = "The user to act for: another's session is not found."
+_STATUSES = [status.value for status in SessionStatus if status is not SessionStatus.UNKNOWN]
+
+
+def _object(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
+    """Return a JSON object."""
+    try:
+        parsed = None if value is None else json.loads(value)
+    except ValueError:
+        parsed = value
+    if isinstance(parsed, dict | None):
+        return parsed
+    raise click.BadParameter("must be a JSON object")
 
 
 @click.command()
@@ -53,6 +67,48 @@ def truncate(
         return
     removed = counted(truncated.removed_message_count, "message")
     click.echo(f"{removed} removed, {truncated.message_count:,} left")
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option("--status", type=click.Choice(_STATUSES), help="Where it stands.")
+@click.option("--title", help="Its title.")
+@click.option(
+    "--state",
+    "patch",
+    metavar="JSON",
+    callback=_object,
+    help="A merge patch of its state, as '{\"step\": null}': null removes. Goes alone.",
+)
+@click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
+@server_options(timeout_seconds=10)
+@json_option
+def update(
+    server: Server,
+    *,
+    session_id: str,
+    patch: dict[str, Any] | None,
+    user_id: str | None,
+    as_json: bool,
+    **changes: Any,  # noqa: ANN401 - of the session, by name
+) -> None:
+    """Change a session: its status, title or state.
+
+    A session that is completed or abandoned takes no messages until it is active again.
+    """
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if (patch is None) == (not changes):
+        raise click.UsageError("give --status or --title, or --state alone")
+    with server.client() as client:
+        if patch is not None:
+            session = client.update_state(session_id, patch, user_id=user_id)
+        else:
+            session = client.update_session(session_id, user_id=user_id, **changes)
+    if as_json:
+        show_json(session=session)
+        return
+    said = json.dumps(session.state) if patch is not None else f"{session.status} {visible(session.title)}"
+    click.echo(f"{visible(session.session_id)}: {said.rstrip()}")
 
 
 def _agreed(client: SessionHistoryClient, session_id: str, after_sequence: int, user_id: str | None) -> int:

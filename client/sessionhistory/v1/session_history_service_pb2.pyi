@@ -130,6 +130,22 @@ class ListSessionsResponse(_message.Message):
     next_page_token: str
     def __init__(self, sessions: _Optional[_Iterable[_Union[_session_pb2.Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class GetActiveSessionRequest(_message.Message):
+    __slots__ = ("user_id", "create_session")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    create_session: _session_pb2.Session
+    def __init__(self, user_id: _Optional[str] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
+
+class GetActiveSessionResponse(_message.Message):
+    __slots__ = ("session", "created")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    created: bool
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., created: bool = ...) -> None: ...
+
 class DeleteSessionRequest(_message.Message):
     __slots__ = ("session_id", "user_id", "purge", "allow_missing")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]

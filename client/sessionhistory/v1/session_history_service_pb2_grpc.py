@@ -61,6 +61,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsResponse.FromString,
                 )
+        self.GetActiveSession = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/GetActiveSession',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.FromString,
+                )
         self.DeleteSession = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/DeleteSession',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.DeleteSessionRequest.SerializeToString,
@@ -163,6 +168,14 @@ class SessionHistoryServiceServicer(object):
 
     def ListSessions(self, request, context):
         """Lists sessions, newest first, page by page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetActiveSession(self, request, context):
+        """Returns the session in which a user was active last, of those that are live and ACTIVE; with `create_session`
+        it makes one if there is none. However many sessions of the user have ended, it costs the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,6 +295,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     servicer.ListSessions,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsResponse.SerializeToString,
+            ),
+            'GetActiveSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActiveSession,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
@@ -441,6 +459,23 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ListSessions',
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListSessionsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetActiveSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/GetActiveSession',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

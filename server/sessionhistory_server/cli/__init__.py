@@ -59,6 +59,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "update",
+        "sessionhistory.cli.editing:update",
+        "Change a session: its status, title or state.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "truncate",
         "sessionhistory.cli.editing:truncate",
         "Remove the last messages of a session.",

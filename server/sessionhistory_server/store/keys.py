@@ -1,4 +1,4 @@
-"""The key of a session, which every other key begins with."""
+"""The key of a session, which every other key begins with, and the number that stands for a user."""
 
 from __future__ import annotations
 
@@ -14,3 +14,9 @@ def session_key(tenant_id: str, session_id: str) -> str:
     """
     digest = hashlib.sha256(tenant_id.encode() + b"\0" + session_id.encode())
     return digest.hexdigest()[:32]
+
+
+def user_lock(tenant_id: str, user_id: str) -> int:
+    """Return the number by which a user is locked: 64 bits of SHA-256, signed."""
+    digest = hashlib.sha256(tenant_id.encode() + b"\0" + user_id.encode())
+    return int.from_bytes(digest.digest()[:8], signed=True)

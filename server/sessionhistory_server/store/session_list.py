@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
+from sessionhistory_server.model import ACTIVE
 from sessionhistory_server.store import pages
-from sessionhistory_server.store.sessions import COLUMNS, LIVE, session_of, timestamp
+from sessionhistory_server.store.sessions import COLUMNS, LIVE, OPEN, session_of, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,7 @@ async def find(
     """Return a page of sessions, newest first, and where it ended if more follow."""
     time = "create_time" if wanted.by_creation else "active_time"
     values = _values(wanted)
-    conditions = [_CONDITIONS[name] for name in values]
+    conditions = ["tenant_id = %(tenant_id)s::text", *(_CONDITIONS[name] for name in values)]
     if not wanted.show_deleted:
         conditions.append(LIVE)
     if after is not None:
@@ -89,14 +90,30 @@ async def find(
         connection,
         f"{COLUMNS}, {time} as position, session_key",
         _SIZE_BYTES,
-        f"from sessions where {' and '.join(('tenant_id = %(tenant_id)s::text', *conditions))}"
-        f" order by {time} desc, session_key desc",
+        _ordered(wanted, f"where {' and '.join(conditions)}", f"order by {time} desc, session_key desc"),
         {"tenant_id": tenant_id, **values},
         page_size=page_size,
         max_bytes=max_bytes,
     )
     last = SessionPosition(rows[-1][-2], str(rows[-1][-1])) if more else None
     return [session_of(row[:-2]) for row in rows], last
+
+
+def _ordered(wanted: SessionFilter, where: LiteralString, order: LiteralString) -> LiteralString:
+    """Return the sessions that conditions hold for, in an order that an index has.
+
+    The index of a user's by activity has those that are open before the others: a page of each is read, and
+    the two are merged.
+    """
+    if wanted.user_id is None or wanted.by_creation:
+        return f"from sessions {where} {order}"
+    only_open = wanted.statuses == (ACTIVE,) and not wanted.show_deleted
+    limit = "limit %(page_size)s::bigint + 1"
+    halves = " union all ".join(
+        f"(select * from sessions {where} and {half} {order} {limit})"
+        for half in ((OPEN,) if only_open else (OPEN, f"not {OPEN}"))
+    )
+    return f"from ({halves}) as sessions {order}"
 
 
 def _values(wanted: SessionFilter) -> dict[str, Any]:

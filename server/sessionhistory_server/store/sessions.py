@@ -29,6 +29,9 @@ _MIN_MICROS: Final = -62_135_596_800_000_000
 _MAX_MICROS: Final = 253_402_300_799_999_999
 
 LIVE: Final = "delete_time is null and (expire_time is null or expire_time > now())"
+# coalesce: an expression of the index and of nothing else, so that only who means it is led to it.
+OPEN: Final = "coalesce(status = 'ACTIVE' and delete_time is null, false)"
+
 OWNED: Final = "(%(user_id)s::text is null or user_id = %(user_id)s::text)"
 NAMED: Final = f"session_key = %(session_key)s::uuid and {OWNED}"
 

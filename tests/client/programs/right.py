@@ -63,6 +63,7 @@ def in_threads() -> None:
         session_id = created.session.session_id
         assert_type(client.get_session(session_id, user_id="ada"), Session)
         assert_type(client.update_session(session_id, title="t", metadata=None, etag="e"), Session)
+        assert_type(client.get_active_session("ada", create_session=Session()), CreateSessionResult)
         assert_type(client.update_state(session_id, {"step": None}, expected_state_version=1), Session)
         assert_type(client.list_sessions(statuses=[SessionStatus.ACTIVE]), Iterator[Session])
         assert_type(client.list_sessions_page(order_by=SessionOrder.CREATION), SessionPage)
@@ -94,6 +95,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         session_id = created.session.session_id
         assert_type(await client.get_session(session_id), Session)
         assert_type(await client.update_session(session_id, status=SessionStatus.COMPLETED), Session)
+        assert_type(await client.get_active_session("ada"), CreateSessionResult)
         assert_type(await client.update_state(session_id, {}), Session)
         filters: SessionFilters = {"labels": {"app": "travel"}, "active_after": datetime.now(UTC)}
         assert_type(client.list_sessions(page_size=10, **filters), AsyncIterator[Session])
