@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sessionhistory import types
 
-R = TypeVar("R", pb.GetSessionRequest, pb.UndeleteSessionRequest)
+R = TypeVar("R", pb.GetSessionRequest, pb.RecountTokensRequest, pb.UndeleteSessionRequest)
 
 
 def create_session(source: types.Session, *, allow_existing: bool) -> pb.CreateSessionRequest:

@@ -38,6 +38,13 @@ _JSON: Final = json.JSONDecoder(parse_int=_integer)
 _Message: Final = maker(types.Message)
 
 
+def recount_tokens_result(response: pb.RecountTokensResponse) -> types.RecountTokensResult:
+    """Return the session with its new numbers."""
+    return types.RecountTokensResult(
+        session=session(response.session), changed_message_count=response.changed_message_count
+    )
+
+
 def active_session_result(response: pb.GetActiveSessionResponse, made_id: str) -> types.CreateSessionResult:
     """Return the session; one with the id made for the call is new, whichever attempt has made it."""
     created = response.created or response.session.session_id == made_id

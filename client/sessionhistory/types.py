@@ -251,6 +251,14 @@ class CreateSessionResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecountTokensResult:
+    """The session with its new numbers, and how many of its messages have another count than before."""
+
+    session: Session
+    changed_message_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AppendMessageResult:
     """The message as stored, and the session's counters after it."""
 

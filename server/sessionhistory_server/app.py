@@ -17,10 +17,12 @@ from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
+from sessionhistory_server.recount import Recounts
 from sessionhistory_server.rpc.edits import EditServicer
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.lifecycle import LifecycleServicer
 from sessionhistory_server.rpc.pieces import OpenStreams
+from sessionhistory_server.rpc.recount import RecountServicer
 from sessionhistory_server.rpc.server import METHODS, build_server
 from sessionhistory_server.rpc.servicer import HistoryServicer
 from sessionhistory_server.rpc.state import StateServicer
@@ -80,6 +82,7 @@ class App:
             METHODS, self._share.slots, self._share.slot, lambda: self._database.pool_stats
         )
         self._open_streams = OpenStreams()
+        self._counters = TokenCounters(settings.token_counter, settings.tiktoken_dir)
         history = self._history()
         self._append_streams = AppendStreams(self._database, history)
         self._server = build_server(
@@ -145,7 +148,7 @@ class App:
         return SessionHistory(
             self._database,
             defaults,
-            TokenCounters(settings.token_counter, settings.tiktoken_dir),
+            self._counters,
             delete_retention=days,
             coalesce=settings.coalesce,
         )
@@ -159,6 +162,7 @@ class App:
         requires = self._settings.require_user_id
         return [
             HistoryServicer(history, self.metrics, require_user_id=requires),
+            RecountServicer(Recounts(self._database, self._counters), require_user_id=requires),
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
             EditServicer(Edits(self._database), require_user_id=requires),
             StateServicer(SessionState(self._database), require_user_id=requires),

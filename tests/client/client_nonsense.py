@@ -184,5 +184,6 @@ NOBODY: dict[str, Callable[[Client], Any]] = {
     "get_message": lambda c: c.get_message("s", sequence=1, user_id=""),
     "get_history": lambda c: c.get_history("s", user_id=""),
     "list_messages_page": lambda c: c.list_messages_page("s", user_id=""),
+    "recount_tokens": lambda c: c.recount_tokens("s", user_id=""),
     "truncate_history": lambda c: c.truncate_history("s", after_sequence=0, user_id=""),
 }

@@ -102,6 +102,7 @@ OF_A_USER: dict[str, Callable[[Client, str, str], Awaitable[Any]]] = {
     "get_message": lambda c, s, user: c.get_message(s, sequence=1, user_id=user),
     "get_history": lambda c, s, user: c.get_history(s, user_id=user),
     "list_messages_page": lambda c, s, user: c.list_messages_page(s, user_id=user),
+    "recount_tokens": lambda c, s, user: c.recount_tokens(s, user_id=user),
     "delete_session": lambda c, s, user: c.delete_session(s, user_id=user),
 }
 

@@ -52,6 +52,7 @@ REPEATED: dict[str, Callable[..., Any]] = {
     ),
     "get message": lambda c, **o: c.get_message("s", sequence=1, **o),
     "get history": lambda c, **o: c.get_history("s", **o),
+    "recount": lambda c, **o: c.recount_tokens("s", **o),
     "list messages page": lambda c, **o: c.list_messages_page("s", **o),
     "list messages": lambda c, **o: all_of(c.list_messages("s", **o)),
 }

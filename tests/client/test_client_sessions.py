@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from client_samples import MESSAGE, SESSION, fresh_id, sent
 
-from sessionhistory import HistorySettings, Session, SessionStatus, errors
+from sessionhistory import HistorySettings, Message, Role, Session, SessionStatus, errors
 
 if TYPE_CHECKING:
     from sessionhistory import AsyncSessionHistoryClient as Client
@@ -144,3 +144,17 @@ async def test_the_active_session(client: Client) -> None:
     again = await client.update_session(second.session_id, status=SessionStatus.ACTIVE)
     assert again.complete_time is None
     assert (await client.get_active_session(user_id)).session == again
+
+
+async def test_a_session_is_counted_again(client: Client) -> None:
+    """It returns the session with its numbers, and how many of them are new."""
+    session_id = fresh_id()
+    await client.append_message(
+        session_id, Message(role=Role.USER, content="hello"), create_session=Session()
+    )
+    before = await client.get_session(session_id)
+    assert (before.token_counter, before.total_tokens) == ("characters", 2)
+    result = await client.recount_tokens(session_id)
+    assert (result.session, result.changed_message_count) == (before, 0)
+    with pytest.raises(errors.SessionNotFoundError):
+        await client.recount_tokens(session_id, user_id="eve")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient", "AsyncMessageStream", "MessageStream"}
 VALUES = {
+    "RecountTokensResult",
     *("Session", "SessionStatus", "SessionOrder", "SessionPage", "CreateSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
     *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
@@ -51,6 +52,7 @@ ERRORS = {
     *("DeadlineExceededError", "InternalError"),
 }
 METHODS = {
+    "recount_tokens",
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
     *("append_message_stream", "get_active_session"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import grpc
@@ -13,9 +14,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.conversations import DEFAULTS, Conversations
+from support.reference_tokens import BYTES, CHARACTERS
+from support.token_plugins import install
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     import pytest
 
@@ -53,6 +57,7 @@ REACHED = {
     "no title after a cleared one",
     "session made by an append",
     "session of forty messages",
+    "session recounted",
     "ABORTED ETAG_MISMATCH",
     "active session found",
     "active session made",
@@ -76,28 +81,36 @@ PROFILES = {"quick": QUICK, "thorough": THOROUGH}
 
 
 async def test_random_conversations(
-    serve: Callable[..., Awaitable[Service]], database_url: str, capsys: pytest.CaptureFixture[str]
+    serve: Callable[..., Awaitable[Service]],
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every response and every refusal is the reference's, and the examples get deep enough to tell."""
-    service = await serve(
-        database_url,
-        history_max_messages=DEFAULTS["max_messages"],
-        history_token_budget=DEFAULTS["token_budget"],
-        model_token_budgets=DEFAULTS["model_token_budgets"],
-    )
+    install(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    limits = {
+        "history_max_messages": DEFAULTS["max_messages"],
+        "history_token_budget": DEFAULTS["token_budget"],
+        "model_token_budgets": DEFAULTS["model_token_budgets"],
+    }
+    services = {name: await serve(database_url, token_counter=name, **limits) for name in (CHARACTERS, BYTES)}
     reached: Counter[str] = Counter()
 
     def run() -> None:
         """Hypothesis knows no async: a thread of its own, with a channel of its own."""
-        with grpc.insecure_channel(service.address) as channel:
+        with ExitStack() as stack:
+            stubs = {
+                name: pb_grpc.SessionHistoryServiceStub(
+                    stack.enter_context(grpc.insecure_channel(service.address))
+                )
+                for name, service in services.items()
+            }
             machine = type(
                 "Machine",
                 (Conversations,),
-                {
-                    "stub": pb_grpc.SessionHistoryServiceStub(channel),
-                    "database_url": database_url,
-                    "reached": reached,
-                },
+                {"stubs": stubs, "database_url": database_url, "reached": reached},
             )
             profile = os.environ.get("HYPOTHESIS_PROFILE", "quick")
             run_state_machine_as_test(machine, settings=PROFILES[profile])

@@ -13,11 +13,13 @@ from sessionhistory_server import retention
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.lifecycle import ActiveSessions
-from sessionhistory_server.model import SessionContent, StateChange, WindowLimits
+from sessionhistory_server.model import CHARACTERS, SessionContent, StateChange, WindowLimits
+from sessionhistory_server.recount import Recounts
 from sessionhistory_server.state import SessionState
 from sessionhistory_server.store import (
     active_sessions,
     messages,
+    recount,
     sessions,
     shared_append,
     standing,
@@ -28,6 +30,7 @@ from sessionhistory_server.store import (
 from sessionhistory_server.store import append as appending
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
+from sessionhistory_server.tokens import TokenCounters
 from support.plans import plan, recording
 
 if TYPE_CHECKING:
@@ -72,6 +75,11 @@ PLANS: dict[str, list[set[str]]] = {
     "messages: is live": [{"sessions_pkey"}],
     "messages, ascending": [{"messages_pkey"}],
     "messages, descending": [{"messages_pkey"}],
+    "recount: sessions": [{"sessions_pkey"}],
+    "recount: lock": [{"sessions_pkey"}],
+    "recount: present": [{"messages_pkey"}],
+    "recount: exchange": [set()],
+    "recount: finish": [{"sessions_pkey"}],
     "windows": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
     "windows of turns": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
 }
@@ -83,7 +91,7 @@ FEW = {
 }
 
 # No row is read to be sorted: a page costs what it holds.
-LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due"))}
+LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due", "recount: "))}
 
 _NAMES = {
     appending._APPEND: "append",
@@ -111,6 +119,11 @@ _NAMES = {
     messages._GET_BY_SEQUENCE: "message: by sequence",
     messages._IS_LIVE: "messages: is live",
     shared_append._APPEND: "append: shared",
+    recount._NEXT_SESSIONS: "recount: sessions",
+    recount._LOCK: "recount: lock",
+    recount._PRESENT: "recount: present",
+    recount._EXCHANGE: "recount: exchange",
+    recount._FINISH: "recount: finish",
     window._PLAIN: "windows",
     window._WHOLE_TURNS: "windows of turns",
 }
@@ -176,6 +189,8 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     for user_id in ("u", "somebody"):
         await active.get_or_create(user_id, "", SessionContent(user_id=user_id))
     assert await retention.purge_batch(database)
+    await Recounts(database, TokenCounters(CHARACTERS)).session("chat", None)
+    assert await database.read(lambda c: recount.next_sessions(c, f"{0:032x}", limit=1))
     for wanted in session_filters():
         _, token = await history.list_sessions(wanted, page_size=1, page_token="")
         await history.list_sessions(wanted, page_size=1, page_token=token)

@@ -20,9 +20,11 @@ from support.databases import execute
 from support.lockstep import Lockstep
 from support.reference import Reference
 from support.reference_rules import MUTABLE, Refused
+from support.reference_tokens import BYTES, CHARACTERS
 
 if TYPE_CHECKING:
     from collections import Counter
+    from collections.abc import Mapping
 
 DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
 
@@ -31,7 +33,7 @@ class Conversations(Edits, States, RuleBasedStateMachine):
     """What callers do, in any order."""
 
     # Set before the machine runs.
-    stub: Any
+    stubs: Mapping[str, Any]
     database_url: str
     reached: Counter[str]
 
@@ -40,7 +42,7 @@ class Conversations(Edits, States, RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.both = Lockstep(self.stub, Reference(**DEFAULTS))
+        self.both = Lockstep(self.stubs[CHARACTERS], Reference(**DEFAULTS))
         self.numbers = itertools.count()
 
     def teardown(self) -> None:
@@ -126,6 +128,23 @@ class Conversations(Edits, States, RuleBasedStateMachine):
         else:
             request = pb.DeleteSessionRequest(purge=odds == 9, allow_missing=odds % 2 == 0, **ref)
             self._call("DeleteSession", request)
+
+    # Counting
+
+    @rule(counter=st.sampled_from((CHARACTERS, BYTES)))
+    def go_to_the_server_of(self, counter: str) -> None:
+        """From now on call the server that counts by this counter, on the same database."""
+        self.both.stub = self.stubs[counter]
+        self.both.reference.counter = counter
+
+    @rule(name=SESSION_IDS, user=ACTING, counter=st.sampled_from((BYTES, CHARACTERS)))
+    def recount(self, name: str, user: str, counter: str) -> None:
+        """A session, by the counter of either server."""
+        self.go_to_the_server_of(counter)
+        request = pb.RecountTokensRequest(session_id=name, user_id=self._user(user, name))
+        response = self._call("RecountTokens", request)
+        if not isinstance(response, Refused) and response.changed_message_count:
+            self._reach("session recounted")
 
     # Appending
 

@@ -33,7 +33,7 @@ class Lockstep:
     """Calls both, compares, and returns what the reference said."""
 
     def __init__(self, stub: Any, reference: Reference) -> None:  # noqa: ANN401 - the stub has no type
-        self._stub = stub
+        self.stub = stub
         self.reference = reference
         self._actual_times: dict[int, int] = {}
         self._ticks: list[int] = []
@@ -66,7 +66,7 @@ class Lockstep:
         sent.CopyFrom(request)
         self._translate(sent)
         try:
-            return getattr(self._stub, method)(sent, timeout=30)
+            return getattr(self.stub, method)(sent, timeout=30)
         except grpc.RpcError as error:
             failure = failure_of(error)
             assert failure.code is not None

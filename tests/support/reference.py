@@ -24,7 +24,8 @@ from support.reference_edits import (
 )
 from support.reference_rules import Refused, require
 from support.reference_state import States, require_version
-from support.reference_window import Limits, count_tokens, window
+from support.reference_tokens import Recounts, count
+from support.reference_window import Limits, window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +59,7 @@ class Kept:
         return self.shown.last_message_time if has else self.shown.create_time
 
 
-class Reference(Edits, States):
+class Reference(Edits, Recounts, States):
     """The service. ``made_ids`` are what it takes where the server makes an id."""
 
     def __init__(
@@ -234,7 +235,7 @@ class Reference(Edits, States):
         stored.message_id = sent.message_id or self._made_id()
         kept.sent[stored.message_id] = rules.as_sent(stored)
         stored.sequence = shown.last_sequence + 1
-        stored.token_count = count_tokens(sent)
+        stored.token_count = count(sent, shown.token_counter)
         stored.create_time.CopyFrom(self._now)
         kept.messages.append(stored)
         shown.message_count += 1
@@ -248,7 +249,7 @@ class Reference(Edits, States):
 
     def _new_session(self, name: str, user_id: str, given: spb.Session) -> Kept:
         shown = spb.Session(session_id=name, user_id=user_id, create_time=self._now)
-        shown.token_counter = "characters"
+        shown.token_counter = self.counter
         for field in ("title", "model", "labels", "metadata", "state", "history_settings"):
             rules.copy_field(given, shown, field)
         if not shown.history_settings.ListFields():

@@ -30,12 +30,17 @@ def count_tokens(message: mpb.Message) -> int:
     """Return what a message weighs: what the caller says, else a quarter of its characters, rounded up."""
     if message.HasField("token_count"):
         return message.token_count
+    characters = sum(len(text) for text in texts_of(message))
+    return characters // 4 + (1 if characters % 4 else 0)
+
+
+def texts_of(message: mpb.Message) -> list[str]:
+    """Return the texts of a message that weigh something."""
     texts = [message.content]
     texts += [part.text for part in message.parts if part.HasField("text")]
     for call in message.tool_calls:
         texts += [call.name, call.arguments]
-    characters = sum(len(text) for text in texts)
-    return characters // 4 + (1 if characters % 4 else 0)
+    return texts
 
 
 def window(stored: Sequence[mpb.Message], limits: Limits, last_sequence: int) -> hpb.History:

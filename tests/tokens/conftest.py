@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tiktoken.registry
-from tokens_support import install, vocabulary
 
 from sessionhistory_server import tokens
+from support.token_plugins import install, vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from tokens_support import URL, says
+from tokens_support import says
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support.processes import Server, run
+from support.token_plugins import URL
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tiktoken.load
-from tokens_support import URL, vocabulary
 
 from sessionhistory_server import tokens
 from sessionhistory_server.model import MessageContent, Part, ToolCall
+from support.token_plugins import URL, vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path

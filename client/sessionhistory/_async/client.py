@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Message,
         MessageFilters,
         MessagePage,
+        RecountTokensResult,
         Session,
         SessionFilters,
         SessionPage,
@@ -245,6 +246,17 @@ class AsyncSessionHistoryClient(AsyncEdits, AsyncLifecycle, AsyncStreams):
             "UndeleteSession", request, repeatable=False, timeout_seconds=timeout_seconds
         )
         return _responses.session(response.session)
+
+    async def recount_tokens(
+        self, session_id: str, *, user_id: str | None = None, timeout_seconds: float | None = None
+    ) -> RecountTokensResult:
+        """Count the messages of a session again by the server's token counter, and make that the session's.
+
+        It takes as long as it takes to read them all. Counts that came with their messages stay.
+        """
+        request = _requests.of_session(pb.RecountTokensRequest, session_id, user_id=user_id)
+        response = await self._transport.call("RecountTokens", request, timeout_seconds=timeout_seconds)
+        return _responses.recount_tokens_result(response)
 
     async def append_message(  # noqa: PLR0913 - of the contract
         self,

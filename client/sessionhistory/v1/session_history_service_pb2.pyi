@@ -178,6 +178,22 @@ class UndeleteSessionResponse(_message.Message):
     session: _session_pb2.Session
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
+class RecountTokensRequest(_message.Message):
+    __slots__ = ("session_id", "user_id")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ...) -> None: ...
+
+class RecountTokensResponse(_message.Message):
+    __slots__ = ("session", "changed_message_count")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    changed_message_count: int
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., changed_message_count: _Optional[int] = ...) -> None: ...
+
 class AppendMessageRequest(_message.Message):
     __slots__ = ("session_id", "user_id", "message", "create_session", "expected_last_sequence", "history", "state_patch", "expected_state_version")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]

@@ -35,6 +35,12 @@ _COMMANDS: Final = (
         needs=SERVER,
     ),
     LazyCommand(
+        "recount",
+        "sessionhistory_server.cli.recount:recount",
+        "Count the tokens of all sessions by one counter.",
+        needs=SERVER,
+    ),
+    LazyCommand(
         "health",
         "sessionhistory_server.cli.health:health",
         "Ask a running server whether it is serving.",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sessionhistory_server import embedded, garbage, listening, logs, tokens
+from sessionhistory_server import embedded, garbage, listening, logs
+from sessionhistory_server.cli._counter import load_counter
 from sessionhistory_server.cli._lazy import EMBEDDED, needing
 from sessionhistory_server.config import Settings, options, variable
 from sessionhistory_server.environment import unknown_variables
@@ -37,7 +38,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     for name, nearest in unknown_variables(os.environ):
         _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _load_counter(settings)
+    load_counter(settings.token_counter, settings.tiktoken_dir)
     workers = settings.workers or default_workers()
     try:
         with _addresses(settings, workers) as reserved, _database(settings) as url:
@@ -51,16 +52,6 @@ def _serving() -> ModuleType:
     """Import what serves, which takes as long as Postgres takes to start."""
     with needing(EMBEDDED), garbage.uncollected():
         return importlib.import_module("sessionhistory_server.cli._serving")
-
-
-def _load_counter(settings: Settings) -> None:
-    """Load the token counter, for all workers, before anything is made in vain."""
-    try:
-        tokens.load(settings.token_counter, settings.tiktoken_dir)
-    except tokens.TokenCounterError as error:
-        raise click.UsageError(
-            f"--token-counter ({variable('token_counter')}) {settings.token_counter}: {error}"
-        ) from error
 
 
 @contextmanager

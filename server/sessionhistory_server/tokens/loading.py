@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import operator
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.limits import MAX_INT32
@@ -53,6 +52,8 @@ def load(name: str, tiktoken_dir: Path | None) -> MessageCounter:
 
 
 def _entry_point(kind: str) -> EntryPoint:
+    from importlib.metadata import entry_points  # noqa: PLC0415 - takes long to import
+
     found = entry_points(group=GROUP, name=kind)
     if len(found) > 1:
         raise TokenCounterError(f"several packages bring one called {kind!r}")

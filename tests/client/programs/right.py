@@ -23,6 +23,7 @@ from sessionhistory import (
     MessageStatus,
     MessageStream,
     OnBreak,
+    RecountTokensResult,
     Role,
     Session,
     SessionHistoryClient,
@@ -83,6 +84,7 @@ def in_threads() -> None:
         assert_type(client.truncate_history(session_id, after_sequence=1), TruncateHistoryResult)
         assert_type(client.delete_session(session_id, purge=True), Session | None)
         assert_type(client.undelete_session(session_id, timeout_seconds=1), Session)
+        assert_type(client.recount_tokens(session_id), RecountTokensResult)
 
 
 async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
@@ -117,6 +119,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         assert_type(await client.truncate_history(session_id, after_sequence=0), TruncateHistoryResult)
         assert_type(await client.delete_session(session_id), Session | None)
         assert_type(await client.undelete_session(session_id), Session)
+        assert_type(await client.recount_tokens(session_id, user_id="u"), RecountTokensResult)
         async for message in client.list_messages(session_id):
             assert_type(message, Message)
         assert_type(await client.close(), None)

@@ -1,0 +1,198 @@
+"""New token counts in the place of old ones.
+
+Counting takes long, so it is done before anything is locked. The exchange then holds the lock of the
+session's row, which every writer takes first: what was counted is there or gone, what has come since is last.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sessionhistory_server.limits import MAX_RESPONSE_BYTES
+from sessionhistory_server.store import pages, rows
+from sessionhistory_server.store.sessions import COLUMNS, session_of, timestamp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from sessionhistory_server.model import Message, Session
+    from sessionhistory_server.store.connection import Connection
+
+_PAGE_MESSAGES: Final = 500
+_EXCHANGED_AT_ONCE: Final = 5_000
+
+_NEXT_SESSIONS: Final = """
+select session_key::text as key, create_time, token_counter from sessions
+where session_key > %(after)s::uuid
+order by session_key
+limit %(limit)s::bigint
+"""
+
+_MESSAGES: Final = """
+from messages where session_key = %(session_key)s::uuid and sequence > %(after)s::bigint order by sequence
+"""
+
+_LOCK: Final = """
+select true from sessions
+where session_key = %(session_key)s::uuid and create_time = %(create_time)s::timestamptz
+for update
+"""
+
+_PRESENT: Final = """
+select ctid::text, sequence, pinned, token_count, tokens_through from messages
+where session_key = %(session_key)s::uuid and sequence > %(after)s::bigint
+order by sequence
+limit %(limit)s::bigint
+"""
+
+# By place, which no index is better at. coalesce: so that no plan reads the session instead.
+_EXCHANGE: Final = """
+update messages
+set token_count = new.token_count, tokens_through = new.tokens_through
+from unnest(%(places)s::tid[], %(counts)s::integer[], %(throughs)s::bigint[])
+    as new (place, token_count, tokens_through)
+where messages.ctid = new.place and coalesce(session_key = %(session_key)s::uuid, false)
+"""
+
+_FINISH: Final = f"""
+update sessions
+set token_counter = %(token_counter)s::text, total_tokens = %(total_tokens)s::bigint,
+    unpinned_tokens = %(unpinned_tokens)s::bigint
+where session_key = %(session_key)s::uuid
+returning {COLUMNS}
+"""
+
+
+class SessionKey(NamedTuple):
+    """A session: another one that gets its id when it is purged has another ``create_time``."""
+
+    session_key: str
+    create_time: int
+
+
+class Counts:
+    """New token counts of a session's messages, by ascending sequence; 12 bytes each."""
+
+    def __init__(self) -> None:
+        self._sequences = array("q")
+        self._counts = array("i")
+
+    @property
+    def last_sequence(self) -> int:
+        """The sequence up to which messages are counted."""
+        return self._sequences[-1] if self._sequences else 0
+
+    def add(self, counted: Sequence[Message], counts: Iterable[int]) -> None:
+        """Add the counts of the messages that follow."""
+        self._sequences.extend(message.sequence for message in counted)
+        self._counts.extend(counts)
+
+    def of(self, sequences: Iterable[int]) -> list[int]:
+        """Return the counts of some messages, all of them counted, by ascending sequence."""
+        found, place = [], 0
+        for sequence in sequences:
+            place = bisect_left(self._sequences, sequence, lo=place)
+            found.append(self._counts[place])
+        return found
+
+
+class _Present(NamedTuple):
+    """A message that is there while the session is locked, and where."""
+
+    place: str
+    sequence: int
+    pinned: bool
+    token_count: int
+    tokens_through: int
+
+
+class _Totals(NamedTuple):
+    total_tokens: int = 0
+    unpinned_tokens: int = 0
+    changed_messages: int = 0
+
+
+async def next_sessions(connection: Connection, after: str, *, limit: int) -> list[tuple[SessionKey, str]]:
+    """Return sessions, live or not, in the order of their keys, and their counters."""
+    parameters = {"after": after, "limit": limit}
+    cursor = await connection.execute(_NEXT_SESSIONS, parameters, binary=True, prepare=True)
+    return [(SessionKey(key, time), counter) for key, time, counter in await cursor.fetchall()]
+
+
+async def next_messages(connection: Connection, session_key: str, after: int) -> tuple[list[Message], bool]:
+    """Return messages after a sequence, as many as are good to be held, and whether there are more."""
+    found, more = await pages.fetch(
+        connection,
+        ", ".join(rows.FIELDS),
+        "size_bytes",
+        _MESSAGES,
+        {"session_key": session_key, "after": after},
+        page_size=_PAGE_MESSAGES,
+        max_bytes=MAX_RESPONSE_BYTES,
+    )
+    return [rows.message_of(row) for row in found], more
+
+
+@asynccontextmanager
+async def locked(connection: Connection, key: SessionKey) -> AsyncIterator[bool]:
+    """Hold a session's lock in a transaction; say whether it is still there."""
+    parameters = {"session_key": key.session_key, "create_time": timestamp(key.create_time)}
+    async with connection.transaction():
+        cursor = await connection.execute(_LOCK, parameters, prepare=True)
+        yield await cursor.fetchone() is not None
+
+
+async def exchange(
+    connection: Connection, session_key: str, counts: Counts, token_counter: str
+) -> tuple[Session, int]:
+    """Give all messages of a locked session their new counts, and the session its totals.
+
+    Returns:
+        The session, and how many of its messages have another count than before.
+    """
+    totals, after = _Totals(), 0
+    while found := await _present(connection, session_key, after):
+        totals = await _exchange(connection, session_key, found, counts, totals)
+        after = found[-1].sequence
+    parameters = {
+        "session_key": session_key,
+        "token_counter": token_counter,
+        "total_tokens": totals.total_tokens,
+        "unpinned_tokens": totals.unpinned_tokens,
+    }
+    row = await (await connection.execute(_FINISH, parameters, binary=True, prepare=True)).fetchone()
+    assert row, "it is locked"  # noqa: S101 - for the type checker
+    return session_of(row), totals.changed_messages
+
+
+async def _present(connection: Connection, session_key: str, after: int) -> list[_Present]:
+    parameters = {"session_key": session_key, "after": after, "limit": _EXCHANGED_AT_ONCE}
+    cursor = await connection.execute(_PRESENT, parameters, binary=True, prepare=True)
+    return [_Present._make(row) for row in await cursor.fetchall()]
+
+
+async def _exchange(
+    connection: Connection, session_key: str, found: Sequence[_Present], counts: Counts, totals: _Totals
+) -> _Totals:
+    """Give the next messages their new numbers; return the totals up to and with them."""
+    total, through, changed = totals
+    new = []
+    for message, count in zip(found, counts.of(message.sequence for message in found), strict=True):
+        total += count
+        through += 0 if message.pinned else count
+        changed += count != message.token_count
+        if (count, through) != (message.token_count, message.tokens_through):
+            new.append((f'"{message.place}"', count, through))
+    if new:
+        arrays = dict(zip(("places", "counts", "throughs"), map(_array, zip(*new, strict=True)), strict=True))
+        exchanged = await connection.execute(_EXCHANGE, {"session_key": session_key} | arrays, prepare=True)
+        assert exchanged.rowcount == len(new), "the session is locked"  # noqa: S101 - or nothing is committed
+    return _Totals(total, through, changed)
+
+
+def _array(elements: Iterable[object]) -> str:
+    """Return numbers, or texts in quotes, as Postgres reads an array."""
+    return "{" + ",".join(map(str, elements)) + "}"

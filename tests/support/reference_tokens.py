@@ -1,0 +1,40 @@
+"""How the reference model counts, and counts again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.reference_window import count_tokens, texts_of
+
+if TYPE_CHECKING:
+    from sessionhistory.v1 import message_pb2 as mpb
+
+CHARACTERS = "characters"
+BYTES = "bytes:3"
+"""The plug-in of ``token_plugins``: each text's bytes by three, rounded up."""
+
+
+class Recounts:
+    """The method that counts again; a part of ``Reference``. ``counter`` is its server's."""
+
+    counter = CHARACTERS
+    _found: Any
+
+    def _RecountTokens(self, request: pb.RecountTokensRequest) -> pb.RecountTokensResponse:  # noqa: N802
+        kept = self._found(request)
+        kept.shown.token_counter = self.counter
+        kept.shown.total_tokens = changed = 0
+        for message in kept.messages:
+            tokens = count(kept.sent[message.message_id], self.counter)
+            changed += tokens != message.token_count
+            message.token_count = tokens
+            kept.shown.total_tokens += tokens
+        return pb.RecountTokensResponse(session=kept.shown, changed_message_count=changed)
+
+
+def count(sent: mpb.Message, counter: str) -> int:
+    """Return what a message weighs by a counter."""
+    if counter == CHARACTERS or sent.HasField("token_count"):
+        return count_tokens(sent)
+    return sum((len(text.encode()) + 2) // 3 for text in texts_of(sent))
