@@ -6,7 +6,6 @@ What has begun runs to its end, whatever becomes of the caller: so a stream has 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -45,19 +44,16 @@ class AppendStreams:
         batch = self._history.batch(request)
         await self._database.read(lambda c: append_stream.check(c, batch))
 
-    def store(self, request: AppendRequest, *, replaces: bool) -> asyncio.Task[Outcome]:
-        """Begin to store a message; ``replaces``: instead of an interrupted one that stands in its place."""
-        return self._begin(self._replace(request) if replaces else self._history.append(request))
+    def store(self, request: AppendRequest) -> asyncio.Task[Outcome]:
+        """Begin to store a message that is whole; an interrupted one that stands in its place goes."""
+        return self._begin(self._store(request))
 
-    def keep(self, request: AppendRequest, *, patient: bool) -> asyncio.Task[bool]:
-        """Begin to store what there is of a message, for a caller that is told of something else.
+    def keep(self, request: AppendRequest, *, patient: bool) -> asyncio.Task[Outcome]:
+        """Begin to store what there is of a message.
 
         Args:
             request: The message, as far as it came.
-            patient: Try for half a minute while the database is away: nobody else has the message now.
-
-        Returns:
-            A task that says whether it is stored.
+            patient: Try for half a minute while the database is away: maybe nobody else has the message now.
         """
         return self._begin(self._keep(request, _PATIENCE_SECONDS if patient else 0))
 
@@ -67,7 +63,7 @@ class AppendStreams:
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _replace(self, request: AppendRequest) -> Outcome:
+    async def _store(self, request: AppendRequest) -> Outcome:
         try:
             return await self._history.append(request)
         except AlreadyExistsError:
@@ -79,20 +75,17 @@ class AppendStreams:
     async def _replace_interrupted(self, batch: Batch) -> bool:
         return await self._database.write(lambda c: append_stream.replace_interrupted(c, batch))
 
-    async def _keep(self, request: AppendRequest, patience_seconds: float) -> bool:
-        request = dataclasses.replace(request, history=None)
+    async def _keep(self, request: AppendRequest, patience_seconds: float) -> Outcome:
         end = asyncio.get_running_loop().time() + patience_seconds
         while True:
             try:
-                await self._history.append(request)
+                return await self._history.append(request)
             except SessionHistoryError as error:
                 tired = self._closing.is_set() or asyncio.get_running_loop().time() >= end
                 if tired or not isinstance(error, RetryableError):
                     _log.warning("broken stream not kept", extra={"reason": error.reason})
-                    return False
+                    raise
                 delay_seconds = error.retry_delay_seconds
-            else:
-                return True
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_seconds):
                     await self._closing.wait()

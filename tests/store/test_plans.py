@@ -10,6 +10,7 @@ import pytest
 from store_support import HEAVY_USER, LONG, append, new_message, use_cases
 
 from sessionhistory_server import retention
+from sessionhistory_server.append_stream import AppendStreams
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.lifecycle import ActiveSessions
@@ -18,6 +19,7 @@ from sessionhistory_server.recount import Recounts
 from sessionhistory_server.state import SessionState
 from sessionhistory_server.store import (
     active_sessions,
+    append_stream,
     messages,
     recount,
     sessions,
@@ -47,6 +49,7 @@ PLANS: dict[str, list[set[str]]] = {
     "append: create": [set()],
     "append: standing": [{"sessions_pkey"}],
     "append: stored": [{"messages_by_id"}],
+    "stream: stored": [{"messages_by_id"}],
     "truncate: lock": [{"sessions_pkey"}],
     "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
     "replace: first": [{"messages_pkey"}],
@@ -102,6 +105,7 @@ _NAMES = {
     state._OF_LOCKED: "state: of locked",
     state._SET: "state: set",
     appending._STORED: "append: stored",
+    append_stream._STORED: "stream: stored",
     standing._STANDING: "append: standing",
     standing._LOCK: "truncate: lock",
     truncation._REMOVE: "truncate: remove",
@@ -183,6 +187,7 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     await call_sessions(history)
     await call_messages(history)
     await call_edits(history, Edits(database))
+    await call_streams(history, AppendStreams(database, history))
     await SessionState(database).patch("chat", "u", StateChange("{}", None))
     active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
     await active.get("u")
@@ -254,6 +259,16 @@ async def call_edits(history: SessionHistory, edits: Edits) -> None:
     await history.append(replacement)
     await history.append(replacement)
     await edits.truncate("talk", None, 1, expected_last_sequence=4)
+
+
+async def call_streams(history: SessionHistory, streams: AppendStreams) -> None:
+    """Begin, break and finish a stream."""
+    broken = append("stream", new_message("m", status="INTERRUPTED"), create_session=SessionContent())
+    await streams.check(broken)
+    await streams.keep(broken, patient=False)
+    await streams.store(append("stream", new_message("m")))
+    await history.update_session("stream", None, {"status": "COMPLETED"}, etag=None)
+    await streams.check(append("stream", new_message("m")))
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

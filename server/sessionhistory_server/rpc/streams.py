@@ -45,7 +45,11 @@ class StreamServicer(Servicer):
             await self._keep(pieces, header, draft, error)
             raise
         request = appends.translated(header, [message])
-        storing = self._streams.store(request, replaces=finish is not None)
+        # A caller that has cancelled may look like one that has ended its stream without a finish.
+        storing = (
+            self._streams.keep(request, patient=True) if finish is None else self._streams.store(request)
+        )
+        storing.add_done_callback(self._count)
         return self._response(await pieces.within(asyncio.shield(storing)))
 
     def _checked_header(self, piece: stream_pb.AppendMessageStreamRequest | None) -> Header:
@@ -71,22 +75,21 @@ class StreamServicer(Servicer):
         kept = False
         if _is_kept(header, draft):
             gone = isinstance(error, asyncio.CancelledError)
-            request = appends.translated(header, [draft.interrupted()])
-            keeping = self._streams.keep(request, patient=gone)
-            keeping.add_done_callback(self._count_kept)
+            keeping = self._streams.keep(appends.translated(header, [draft.interrupted()]), patient=gone)
+            keeping.add_done_callback(self._count)
             if gone:
                 return
-            kept = await pieces.within(asyncio.shield(keeping))
+            await pieces.within(asyncio.wait((keeping,)))
+            kept = keeping.exception() is None
         if isinstance(error, SessionHistoryError):
             error.metadata["kept"] = "true" if kept else "false"
 
-    def _count_kept(self, keeping: asyncio.Task[bool]) -> None:
-        if not keeping.cancelled() and not keeping.exception() and keeping.result():
+    def _count(self, storing: asyncio.Task[Outcome]) -> None:
+        if not storing.cancelled() and not storing.exception():
             self._metrics.count_appended(1)
 
     def _response(self, outcome: Outcome) -> Response:
         session_id, appended, window = outcome
-        self._metrics.count_appended(1)
         if window:
             self._metrics.count_window(window.cut)
         return stream_pb.AppendMessageStreamResponse(

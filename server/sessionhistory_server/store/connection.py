@@ -67,15 +67,22 @@ class Connection(AsyncConnection[Row]):
         """
         statement = _statement(query)
         if statement.name not in self._statements:
-            self.pgconn.send_prepare(statement.name, statement.text)
-            await self._result()
-            self._statements.add(statement.name)
+            await self._prepare(statement)
         values = [self._dump(parameters[name]) for name in statement.parameters]
         self.pgconn.send_query_prepared(statement.name, values, result_format=Format.BINARY)
         result = await self._result()
         transformer = self._transformer = self._transformer or Transformer(self)
         transformer.set_pgresult(result)
         return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def _prepare(self, statement: _Statement) -> None:
+        self.pgconn.send_prepare(statement.name, statement.text)
+        try:
+            await self._result()
+        except asyncio.CancelledError:
+            self.pgconn.finish()  # nobody knows whether it is prepared
+            raise
+        self._statements.add(statement.name)
 
     def _deallocate(self, name: bytes | None) -> Any:  # noqa: ANN401 - a generator of psycopg's own
         """Forget what is prepared when psycopg has the database forget it: all, after each rollback."""
