@@ -31,7 +31,9 @@ METHODS: tuple[str, ...] = tuple(
     m.name for m in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods if not m.client_streaming
 )
 """The methods that take one request; the tests of the streams have the others."""
-NAMING = tuple(name for name in METHODS if name not in ("CreateSession", "ListSessions"))
+NAMING = tuple(
+    name for name in METHODS if name not in ("CreateSession", "GetActiveSession", "ListSessions")
+)
 """The methods whose request names a session that exists."""
 
 
@@ -58,6 +60,7 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
         "CreateSession": {"session_id": session_id, "session": {"user_id": user_id}},
         "UpdateSession": {"session": {"session_id": session_id, "title": "changed"}, "user_id": user_id},
         "UpdateState": named | {"patch": '{"changed":true}'},
+        "GetActiveSession": {"user_id": user_id, "create_session": {}},
         "ListSessions": {"user_id": user_id},
         "AppendMessage": named | {"message": said()},
         "AppendMessages": named | {"messages": [said()]},

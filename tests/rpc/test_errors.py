@@ -219,6 +219,6 @@ async def test_no_database_answers(serve: Callable[..., Awaitable[Service]], met
     """Without a database every call is UNAVAILABLE, with RetryInfo and no text of the driver's."""
     service = await serve("postgresql://localhost:1/none", serving=False)
     with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE") as failure:
-        await call(service, method, "s")
+        await call(service, method, "s", "u")
     assert failure.message == "the database is not available"
     assert failure.retry_seconds == 1.0

@@ -47,7 +47,7 @@ async def test_a_schema_at_an_older_revision(serve: Serve, empty_database_url: s
     await _refusal(service)
     for method in METHODS:
         with fails("UNAVAILABLE", "SCHEMA_OUTDATED") as failure:
-            await call(service, method, "s")
+            await call(service, method, "s", "u")
         assert "run `session-history migrate`" in failure.message
         assert failure.retry_seconds == 1.0
     migrations.upgrade(empty_database_url)
