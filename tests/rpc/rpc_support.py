@@ -31,9 +31,7 @@ METHODS: tuple[str, ...] = tuple(
     m.name for m in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods if not m.client_streaming
 )
 """The methods that take one request; the tests of the streams have the others."""
-NAMING = tuple(
-    name for name in METHODS if name not in ("CreateSession", "GetActiveSession", "ListSessions")
-)
+NAMING = tuple(name for name in METHODS if name not in ("CreateSession", "GetActiveSession", "ListSessions"))
 """The methods whose request names a session that exists."""
 
 
