@@ -216,7 +216,7 @@ async def test_a_session_that_is_purged_in_the_meantime(
 
 @pytest.mark.usefixtures("small_steps")
 async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
-    """Whoever appends and recounts at once: the counts are of one counter, and every total is right."""
+    """Whoever appends, truncates and recounts at once: counts of one counter, and all totals right."""
     names = ("characters", "words", "bytes:3")
     servers = [await serve(database_url, token_counter=name) for name in names]
     await append(servers[0], *MESSAGES)
@@ -231,6 +231,11 @@ async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
             )
             await server.stub.AppendMessages(request)
             await append(server, says("one more"))
+            if turn % 10 == 9:
+                last = (await _session(server, "s")).last_sequence
+                await server.stub.TruncateHistory(
+                    pb.TruncateHistoryRequest(session_id="s", after_sequence=last - 4)
+                )
         left -= 1
 
     async def count_again() -> int:
@@ -249,7 +254,7 @@ async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
     name = await counter_of(servers[0])
     before = numbers(database_url)
     again = await recount(servers[names.index(name)])
-    assert (again.session.message_count, again.changed_message_count) == (8 + 12 * 75, 0)
+    assert again.changed_message_count == 0
     assert numbers(database_url) == before
 
 

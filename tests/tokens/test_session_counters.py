@@ -8,8 +8,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tokens_support import append, counter_of, says
+from tokens_support import append, counter_of, inconsistent, says
 
+from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
@@ -92,6 +93,29 @@ async def test_a_retry_at_a_server_of_another_counter(serve: Serve, database_url
     assert await append(new, message) == [3]
     session = (await new.stub.GetSession(pb.GetSessionRequest(session_id="s"))).session
     assert (session.message_count, session.total_tokens, session.token_counter) == (1, 3, "characters")
+
+
+async def test_all_ways_to_append_heed_the_sessions_counter(serve: Serve, database_url: str) -> None:
+    """Alone, with a patch of the state, in the place of others, and as a stream."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    await append(old, says("a b c d e"))
+    patched = pb.AppendMessageRequest(session_id="s", message=says("a b c d e"), state_patch='{"a": 1}')
+    assert (await new.stub.AppendMessage(patched)).message.token_count == 3
+    replaced = pb.AppendMessagesRequest(
+        session_id="s", messages=[says("a b c d e"), says("a b")], replace_after_sequence=1
+    )
+    answer = await new.stub.AppendMessages(replaced)
+    assert [message.token_count for message in answer.messages] == [3, 1]
+    answered = mpb.Message(role=mpb.ROLE_ASSISTANT, message_id="streamed")
+    pieces = [
+        stream_pb.AppendMessageStreamRequest(header={"session_id": "s", "message": answered}),
+        stream_pb.AppendMessageStreamRequest(delta={"text": "a b c "}),
+        stream_pb.AppendMessageStreamRequest(delta={"text": "d e"}),
+        stream_pb.AppendMessageStreamRequest(finish={}),
+    ]
+    assert (await new.stub.AppendMessageStream(iter(pieces))).message.token_count == 3
+    assert await counter_of(new) == "characters"
+    assert inconsistent(database_url) == []
 
 
 async def test_refusals_come_before_counters(serve: Serve, database_url: str) -> None:

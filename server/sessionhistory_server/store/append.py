@@ -143,6 +143,7 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         if found is None:
             appended = await create(connection, batch)
         elif found.usable:
+            _require_counter(found, batch)
             appended = await find_stored(connection, batch, found)
         else:
             raise session_not_found(batch.ref.session_id)
@@ -150,7 +151,6 @@ async def append(connection: Connection, batch: Batch) -> Appended:
             return appended
         if found is not None:
             require_room(found, batch)
-            _require_counter(found, batch)
     raise RuntimeError("an append was turned away time and again without a reason")
 
 
