@@ -16,6 +16,7 @@ from sessionhistory.v1 import session_pb2 as spb
 from support import strategies as sent
 from support.conversations_edits import ACTING, ODDS, SESSION_IDS, Edits
 from support.conversations_state import States
+from support.conversations_streams import Streams
 from support.databases import execute
 from support.lockstep import Lockstep
 from support.reference import Reference
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
 
 
-class Conversations(Edits, States, RuleBasedStateMachine):
+class Conversations(Edits, States, Streams, RuleBasedStateMachine):
     """What callers do, in any order."""
 
     # Set before the machine runs.
@@ -300,7 +301,8 @@ class Conversations(Edits, States, RuleBasedStateMachine):
             if kept and kept.messages:
                 at = kept.messages[number % len(kept.messages)].create_time
                 getattr(request, field).CopyFrom(at)
-        return self._list("ListMessages", request)
+        opened = self._list("ListMessages", request)
+        return self._follow(*opened) if all_of_them and isinstance(opened, tuple) else opened
 
     @rule(
         target=open_lists,
@@ -347,10 +349,7 @@ class Conversations(Edits, States, RuleBasedStateMachine):
             request.user_id = "ann" if request.user_id == "bob" else "bob"
         elif tamper == 2:
             request.page_size = 100
-        self._reach(f"list of {method.removeprefix('List').lower()} in several pages")
-        if method == "ListMessages" and request.descending:
-            self._reach("list of messages backwards in several pages")
-        return self._list(method, request)
+        return self._follow(method, request)
 
     # What is refused
 
@@ -377,6 +376,12 @@ class Conversations(Edits, States, RuleBasedStateMachine):
         following.CopyFrom(request)
         following.page_token = response.next_page_token
         return method, following
+
+    def _follow(self, method: str, request: Any) -> Any:  # noqa: ANN401 - either list's
+        self._reach(f"list of {method.removeprefix('List').lower()} in several pages")
+        if method == "ListMessages" and request.descending:
+            self._reach("list of messages backwards in several pages")
+        return self._list(method, request)
 
     def _user(self, user: str, name: str) -> str:
         if user != "own":

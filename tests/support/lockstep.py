@@ -62,9 +62,12 @@ class Lockstep:
         return expected
 
     def _call_service(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
-        sent = type(request)()
-        sent.CopyFrom(request)
-        self._translate(sent)
+        if isinstance(request, tuple):  # a stream, with nothing in it of the reference's own
+            sent: Any = iter(request)
+        else:
+            sent = type(request)()
+            sent.CopyFrom(request)
+            self._translate(sent)
         try:
             return getattr(self.stub, method)(sent, timeout=30)
         except grpc.RpcError as error:
