@@ -221,6 +221,7 @@ async def test_a_server_that_stops_meanwhile(
         await stream.write("before ")
         index = await stream.call_tool("g", "[")
         streams = [service.app._open_streams for service in services]  # noqa: SLF001
+        await until(lambda: any(each._waiting for each in streams))  # noqa: SLF001
         (serving,) = (i for i, each in enumerate(streams) if each._waiting)  # noqa: SLF001
         await services[serving].app.stop()
         for word in ("and ", "after"):
