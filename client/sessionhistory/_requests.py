@@ -148,20 +148,6 @@ def append_messages(  # noqa: PLR0913 - of the contract
     )
 
 
-def truncate_history(
-    session_id: str, *, after_sequence: int, user_id: str | None, expected_last_sequence: int | None
-) -> pb.TruncateHistoryRequest:
-    """Ask for the end of a history to be removed."""
-    return build(
-        pb.TruncateHistoryRequest,
-        "",
-        session_id=session_id,
-        user_id=user_of(user_id),
-        after_sequence=after_sequence,
-        expected_last_sequence=expected_last_sequence,
-    )
-
-
 def get_message(
     session_id: str, *, message_id: str | None, sequence: int | None, user_id: str | None
 ) -> pb.GetMessageRequest:

@@ -155,6 +155,7 @@ def session(source: session_pb2.Session) -> types.Session:
         etag=source.etag,
         token_counter=source.token_counter,
         state_version=source.state_version,
+        parent=_parent(source),
     )
 
 
@@ -182,6 +183,12 @@ def message(source: message_pb2.Message) -> types.Message:
         sequence=source.sequence,
         create_time=_time(source, "create_time"),
     )
+
+
+def _parent(source: session_pb2.Session) -> types.SessionParent | None:
+    if not source.HasField("parent"):
+        return None
+    return types.SessionParent(session_id=source.parent.session_id, sequence=source.parent.sequence)
 
 
 def _history_settings(source: session_pb2.Session) -> types.HistorySettings | None:

@@ -176,6 +176,16 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionParent:
+    """The session that another one was made from."""
+
+    session_id: str
+    """It may have been purged since."""
+    sequence: int
+    """How far it had come."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One conversation."""
 
@@ -215,6 +225,8 @@ class Session:
     """What counts messages without a ``token_count``; ``mixed``: several have."""
     state_version: int = 0
     """How many times the state was set since the session was made."""
+    parent: SessionParent | None = None
+    """Where it comes from, if it was forked or goes on after a reset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +298,22 @@ class AppendMessagesResult:
     session_created: bool
     state_version: int | None
     """Of the session's state after them; ``None``: the call had nothing to do with the state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForkSessionResult:
+    """The new session, and whether this call made it."""
+
+    session: Session
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResetSessionResult:
+    """The new session, and the old one as it is now."""
+
+    session: Session
+    previous_session: Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,27 +144,30 @@ class App:
             token_budget=settings.history_token_budget,
             model_token_budgets=settings.model_token_budgets_json,
         )
-        days = timedelta(days=settings.delete_retention_days)
         return SessionHistory(
             self._database,
             defaults,
             self._counters,
-            delete_retention=days,
+            delete_retention=self._delete_retention,
             coalesce=settings.coalesce,
         )
 
     def _active_sessions(self) -> ActiveSessions:
-        days = timedelta(days=self._settings.delete_retention_days)
         counter = self._settings.token_counter
-        return ActiveSessions(self._database, token_counter=counter, delete_retention=days)
+        return ActiveSessions(self._database, token_counter=counter, delete_retention=self._delete_retention)
+
+    @property
+    def _delete_retention(self) -> timedelta:
+        return timedelta(days=self._settings.delete_retention_days)
 
     def _servicers(self, history: SessionHistory) -> list[Servicer]:
         requires = self._settings.require_user_id
+        edits = Edits(self._database, delete_retention=self._delete_retention)
         return [
             HistoryServicer(history, self.metrics, require_user_id=requires),
             RecountServicer(Recounts(self._database, self._counters), require_user_id=requires),
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
-            EditServicer(Edits(self._database), require_user_id=requires),
+            EditServicer(edits, require_user_id=requires),
             StateServicer(SessionState(self._database), require_user_id=requires),
             LifecycleServicer(self._active_sessions(), require_user_id=requires),
         ]

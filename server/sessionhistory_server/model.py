@@ -145,6 +145,8 @@ class Session:
     purge_time: int | None
     expire_time: int | None
     token_counter: str
+    parent_session_id: str | None
+    parent_sequence: int | None
 
     @property
     def etag(self) -> str:

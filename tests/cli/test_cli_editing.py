@@ -1,4 +1,4 @@
-"""`session-history truncate`: what it asks, does and says."""
+"""`session-history truncate`, `fork` and `reset`: what they ask, do and say."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sessionhistory import Message, Role, Session
+from sessionhistory import Message, Role, Session, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -83,3 +83,31 @@ async def test_what_cannot_be_done(
     assert line.startswith("Error: ")
     assert said in line
     assert len(await _texts(client, talk)) == 3
+
+
+async def test_a_fork(command: Command, client: Client, talk: str) -> None:
+    """It prints the id of the new session, or all of it."""
+    result = await command("fork", talk, "--up-to", "2", "--as", f"{talk}-2", "--title", "x", "--user", talk)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{talk}-2\n", "")
+    forked = await client.get_session(f"{talk}-2")
+    assert (forked.title, forked.user_id, forked.message_count) == ("x", talk, 2)
+    made = json.loads((await command("fork", talk, "--json")).stdout)["session"]
+    assert made["parent"] == {"session_id": talk, "sequence": 3}
+    assert await _texts(client, made["session_id"]) == ["one\n", "two", "three"]
+    result = await command("fork", talk, "--as", f"{talk}-2")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "is taken" in result.stderr
+
+
+async def test_a_reset(command: Command, client: Client, talk: str) -> None:
+    """It prints the id of the new session, which has what is to be kept."""
+    await client.update_session(talk, state={"step": 1})
+    result = await command("reset", talk, "--as", f"{talk}-2", "--keep-history", "--keep-state", "--abandon")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, f"{talk}-2\n", "")
+    assert (await client.get_session(talk)).status is SessionStatus.ABANDONED
+    assert (await client.get_session(f"{talk}-2")).state == {"step": 1}
+    made = json.loads((await command("reset", f"{talk}-2", "--json")).stdout)["session"]
+    assert (made["message_count"], made["state"]) == (0, None)
+    result = await command("reset", talk)
+    assert result.exit_code == 1
+    assert "ABANDONED: set it ACTIVE first" in result.stderr

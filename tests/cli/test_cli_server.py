@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Result]]
     Serve = Callable[..., Awaitable[Service]]
 
-_COMMANDS = ("sessions", "history", "append", "update", "truncate", "import")
+_COMMANDS = ("sessions", "history", "append", "update", "truncate", "fork", "reset", "import")
 _MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
@@ -44,6 +44,8 @@ def arguments(request: pytest.FixtureRequest, write: Callable[..., Path]) -> lis
         "append": ["x"],
         "update": ["x", "--title", "t"],
         "truncate": ["x", "--after", "0", "--yes"],
+        "fork": ["x"],
+        "reset": ["x"],
         "import": [str(write(conversation("x")))],
     }
     return [request.param, *needed[request.param], "--timeout-seconds", "1"]

@@ -140,6 +140,11 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("expected_last_sequence", lambda c: c.append_messages("s", [MESSAGE], expected_last_sequence=0.5)),
     ("replace_after_sequence", lambda c: c.append_messages("s", [MESSAGE], replace_after_sequence=2**63)),
     ("after_sequence", lambda c: c.truncate_history("s", after_sequence=SECRET)),
+    ("up_to_sequence", lambda c: c.fork_session("s", up_to_sequence=2**63)),
+    ("session.ttl", lambda c: c.fork_session("s", TWICE_ENDED)),
+    ("session.ttl", lambda c: c.reset_session("s", TWICE_ENDED)),
+    ("previous_status", lambda c: c.reset_session("s", previous_status="over")),
+    ("keep_state", lambda c: c.reset_session("s", keep_state=SECRET)),
     (
         "expected_last_sequence",
         lambda c: c.truncate_history("s", after_sequence=0, expected_last_sequence=0.5),
@@ -185,5 +190,7 @@ NOBODY: dict[str, Callable[[Client], Any]] = {
     "get_history": lambda c: c.get_history("s", user_id=""),
     "list_messages_page": lambda c: c.list_messages_page("s", user_id=""),
     "recount_tokens": lambda c: c.recount_tokens("s", user_id=""),
+    "fork_session": lambda c: c.fork_session("s", user_id=""),
+    "reset_session": lambda c: c.reset_session("s", user_id=""),
     "truncate_history": lambda c: c.truncate_history("s", after_sequence=0, user_id=""),
 }

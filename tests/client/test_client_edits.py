@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 from client_samples import fresh_id
 
-from sessionhistory import Message, Role, Session, TruncateHistoryResult
-from sessionhistory.errors import MessageIdReusedError, SequenceMismatchError
+from sessionhistory import Message, Role, Session, SessionParent, SessionStatus, TruncateHistoryResult
+from sessionhistory.errors import (
+    MessageIdReusedError,
+    SequenceMismatchError,
+    SessionExistsError,
+    SessionNotActiveError,
+)
 
 if TYPE_CHECKING:
     from sessionhistory import AsyncSessionHistoryClient as Client
@@ -49,3 +54,43 @@ async def test_a_replacement(client: Client) -> None:
     assert await _texts(client, session_id) == ["a", "d", "e"]
     with pytest.raises(MessageIdReusedError):
         await client.append_messages(session_id, messages, replace_after_sequence=1)
+
+
+async def test_a_fork(client: Client) -> None:
+    """It has the messages up to a sequence, and what the caller says it is to be."""
+    session_id = fresh_id()
+    old = Session(user_id="ada", title="t", labels={"a": "b"})
+    messages = (await client.append_messages(session_id, _said("a", "b", "c"), create_session=old)).messages
+    new = Session(session_id=fresh_id(), title="other")
+    forked = await client.fork_session(session_id, new, up_to_sequence=2, user_id="ada")
+    session = forked.session
+    assert (forked.created, session.session_id, session.title) == (True, new.session_id, "other")
+    assert (session.user_id, session.labels, session.message_count) == ("ada", {"a": "b"}, 2)
+    assert session.parent == SessionParent(session_id=session_id, sequence=2)
+    assert [message async for message in client.list_messages(new.session_id)] == list(messages[:2])
+    with pytest.raises(SessionExistsError):
+        await client.fork_session(session_id, new, up_to_sequence=2)
+    again = await client.fork_session(session_id, new, allow_existing=True)
+    assert (again.created, again.session) == (False, session)
+    another = await client.fork_session(session_id)
+    assert (another.created, another.session.message_count) == (True, 3)
+    assert (await client.get_session(session_id)).parent is None
+
+
+async def test_a_reset(client: Client) -> None:
+    """The old session ends, and the new one goes on with what it is to keep."""
+    session_id = fresh_id()
+    old = Session(user_id="ada", state={"step": 1}, metadata={"a": 2**60})
+    await client.append_messages(session_id, _said("a", "b"), create_session=old)
+    reset = await client.reset_session(session_id, keep_state=True, previous_status=SessionStatus.ABANDONED)
+    assert reset.previous_session == await client.get_session(session_id)
+    assert reset.previous_session.status is SessionStatus.ABANDONED
+    assert (reset.session.message_count, reset.session.state) == (0, {"step": 1})
+    assert (reset.session.user_id, reset.session.metadata) == ("ada", {"a": 2**60})
+    with pytest.raises(SessionNotActiveError):
+        await client.reset_session(session_id)
+    new = Session(session_id=fresh_id())
+    second = await client.reset_session(reset.session.session_id, new, keep_history=True, user_id="ada")
+    assert (second.session.session_id, second.session.state) == (new.session_id, None)
+    assert second.session.parent == SessionParent(session_id=reset.session.session_id, sequence=0)
+    assert await client.reset_session(reset.session.session_id, new, keep_history=True) == second

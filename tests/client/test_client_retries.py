@@ -50,6 +50,9 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "truncate as read": lambda c, **o: c.truncate_history(
         "s", after_sequence=0, expected_last_sequence=1, **o
     ),
+    "fork": lambda c, **o: c.fork_session("s", **o),
+    "fork or get": lambda c, **o: c.fork_session("s", Session(session_id="f"), allow_existing=True, **o),
+    "reset": lambda c, **o: c.reset_session("s", **o),
     "get message": lambda c, **o: c.get_message("s", sequence=1, **o),
     "get history": lambda c, **o: c.get_history("s", **o),
     "recount": lambda c, **o: c.recount_tokens("s", **o),
@@ -63,6 +66,7 @@ ONCE: dict[str, Callable[..., Any]] = {
     "delete": lambda c, **o: c.delete_session("s", **o),
     "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
     "undelete": lambda c, **o: c.undelete_session("s", **o),
+    "fork by id": lambda c, **o: c.fork_session("s", Session(session_id="f"), **o),
     "truncate": lambda c, **o: c.truncate_history("s", after_sequence=0, **o),
 }
 GONE = ("UNAVAILABLE", "CANCELLED")

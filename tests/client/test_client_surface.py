@@ -34,6 +34,7 @@ VALUES = {
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
     *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
     "OnBreak",
+    *("SessionParent", "ForkSessionResult", "ResetSessionResult"),
     *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
 }
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
@@ -57,6 +58,7 @@ METHODS = {
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
     *("append_message_stream", "get_active_session"),
     *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
+    *("fork_session", "reset_session"),
 }
 STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}
 ITERATORS = {"list_sessions", "list_messages"}

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 QUICK = settings(
-    max_examples=200,
+    max_examples=300,
     stateful_step_count=60,
     deadline=None,
     print_blob=True,
@@ -55,7 +55,11 @@ REACHED = {
     "messages replaced",
     "messages replaced before",
     "no title after a cleared one",
+    "session forked",
+    "session forked before",
     "session made by an append",
+    "session reset",
+    "session reset before",
     "session of forty messages",
     "session recounted",
     "stream finish",

@@ -50,6 +50,13 @@ ROWS = {
         values (encode(substring(sha256('default\\000ended') for 16), 'hex')::uuid, 'default', 'ended', 'u',
             'COMPLETED', 0, 0, 0, 0, 0, 0, 1, '2020-01-01', '2020-01-01', '2020-01-02', '2020-01-03')
     """,
+    "0006": """
+        insert into sessions (session_key, tenant_id, session_id, status, message_count, total_tokens,
+            last_sequence, unpinned_tokens, unpinned_bytes, pinned_count, revision, create_time, update_time,
+            active_time, parent_session_id, parent_sequence)
+        values (gen_random_uuid(), 'default', 'forked', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
+            '2020-01-01', '2020-01-01', 'old', 1)
+    """,
 }
 """By revision: one statement that inserts what could be there when that revision was the newest."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 
+from sessionhistory_server.edits import Edits
 from sessionhistory_server.history import AppendRequest, SessionHistory
 from sessionhistory_server.model import CHARACTERS, MessageContent, NewMessage
 from sessionhistory_server.store.window import Defaults
@@ -82,6 +83,11 @@ def use_cases(
         delete_retention=timedelta(days=30),
         coalesce=coalesce,
     )
+
+
+def edits_on(database: Database) -> Edits:
+    """Return the use cases of whole histories on a database."""
+    return Edits(database, delete_retention=timedelta(days=30))
 
 
 def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:  # noqa: ANN401

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from store_support import LONG, LONG_MESSAGES, use_cases
+from store_support import LONG, LONG_MESSAGES, edits_on, use_cases
 
-from sessionhistory_server.edits import Edits
 from sessionhistory_server.model import WindowLimits
 from support.databases import execute
 
@@ -34,7 +33,7 @@ async def test_a_long_tail_goes_as_a_whole(
 ) -> None:
     """Whole statements' worth and what is over, pinned ones as well; all counters are those of the rest."""
     database = await open_database(full_database_url)
-    removed, counters = await Edits(database).truncate(LONG, None, left, expected_last_sequence=None)
+    removed, counters = await edits_on(database).truncate(LONG, None, left, expected_last_sequence=None)
     assert (removed, counters.last_sequence) == (LONG_MESSAGES - left, LONG_MESSAGES)
     ((*counted, newest),) = execute(full_database_url, _COUNTED)
     assert [tuple(counted)] == execute(full_database_url, _KEPT)
@@ -51,6 +50,6 @@ async def test_a_truncation_that_fails_removes_nothing(
     execute(full_database_url, f"alter table sessions add {limit}")
     database = await open_database(full_database_url)
     with pytest.raises(psycopg.errors.CheckViolation):
-        await Edits(database).truncate(LONG, None, 0, expected_last_sequence=None)
+        await edits_on(database).truncate(LONG, None, 0, expected_last_sequence=None)
     assert execute(full_database_url, _COUNTED)[0][0] == LONG_MESSAGES
     assert execute(full_database_url, _KEPT)[0][0] == LONG_MESSAGES

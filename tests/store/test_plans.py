@@ -7,11 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from store_support import HEAVY_USER, LONG, append, new_message, use_cases
+from store_support import HEAVY_USER, LONG, append, edits_on, new_message, use_cases
 
 from sessionhistory_server import retention
 from sessionhistory_server.append_stream import AppendStreams
-from sessionhistory_server.edits import Edits
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.model import CHARACTERS, SessionContent, StateChange, WindowLimits
@@ -20,6 +19,7 @@ from sessionhistory_server.state import SessionState
 from sessionhistory_server.store import (
     active_sessions,
     append_stream,
+    forks,
     messages,
     recount,
     sessions,
@@ -38,6 +38,7 @@ from support.plans import plan, recording
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from sessionhistory_server.edits import Edits
     from sessionhistory_server.history import SessionHistory
     from sessionhistory_server.store.database import Database
     from support.plans import Statement
@@ -53,6 +54,8 @@ PLANS: dict[str, list[set[str]]] = {
     "truncate: lock": [{"sessions_pkey"}],
     "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
     "replace: first": [{"messages_pkey"}],
+    "fork": [{"sessions_pkey", "messages_pkey"}],
+    "reset: close": [{"sessions_pkey"}],
     "session: create": [set()],
     "session: get": [{"sessions_pkey"}],
     "session: is taken": [{"sessions_pkey"}],
@@ -109,6 +112,8 @@ _NAMES = {
     standing._STANDING: "append: standing",
     standing._LOCK: "truncate: lock",
     truncation._REMOVE: "truncate: remove",
+    forks._FORK: "fork",
+    forks._CLOSE: "reset: close",
     truncation._FIRST_AFTER: "replace: first",
     sessions._CREATE: "session: create",
     sessions._GET: "session: get",
@@ -186,7 +191,7 @@ async def call_everything(history: SessionHistory, database: Database) -> None:
     """Call every use case, so that every statement is sent that there is."""
     await call_sessions(history)
     await call_messages(history)
-    await call_edits(history, Edits(database))
+    await call_edits(history, edits_on(database))
     await call_streams(history, AppendStreams(database, history))
     await SessionState(database).patch("chat", "u", StateChange("{}", None))
     active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
@@ -253,12 +258,21 @@ async def call_messages(history: SessionHistory) -> None:
 
 
 async def call_edits(history: SessionHistory, edits: Edits) -> None:
-    """Remove messages, and replace some."""
+    """Remove messages, replace some, and make sessions of sessions."""
     await history.append(append("talk", *[new_message()] * 3, create_session=SessionContent()))
     replacement = append("talk", new_message("1"), replace_after_sequence=1)
     await history.append(replacement)
     await history.append(replacement)
     await edits.truncate("talk", None, 1, expected_last_sequence=4)
+    plan = edits.plan("talk", None, "fork", SessionContent(user_id="u"))
+    await edits.fork(plan, up_to_sequence=1, allow_existing=False)
+    await edits.fork(plan, up_to_sequence=1, allow_existing=True)
+    await edits.reset(
+        edits.plan("talk", None, "", SessionContent()),
+        keep_history=True,
+        keep_state=True,
+        previous_status="COMPLETED",
+    )
 
 
 async def call_streams(history: SessionHistory, streams: AppendStreams) -> None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from store_support import HEAVY_USER, LONG, LONG_MESSAGES, PINNED_EVERY, append, new_message, use_cases
+from store_support import (
+    HEAVY_USER,
+    LONG,
+    LONG_MESSAGES,
+    PINNED_EVERY,
+    append,
+    edits_on,
+    new_message,
+    use_cases,
+)
 
-from sessionhistory_server.edits import Edits
 from sessionhistory_server.model import WindowLimits
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter
@@ -156,7 +164,7 @@ async def test_a_truncation_reads_what_it_removes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Removing 30 of 50,000 messages visits these, to find the last of them and to remove them."""
-    edits = Edits(await open_database(full_database_url))
+    edits = edits_on(await open_database(full_database_url))
     with recording(monkeypatch, full_database_url) as recorder:
         await edits.truncate(LONG, None, LONG_MESSAGES - 30, expected_last_sequence=None)
         remove = recorder.take()[-1]

@@ -138,14 +138,15 @@ class Conversations(Edits, States, Streams, RuleBasedStateMachine):
         self.both.stub = self.stubs[counter]
         self.both.reference.counter = counter
 
-    @rule(name=SESSION_IDS, user=ACTING, counter=st.sampled_from((BYTES, CHARACTERS)))
-    def recount(self, name: str, user: str, counter: str) -> None:
-        """A session, by the counter of either server."""
-        self.go_to_the_server_of(counter)
-        request = pb.RecountTokensRequest(session_id=name, user_id=self._user(user, name))
-        response = self._call("RecountTokens", request)
-        if not isinstance(response, Refused) and response.changed_message_count:
-            self._reach("session recounted")
+    @rule(name=SESSION_IDS, user=ACTING, counters=st.permutations((BYTES, CHARACTERS)))
+    def recount(self, name: str, user: str, counters: list[str]) -> None:
+        """A session, by the counters of both servers."""
+        for counter in counters:
+            self.go_to_the_server_of(counter)
+            request = pb.RecountTokensRequest(session_id=name, user_id=self._user(user, name))
+            response = self._call("RecountTokens", request)
+            if not isinstance(response, Refused) and response.changed_message_count:
+                self._reach("session recounted")
 
     # Appending
 

@@ -8,10 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_pb2 as spb
 from support import strategies as sent
 from support.reference_rules import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sessionhistory.v1 import message_pb2 as mpb
     from support.lockstep import Lockstep
     from support.reference import Kept
@@ -26,9 +29,10 @@ BACK = st.sampled_from((0, 1, 1, 2, 2, 3, 4, 7, 12, 100, -1))
 
 
 class Edits:
-    """Truncations and replacements."""
+    """Truncations, replacements, forks and resets."""
 
     both: Lockstep
+    numbers: Iterator[int]
     _call: Any
     _reach: Any
     _user: Any
@@ -79,6 +83,65 @@ class Edits:
             self._replace(
                 pb.AppendMessagesRequest(session_id=name, messages=batch, replace_after_sequence=after)
             )
+
+    @rule(
+        name=SESSION_IDS,
+        new=st.none() | sent.sessions(),
+        new_name=SESSION_IDS,
+        user=ACTING,
+        back=BACK,
+        odds=ODDS,
+    )
+    def fork(
+        self, name: str, new: spb.Session | None, new_name: str, user: str, back: int, odds: int
+    ) -> None:
+        """Of a part or of all, under an id that may be taken; often twice."""
+        request = pb.ForkSessionRequest(session_id=name, user_id=self._user(user, name), session=new)
+        if odds > 3:
+            request.session.session_id = new_name if odds < 7 else f"f/{next(self.numbers)}"
+        if odds == 9:
+            request.session.user_id = "bob"
+        if back:
+            request.up_to_sequence = self._before_the_end(name, back)
+        request.allow_existing = odds % 2 == 0
+        for _ in range(1 + odds % 3):
+            response = self._call("ForkSession", request)
+            if not isinstance(response, Refused):
+                self._reach("session forked" if response.created else "session forked before")
+
+    @rule(
+        name=SESSION_IDS,
+        new=st.none() | sent.sessions(active=True),
+        new_name=SESSION_IDS,
+        user=ACTING,
+        keeps=st.tuples(st.booleans(), st.booleans()),
+        odds=ODDS,
+    )
+    def reset(
+        self,
+        name: str,
+        new: spb.Session | None,
+        new_name: str,
+        user: str,
+        keeps: tuple[bool, bool],
+        odds: int,
+    ) -> None:
+        """With its history or without, under an id that may be taken; often twice; then open it again."""
+        request = pb.ResetSessionRequest(
+            session_id=name,
+            user_id=self._user(user, name),
+            session=new,
+            keep_history=keeps[0],
+            keep_state=keeps[1],
+            previous_status=odds % 4,
+        )
+        if odds > 3:
+            request.session.session_id = new_name if odds < 7 else f"r/{next(self.numbers)}"
+        for attempt in range(1 + odds % 3):
+            if not isinstance(self._call("ResetSession", request), Refused):
+                self._reach("session reset before" if attempt else "session reset")
+        opened = spb.Session(session_id=name, status=spb.SESSION_STATUS_ACTIVE)
+        self._call("UpdateSession", pb.UpdateSessionRequest(session=opened))
 
     def _replace(self, request: pb.AppendMessagesRequest) -> None:
         kept = self._kept(request.session_id)

@@ -143,15 +143,20 @@ def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - a
         case "GetActiveSessionRequest":
             if response.created and not request.create_session.session_id:
                 yield response.session.session_id
-        case "CreateSessionRequest":
-            if not request.session_id and not request.session.session_id:
+        case "CreateSessionRequest" | "ForkSessionRequest" | "ResetSessionRequest":
+            named = type(request).__name__ == "CreateSessionRequest" and request.session_id
+            if not named and not request.session.session_id:
                 yield response.session.session_id
         case "AppendMessageRequest" | "AppendMessagesRequest":
             if not request.session_id and not request.create_session.session_id:
                 yield response.session_id
-            single = type(request).__name__ == "AppendMessageRequest"
-            asked = [request.message] if single else request.messages
-            stored = [response.message] if single else response.messages
-            for message, kept in zip(asked, stored, strict=True):
-                if not message.message_id:
-                    yield kept.message_id
+            yield from _made_message_ids(request, response)
+
+
+def _made_message_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - of either append
+    single = type(request).__name__ == "AppendMessageRequest"
+    asked = [request.message] if single else request.messages
+    stored = [response.message] if single else response.messages
+    for message, kept in zip(asked, stored, strict=True):
+        if not message.message_id:
+            yield kept.message_id

@@ -285,7 +285,7 @@ class Reference(Edits, Recounts, States, Streams):
 
     def _touch(self, shown: spb.Session) -> None:
         shown.update_time.CopyFrom(self._now)
-        shown.etag = f"etag-{rules.nanos(self._now)}"
+        shown.etag = f"etag-{shown.session_id}-{rules.nanos(self._now)}"
 
     def _window(self, kept: Kept, limits: Limits) -> hpb.History:
         return window(kept.messages, limits, kept.shown.last_sequence)

@@ -1,7 +1,8 @@
-"""How the reference model removes messages, and finds those that are stored already."""
+"""How the reference model edits and copies histories, and finds messages that are stored already."""
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -12,6 +13,8 @@ from support.reference_rules import require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from sessionhistory.v1 import message_pb2 as mpb
     from support.reference import Kept
 
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
 class Edits:
     """The methods that change what a session has become; a part of ``Reference``."""
 
+    sessions: dict[str, Kept]
     _found: Any
+    _is_visible: Any
+    _made_id: Any
+    _new_session: Any
+    _set_status: Any
+    _touch: Any
+    _now: Timestamp
 
     def _TruncateHistory(self, request: pb.TruncateHistoryRequest) -> pb.TruncateHistoryResponse:  # noqa: N802
         kept = self._found(request)
@@ -28,6 +38,75 @@ class Edits:
         for name in ("last_sequence", "message_count", "total_tokens"):
             counters[name] = getattr(kept.shown, name)
         return pb.TruncateHistoryResponse(**counters)
+
+    def _ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:  # noqa: N802
+        kept, new = self._found(request), request.session
+        upto = request.up_to_sequence if request.HasField("up_to_sequence") else kept.shown.last_sequence
+        existing = self.sessions.get(new.session_id)
+        reached = upto <= kept.shown.last_sequence
+        require(reached, "ABORTED", "SEQUENCE_MISMATCH")
+        if existing is not None:
+            require(
+                request.allow_existing and self._is_child(request, existing),
+                "ALREADY_EXISTS",
+                "SESSION_EXISTS",
+            )
+            same = not request.HasField("up_to_sequence") or existing.shown.parent.sequence == upto
+            require(same, "ALREADY_EXISTS", "SESSION_EXISTS")
+            return pb.ForkSessionResponse(session=existing.shown)
+        copy = self._copy(kept, new, upto, upto, forgets=())
+        return pb.ForkSessionResponse(session=copy.shown, created=True)
+
+    def _ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:  # noqa: N802
+        kept, new = self._found(request), request.session
+        existing, last = self.sessions.get(new.session_id), kept.shown.last_sequence
+        if kept.shown.status != spb.SESSION_STATUS_ACTIVE:
+            again = existing is not None and self._is_child(request, existing)
+            require(again, "FAILED_PRECONDITION", "SESSION_NOT_ACTIVE")
+            return pb.ResetSessionResponse(session=existing.shown, previous_session=kept.shown)
+        require(existing is None, "ALREADY_EXISTS", "SESSION_EXISTS")
+        self._set_status(kept.shown, request.previous_status or spb.SESSION_STATUS_COMPLETED)
+        self._touch(kept.shown)
+        keeps = {"title": request.keep_history, "state": request.keep_state}
+        forgets = [name for name, kept_too in keeps.items() if not kept_too]
+        copy = self._copy(kept, new, last if request.keep_history else 0, last, forgets=forgets)
+        return pb.ResetSessionResponse(session=copy.shown, previous_session=kept.shown)
+
+    def _is_child(self, request: Any, existing: Kept) -> bool:  # noqa: ANN401 - of a fork or a reset
+        user_id = request.user_id or request.session.user_id
+        visible = self._is_visible(existing.shown.session_id, user_id)
+        return visible and existing.shown.parent.session_id == request.session_id
+
+    def _copy(
+        self, kept: Kept, new: spb.Session, upto: int, parent_sequence: int, *, forgets: Sequence[str]
+    ) -> Kept:
+        """Make a session with the messages up to a sequence, and what the new one does not say itself."""
+        given = spb.Session()
+        given.CopyFrom(new)
+        given.status = new.status or spb.SESSION_STATUS_ACTIVE
+        for name in ("user_id", "title", "model", "labels", "metadata", "state"):
+            if not getattr(new, name) and name not in forgets:
+                rules.copy_field(kept.shown, given, name)
+        for name in ("max_messages", "token_budget"):
+            if not new.history_settings.HasField(name) and kept.shown.history_settings.HasField(name):
+                setattr(given.history_settings, name, getattr(kept.shown.history_settings, name))
+        copy: Kept = self._new_session(new.session_id or self._made_id(), given.user_id, given)
+        if not new.WhichOneof("expiration") and kept.shown.HasField("expire_time"):
+            copy.shown.expire_time.CopyFrom(kept.shown.expire_time)
+            copy.shown.purge_time.CopyFrom(kept.shown.purge_time)
+        copy.titled = bool(new.title) or (kept.titled and "title" not in forgets)
+        copy.shown.token_counter = kept.shown.token_counter
+        copy.shown.parent.session_id = kept.shown.session_id
+        copy.shown.parent.sequence = parent_sequence
+        for message in kept.messages:
+            if message.sequence <= upto:
+                copy.messages.append(deepcopy(message))
+                copy.sent[message.message_id] = kept.sent[message.message_id]
+                copy.shown.message_count += 1
+                copy.shown.total_tokens += message.token_count
+                copy.shown.last_sequence = message.sequence
+                copy.shown.last_message_time.CopyFrom(self._now)
+        return copy
 
 
 def replaced_after(request: pb.AppendMessageRequest | pb.AppendMessagesRequest) -> int | None:

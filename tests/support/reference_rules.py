@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
@@ -31,6 +32,7 @@ _SECOND = 1_000_000_000
 _COUNTS = {
     *("max_messages", "token_budget", "max_turns", "page_size"),
     *("after_sequence", "before_sequence", "expected_last_sequence", "replace_after_sequence"),
+    "up_to_sequence",
 }
 _ID = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
@@ -96,12 +98,10 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
     if method == "GetMessage":
         yield request.WhichOneof("key")
         yield request.WhichOneof("key") != "sequence" or request.sequence > 0
+    if method in ("ForkSession", "ResetSession"):
+        yield from _validity_of_copy(request)
     if method.startswith("Append"):
-        messages = [request.message] if method == "AppendMessage" else request.messages
-        yield from _validity_of_append(request, messages)
-        if method == "AppendMessage":
-            history = request.history
-            yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
+        yield from _validity_of_append(request)
 
 
 def _validity_of_patch(request: Any) -> Iterator[object]:  # noqa: ANN401 - of UpdateState or an append
@@ -112,8 +112,20 @@ def _validity_of_patch(request: Any) -> Iterator[object]:  # noqa: ANN401 - of U
         yield not request.state_patch or _is_object(request.state_patch)
 
 
-def _validity_of_append(request: Any, messages: Sequence[mpb.Message]) -> Iterator[object]:  # noqa: ANN401
-    create = request.create_session
+def _validity_of_copy(request: Any) -> Iterator[object]:  # noqa: ANN401 - a fork's or a reset's
+    session = request.session
+    yield not session.session_id or _is_id(session.session_id)
+    yield not request.user_id or session.user_id in ("", request.user_id)
+    if isinstance(request, pb.ResetSessionRequest):
+        yield session.status <= spb.SESSION_STATUS_ACTIVE
+        yield request.previous_status != spb.SESSION_STATUS_ACTIVE
+
+
+def _validity_of_append(request: Any) -> Iterator[object]:  # noqa: ANN401 - of either append
+    create, single = request.create_session, isinstance(request, pb.AppendMessageRequest)
+    history = request.history if single else hpb.HistoryOptions()
+    yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
+    messages = [request.message] if single else request.messages
     yield not request.user_id or create.user_id in ("", request.user_id)
     yield not request.session_id or create.session_id in ("", request.session_id)
     yield create.status <= 1

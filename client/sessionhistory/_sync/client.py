@@ -43,8 +43,8 @@ class SessionHistoryClient(Edits, Lifecycle, Streams):
 
     Every call has a deadline, and is tried again until then while the service is unavailable, if doing it
     twice does what doing it once does. That is so for all calls but these, which are then yours to repeat:
-    ``create_session`` with an id and without ``allow_existing``, ``update_session`` with an etag,
-    ``update_state`` with an expected version, ``delete_session`` without ``allow_missing``,
+    ``create_session`` and ``fork_session`` with an id and without ``allow_existing``, ``update_session`` with
+    an etag, ``update_state`` with an expected version, ``delete_session`` without ``allow_missing``,
     ``undelete_session``, and ``truncate_history`` without ``expected_last_sequence``.
 
     ``user_id`` says which user a call acts for: another's session is then not found.

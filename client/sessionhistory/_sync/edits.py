@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sessionhistory import _requests, _responses
+from sessionhistory import _edit_requests, _responses
+from sessionhistory.types import ForkSessionResult, ResetSessionResult, SessionStatus
 
 if TYPE_CHECKING:
     from sessionhistory._sync.transport import Transport
-    from sessionhistory.types import TruncateHistoryResult
+    from sessionhistory.types import Session, TruncateHistoryResult
 
 
 class Edits:
@@ -35,7 +36,7 @@ class Edits:
                 nothing is removed that was appended meanwhile.
             timeout_seconds: How long the call may take in all.
         """
-        request = _requests.truncate_history(
+        request = _edit_requests.truncate_history(
             session_id,
             after_sequence=after_sequence,
             user_id=user_id,
@@ -48,3 +49,73 @@ class Edits:
             timeout_seconds=timeout_seconds,
         )
         return _responses.truncate_history_result(response)
+
+    def fork_session(
+        self,
+        session_id: str,
+        session: Session | None = None,
+        *,
+        up_to_sequence: int | None = None,
+        user_id: str | None = None,
+        allow_existing: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> ForkSessionResult:
+        """Make a session with the messages of another: their ids, sequences and times are kept.
+
+        Args:
+            session_id: The session to copy.
+            session: What the new one is to be, where it is to differ; without a ``session_id`` it gets one.
+            up_to_sequence: The last message to copy; ``None``: all.
+            user_id: The user the call acts for.
+            allow_existing: Return the fork that has the id already, instead of ``SessionExistsError``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _edit_requests.fork_session(
+            session_id,
+            session,
+            user_id=user_id,
+            up_to_sequence=up_to_sequence,
+            allow_existing=allow_existing,
+        )
+        response = self._transport.call(
+            "ForkSession", request, repeatable=request.allow_existing, timeout_seconds=timeout_seconds
+        )
+        # An id that was made for this call is new, whichever of its attempts it was that made the session.
+        created = response.created or not (session and session.session_id)
+        return ForkSessionResult(session=_responses.session(response.session), created=created)
+
+    def reset_session(
+        self,
+        session_id: str,
+        session: Session | None = None,
+        *,
+        user_id: str | None = None,
+        keep_history: bool = False,
+        keep_state: bool = False,
+        previous_status: SessionStatus = SessionStatus.COMPLETED,
+        timeout_seconds: float | None = None,
+    ) -> ResetSessionResult:
+        """End an active session, and make a new one that goes on in its place.
+
+        Args:
+            session_id: The session to end.
+            session: What the new one is to be, where it is to differ; without a ``session_id`` it gets one.
+            user_id: The user the call acts for.
+            keep_history: Whether the new one gets the messages and the title of the old one.
+            keep_state: Whether it gets the old one's state.
+            previous_status: What the old one becomes: ``COMPLETED`` or ``ABANDONED``.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _edit_requests.reset_session(
+            session_id,
+            session,
+            user_id=user_id,
+            keep_history=keep_history,
+            keep_state=keep_state,
+            previous_status=previous_status,
+        )
+        response = self._transport.call("ResetSession", request, timeout_seconds=timeout_seconds)
+        return ResetSessionResult(
+            session=_responses.session(response.session),
+            previous_session=_responses.session(response.previous_session),
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sessionhistory import SessionStatus
+from sessionhistory import Session, SessionStatus
 from sessionhistory.cli._output import json_option, show_json
 from sessionhistory.cli._server import Server, server_options
 from sessionhistory.cli._text import counted, visible
@@ -15,8 +15,9 @@ from sessionhistory.cli._text import counted, visible
 if TYPE_CHECKING:
     from sessionhistory import SessionHistoryClient
 
-_USER_HELP = "The user to act for: another's session is not found."
-_STATUSES = [status.value for status in SessionStatus if status is not SessionStatus.UNKNOWN]
+_USER_HELP: Final = "The user to act for: another's session is not found."
+_NEW_HELP: Final = "The id of the new session; otherwise one is made."
+_STATUSES: Final = [status.value for status in SessionStatus if status is not SessionStatus.UNKNOWN]
 
 
 def _object(_: click.Context, __: click.Parameter, value: str | None) -> dict[str, Any] | None:
@@ -122,3 +123,76 @@ def _agreed(client: SessionHistoryClient, session_id: str, after_sequence: int, 
         err=True,
     )
     return session.last_sequence
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option("--up-to", "up_to_sequence", type=click.IntRange(0), help="The last sequence to copy.")
+@click.option("--as", "new_id", metavar="ID", default="", show_default=False, help=_NEW_HELP)
+@click.option("--title", metavar="TEXT", default="", show_default=False, help="The new session's title.")
+@click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
+@server_options(timeout_seconds=60)
+@json_option
+def fork(
+    server: Server,
+    *,
+    session_id: str,
+    up_to_sequence: int | None,
+    new_id: str,
+    title: str,
+    user_id: str | None,
+    as_json: bool,
+) -> None:
+    """Make a session with the messages of another.
+
+    Prints the new session's id. The other one stays as it is.
+    """
+    with server.client() as client:
+        forked = client.fork_session(
+            session_id,
+            Session(session_id=new_id, title=title),
+            up_to_sequence=up_to_sequence,
+            user_id=user_id,
+        )
+    _show_new(forked.session, as_json=as_json)
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.option("--as", "new_id", metavar="ID", default="", show_default=False, help=_NEW_HELP)
+@click.option("--keep-history", is_flag=True, help="Go on with the messages.")
+@click.option("--keep-state", is_flag=True, help="Go on with the state.")
+@click.option("--abandon", is_flag=True, help="The old session becomes abandoned, not completed.")
+@click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
+@server_options(timeout_seconds=60)
+@json_option
+def reset(
+    server: Server,
+    *,
+    session_id: str,
+    new_id: str,
+    abandon: bool,
+    user_id: str | None,
+    as_json: bool,
+    **keep: bool,
+) -> None:
+    """End a session, and make a new one that goes on in its place.
+
+    Prints the new session's id. The old one keeps its messages, and takes no more.
+    """
+    with server.client() as client:
+        made = client.reset_session(
+            session_id,
+            Session(session_id=new_id),
+            user_id=user_id,
+            **keep,
+            previous_status=SessionStatus.ABANDONED if abandon else SessionStatus.COMPLETED,
+        )
+    _show_new(made.session, as_json=as_json)
+
+
+def _show_new(session: Session, *, as_json: bool) -> None:
+    if as_json:
+        show_json(session=session)
+    else:
+        click.echo(visible(session.session_id))

@@ -369,3 +369,49 @@ class TruncateHistoryResponse(_message.Message):
     message_count: int
     total_tokens: int
     def __init__(self, removed_message_count: _Optional[int] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
+
+class ForkSessionRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "up_to_sequence", "session", "allow_existing")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    UP_TO_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_EXISTING_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    up_to_sequence: int
+    session: _session_pb2.Session
+    allow_existing: bool
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., up_to_sequence: _Optional[int] = ..., session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., allow_existing: bool = ...) -> None: ...
+
+class ForkSessionResponse(_message.Message):
+    __slots__ = ("session", "created")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    created: bool
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., created: bool = ...) -> None: ...
+
+class ResetSessionRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "session", "keep_history", "keep_state", "previous_status")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    KEEP_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    KEEP_STATE_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_STATUS_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    session: _session_pb2.Session
+    keep_history: bool
+    keep_state: bool
+    previous_status: _session_pb2.SessionStatus
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., keep_history: bool = ..., keep_state: bool = ..., previous_status: _Optional[_Union[_session_pb2.SessionStatus, str]] = ...) -> None: ...
+
+class ResetSessionResponse(_message.Message):
+    __slots__ = ("session", "previous_session")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    previous_session: _session_pb2.Session
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., previous_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...

@@ -116,6 +116,16 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
                 )
+        self.ForkSession = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/ForkSession',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionResponse.FromString,
+                )
+        self.ResetSession = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/ResetSession',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
+                )
 
 
 class SessionHistoryServiceServicer(object):
@@ -282,6 +292,24 @@ class SessionHistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkSession(self, request, context):
+        """Makes a new session with the messages of another one, or those up to a sequence: with their ids,
+        sequences and times, as they are at one moment. The other one may have any status, and does not change.
+        The copy must be made within 60 seconds: DEADLINE_EXCEEDED, and nothing was made, beyond a million
+        messages or so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetSession(self, request, context):
+        """Ends an active session and makes a new one that goes on in its place, with the old messages or without.
+        Of several at the same time one does it; for the others the session is not active any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionHistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -364,6 +392,16 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     servicer.TruncateHistory,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.SerializeToString,
+            ),
+            'ForkSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkSession,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionResponse.SerializeToString,
+            ),
+            'ResetSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetSession,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -665,5 +703,39 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
             sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ForkSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ForkSession',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.ForkSessionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ResetSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ResetSession',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -77,6 +77,18 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "fork",
+        "sessionhistory.cli.editing:fork",
+        "Make a session with the messages of another.",
+        needs=CLI,
+    ),
+    LazyCommand(
+        "reset",
+        "sessionhistory.cli.editing:reset",
+        "End a session, and make a new one that goes on in its place.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "import",
         "sessionhistory.cli.importing:import_",
         "Store recorded conversations.",

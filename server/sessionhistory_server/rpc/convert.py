@@ -120,6 +120,7 @@ def session_message(session: Session) -> spb.Session:
         etag=session.etag,
         token_counter=session.token_counter,
         state_version=session.state_version,
+        parent=_parent(session),
     )
 
 
@@ -128,6 +129,12 @@ def _history_settings(session: Session) -> spb.HistorySettings | None:
     if maximum is None and budget is None:
         return None
     return spb.HistorySettings(max_messages=maximum, token_budget=budget)
+
+
+def _parent(session: Session) -> spb.SessionParent | None:
+    if session.parent_session_id is None:
+        return None
+    return spb.SessionParent(session_id=session.parent_session_id, sequence=session.parent_sequence)
 
 
 def _timestamp(time: int | None) -> Timestamp | None:

@@ -77,6 +77,8 @@ sessions = Table(
         server_default=text("0"),
         comment="counts changes of the state",
     ),
+    Column("parent_session_id", Text, comment="of the session it was made from"),
+    Column("parent_sequence", BigInteger, comment="how far that one had come"),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index(

@@ -55,12 +55,7 @@ def require_appendable(found: Standing, ref: SessionRef, expected_last_sequence:
         AbortedError: its last sequence is not the expected one.
     """
     if found.status != ACTIVE:
-        raise FailedPreconditionError(
-            f"session {ref.session_id!r} is {found.status}: set it ACTIVE first",
-            reason="SESSION_NOT_ACTIVE",
-            session_id=ref.session_id,
-            status=found.status,
-        )
+        raise session_not_active(ref.session_id, found.status)
     if expected_last_sequence not in (None, found.last_sequence):
         raise sequence_mismatch(ref, found.last_sequence, f"not {expected_last_sequence}")
 
@@ -73,6 +68,16 @@ def require_reached(found: Standing, ref: SessionRef, sequence: int) -> None:
     """
     if sequence > found.last_sequence:
         raise sequence_mismatch(ref, found.last_sequence, f"which is before {sequence}")
+
+
+def session_not_active(session_id: str, status: str) -> FailedPreconditionError:
+    """Return the error for a session that has come to its end."""
+    return FailedPreconditionError(
+        f"session {session_id!r} is {status}: set it ACTIVE first",
+        reason="SESSION_NOT_ACTIVE",
+        session_id=session_id,
+        status=status,
+    )
 
 
 def sequence_mismatch(ref: SessionRef, actual: int, difference: str) -> AbortedError:

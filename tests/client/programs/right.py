@@ -12,6 +12,7 @@ from sessionhistory import (
     AsyncMessageStream,
     AsyncSessionHistoryClient,
     CreateSessionResult,
+    ForkSessionResult,
     History,
     HistoryCut,
     HistoryOptions,
@@ -24,12 +25,14 @@ from sessionhistory import (
     MessageStream,
     OnBreak,
     RecountTokensResult,
+    ResetSessionResult,
     Role,
     Session,
     SessionHistoryClient,
     SessionHistoryError,
     SessionOrder,
     SessionPage,
+    SessionParent,
     SessionStatus,
     TextPart,
     ToolCall,
@@ -81,6 +84,8 @@ def in_threads() -> None:
         assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
         assert_type(client.list_messages_page(session_id, page_token=""), MessagePage)
         assert_type(client.get_history(session_id, token_budget=100), History)
+        assert_type(client.fork_session(session_id, up_to_sequence=1), ForkSessionResult)
+        assert_type(client.reset_session(session_id, keep_state=True).session.parent, SessionParent | None)
         assert_type(client.truncate_history(session_id, after_sequence=1), TruncateHistoryResult)
         assert_type(client.delete_session(session_id, purge=True), Session | None)
         assert_type(client.undelete_session(session_id, timeout_seconds=1), Session)
@@ -116,6 +121,8 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])
         assert_type(await client.list_messages_page(session_id), MessagePage)
         assert_type(await client.get_history(session_id), History)
+        assert_type(await client.fork_session(session_id, Session(title="t")), ForkSessionResult)
+        assert_type(await client.reset_session(session_id), ResetSessionResult)
         assert_type(await client.truncate_history(session_id, after_sequence=0), TruncateHistoryResult)
         assert_type(await client.delete_session(session_id), Session | None)
         assert_type(await client.undelete_session(session_id), Session)
