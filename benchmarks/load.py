@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT: Final = 64
 
+# With a deadline, as clients should; it is far above what any call takes.
+_HEADERS: Final = ("content-type: application/grpc", "te: trailers", "grpc-timeout: 10S")
 _FRAME_BYTES: Final = 5
 # So many that an open loop never waits for a free one.
 _UNBOUNDED: Final = 1_000
@@ -144,7 +146,8 @@ class H2load:
         body = self._folder / hashlib.sha256(call.request).hexdigest()
         body.write_bytes(struct.pack("!BI", 0, len(call.request)) + call.request)
         command: list[str | Path] = ["h2load", f"--max-concurrent-streams={streams}"]
-        command += ["--header=content-type: application/grpc", "--header=te: trailers", f"--data={body}"]
+        command += [f"--header={header}" for header in _HEADERS]
+        command.append(f"--data={body}")
         if timed:
             _requests(log).unlink(missing_ok=True)  # h2load adds to what there is
             command.append(f"--log-file={_requests(log)}")
