@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rpc_support import append, call, create, fresh_id, get, said, stored, update
+from stream_support import begin, finish, header, text
 
 from sessionhistory.v1 import session_pb2 as spb
 from support.errors import fails
@@ -149,3 +150,14 @@ async def test_what_makes_no_sense(shared: Service, fields: dict[str, Any], path
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await _reset(shared, await _talk(shared), **fields)
     assert list(failure.violations) == [path]
+
+
+async def test_a_stream_that_was_open(shared: Service) -> None:
+    """What finishes after the session has ended is refused, and is in neither session."""
+    session_id = await _talk(shared)
+    stream = await begin(shared, header(session_id), text("streamed"))
+    new = (await _reset(shared, session_id, keep_history=True)).session
+    await stream.write(finish())
+    with fails("FAILED_PRECONDITION", "SESSION_NOT_ACTIVE"):
+        await stream
+    assert len(await stored(shared, session_id)) == len(await stored(shared, new.session_id)) == 3

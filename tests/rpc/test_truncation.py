@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from rpc_support import append, call, create, fresh_id, get, said, stored, update
+from stream_support import begin, finish, header, text
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -203,3 +204,13 @@ async def test_a_title_and_a_time_are_kept(shared: Service) -> None:
     session = await get(shared, session_id)
     assert session.title == "number 1"
     assert session.last_message_time == answer.messages[0].create_time
+
+
+async def test_a_stream_finishes_after_it(shared: Service) -> None:
+    """A stream that is open takes its place when it finishes: after all that there ever was."""
+    session_id = await _talk(shared, 1, 1)
+    stream = await begin(shared, header(session_id, "m2"), text("streamed"))
+    await _truncate(shared, session_id, 1)
+    await stream.write(finish())
+    assert (await stream).message.sequence == 3
+    assert [message.content for message in await stored(shared, session_id)] == ["number 1", "streamed"]

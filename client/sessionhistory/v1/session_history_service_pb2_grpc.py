@@ -295,8 +295,8 @@ class SessionHistoryServiceServicer(object):
     def ForkSession(self, request, context):
         """Makes a new session with the messages of another one, or those up to a sequence: with their ids,
         sequences and times, as they are at one moment. The other one may have any status, and does not change.
-        The copy must be made within 60 seconds: DEADLINE_EXCEEDED, and nothing was made, beyond a million
-        messages or so.
+        It takes some seconds for a million messages; beyond 60 seconds it is DEADLINE_EXCEEDED, and nothing was
+        made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
