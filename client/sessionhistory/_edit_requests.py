@@ -6,7 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from sessionhistory._enums import SESSION_STATUSES
-from sessionhistory._fields import build, number, session
+from sessionhistory._fields import build, message, number, session
 from sessionhistory._requests import user_of
 from sessionhistory.types import Session
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -77,3 +77,25 @@ def _named(new: types.Session | None) -> session_pb2.Session:
     named = session(Session() if new is None else new, "session")
     named.session_id = named.session_id or str(uuid.uuid4())
     return named
+
+
+def compact_history(
+    session_id: str,
+    summary: types.Message,
+    *,
+    through_sequence: int,
+    user_id: str | None,
+    expected_last_sequence: int | None,
+    expected_compacted_through_sequence: int | None,
+) -> pb.CompactHistoryRequest:
+    """Ask for a summary to be stored."""
+    return build(
+        pb.CompactHistoryRequest,
+        "",
+        session_id=session_id,
+        user_id=user_of(user_id),
+        through_sequence=through_sequence,
+        message=message(summary, "message"),
+        expected_last_sequence=expected_last_sequence,
+        expected_compacted_through_sequence=expected_compacted_through_sequence,
+    )

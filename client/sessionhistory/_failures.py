@@ -45,6 +45,7 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "SEQUENCE_MISMATCH": errors.SequenceMismatchError,
     "ETAG_MISMATCH": errors.EtagMismatchError,
     "STATE_VERSION_MISMATCH": errors.StateVersionMismatchError,
+    "COMPACTION_MISMATCH": errors.CompactionMismatchError,
     "SESSION_NOT_ACTIVE": errors.SessionNotActiveError,
     "SESSION_NOT_DELETED": errors.SessionNotDeletedError,
     "TOO_MANY_PINNED": errors.TooManyPinnedError,

@@ -104,6 +104,13 @@ def truncate_history_result(response: pb.TruncateHistoryResponse) -> types.Trunc
     )
 
 
+def compact_history_result(response: pb.CompactHistoryResponse) -> types.CompactHistoryResult:
+    """Return the summary and what it covers."""
+    return types.CompactHistoryResult(
+        message=message(response.message), summary=_history_summary(response.summary)
+    )
+
+
 def session_page(response: pb.ListSessionsResponse) -> types.SessionPage:
     """Return a page of sessions."""
     return types.SessionPage(
@@ -127,6 +134,7 @@ def history(source: history_pb2.History) -> types.History:
         cut=HISTORY_CUTS.word(source.cut),
         next_before_sequence=_present(source, "next_before_sequence"),
         last_sequence=source.last_sequence,
+        summary=_history_summary(source.summary) if source.HasField("summary") else None,
     )
 
 
@@ -156,6 +164,7 @@ def session(source: session_pb2.Session) -> types.Session:
         token_counter=source.token_counter,
         state_version=source.state_version,
         parent=_parent(source),
+        compacted_through_sequence=source.compacted_through_sequence,
     )
 
 
@@ -189,6 +198,15 @@ def _parent(source: session_pb2.Session) -> types.SessionParent | None:
     if not source.HasField("parent"):
         return None
     return types.SessionParent(session_id=source.parent.session_id, sequence=source.parent.sequence)
+
+
+def _history_summary(source: history_pb2.HistorySummary) -> types.HistorySummary:
+    return types.HistorySummary(
+        through_sequence=source.through_sequence,
+        message_count=source.message_count,
+        total_tokens=source.total_tokens,
+        create_time=_present_time(source.create_time),
+    )
 
 
 def _history_settings(source: session_pb2.Session) -> types.HistorySettings | None:
@@ -243,7 +261,8 @@ def _json(text: str) -> dict[str, Any] | None:
 
 
 def _time(source: Any, name: str) -> datetime | None:  # noqa: ANN401 - a field of any message
-    if not source.HasField(name):
-        return None
-    stamp: Timestamp = getattr(source, name)
+    return _present_time(getattr(source, name)) if source.HasField(name) else None
+
+
+def _present_time(stamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(0, stamp.seconds, stamp.nanos // 1_000)

@@ -117,6 +117,10 @@ class StateVersionMismatchError(AbortedError):
     """``expected_state_version`` is not that of the session's state."""
 
 
+class CompactionMismatchError(AbortedError):
+    """``expected_compacted_through_sequence`` is not the session's."""
+
+
 class FailedPreconditionError(SessionHistoryError):
     """The session is not in a state for this."""
 

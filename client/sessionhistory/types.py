@@ -227,6 +227,8 @@ class Session:
     """How many times the state was set since the session was made."""
     parent: SessionParent | None = None
     """Where it comes from, if it was forked or goes on after a reset."""
+    compacted_through_sequence: int = 0
+    """The last sequence that a summary covers, 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,17 +243,32 @@ class HistoryOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HistorySummary:
+    """What a summary stands for: the unpinned messages up to ``through_sequence``."""
+
+    through_sequence: int
+    """The last message that it covers. In a window the summary is the message with this sequence."""
+    message_count: int
+    """Of those that it covers."""
+    total_tokens: int
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """A context window, in sequence order."""
 
     messages: tuple[Message, ...]
+    """Among them the summary, if there is one."""
     total_tokens: int
     omitted_message_count: int
-    """How many of the session's messages are not in it."""
+    """How many of the session's messages are not in it, those that the summary covers included."""
     cut: HistoryCut
     next_before_sequence: int | None
     """As ``before_sequence`` it leads to the window before this one; ``None``: nothing older is left."""
     last_sequence: int
+    summary: HistorySummary | None = None
+    """What the summary among the messages covers; ``None``: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,6 +331,14 @@ class ResetSessionResult:
 
     session: Session
     previous_session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompactHistoryResult:
+    """The summary as windows hold it, and what it covers."""
+
+    message: Message
+    summary: HistorySummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import listening, retention
 from sessionhistory_server.append_stream import AppendStreams
+from sessionhistory_server.compaction import Compactor
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.history import SessionHistory
 from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.recount import Recounts
+from sessionhistory_server.rpc.compaction import CompactionServicer
 from sessionhistory_server.rpc.edits import EditServicer
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.lifecycle import LifecycleServicer
@@ -170,6 +172,7 @@ class App:
             EditServicer(edits, require_user_id=requires),
             StateServicer(SessionState(self._database), require_user_id=requires),
             LifecycleServicer(self._active_sessions(), require_user_id=requires),
+            CompactionServicer(Compactor(self._database, self._counters), require_user_id=requires),
         ]
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:

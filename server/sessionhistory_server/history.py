@@ -19,6 +19,7 @@ from sessionhistory_server.model import (
     Message,
     MessageContent,
     NewMessage,
+    Summary,
     Window,
 )
 from sessionhistory_server.store import messages, session_list, session_update, sessions, truncation, window
@@ -249,18 +250,31 @@ class SessionHistory:
 
 def assemble(found: WindowRows) -> Window:
     """Make a window of the rows that fit: without the tool results whose call is not in the run."""
-    run = [message for message in found.messages if not message.content.pinned]
+    run = [
+        message
+        for message in found.messages
+        if not message.content.pinned and message.sequence != found.summary
+    ]
     orphans = {message.sequence for message in _orphans(run)}
     kept = [message for message in found.messages if message.sequence not in orphans]
     older = found.cut is not None and bool(run)
+    summary = _summary(found)
     return Window(
         messages=kept,
         total_tokens=sum(message.token_count for message in kept),
-        omitted_message_count=found.message_count - len(kept),
+        omitted_message_count=found.message_count - len(kept) + (summary is not None),
         cut=found.cut or "NONE",
         next_before_sequence=run[0].sequence if older else None,
         last_sequence=found.last_sequence,
+        summary=summary,
     )
+
+
+def _summary(found: WindowRows) -> Summary | None:
+    if found.summary is None:
+        return None
+    (message,) = (message for message in found.messages if message.sequence == found.summary)
+    return Summary(message, found.covered_count, found.covered_tokens)
 
 
 def new_id() -> str:

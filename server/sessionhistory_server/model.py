@@ -147,6 +147,7 @@ class Session:
     token_counter: str
     parent_session_id: str | None
     parent_sequence: int | None
+    compacted_through_sequence: int
 
     @property
     def etag(self) -> str:
@@ -201,8 +202,16 @@ class WindowLimits(NamedTuple):
     """Of the run, whole ones; ``None``: it may begin in the middle of one."""
 
 
+class Summary(NamedTuple):
+    """A summary, as a message in the place of the last one that it covers, and what it covers."""
+
+    message: Message
+    message_count: int
+    total_tokens: int
+
+
 class Window(NamedTuple):
-    """A context window, its messages by ascending sequence."""
+    """A context window, its messages by ascending sequence; the summary's is one of them."""
 
     messages: list[Message]
     total_tokens: int
@@ -210,3 +219,4 @@ class Window(NamedTuple):
     cut: str
     next_before_sequence: int | None
     last_sequence: int
+    summary: Summary | None

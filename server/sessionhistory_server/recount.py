@@ -74,11 +74,14 @@ class _Work:
 
     async def count(self, page: list[Message]) -> None:
         """Count messages."""
+        self._counts.add(page, await self._counted(page))
+
+    async def _counted(self, page: list[Message]) -> list[int]:
         contents = [message.content for message in page]
         counts, token_counter = await self._counters.count(contents, self._counters.name)
-        self._counts.add(page, counts)
         if token_counter == MIXED:
             self._token_counter = MIXED
+        return counts
 
     async def finish(self, connection: Connection) -> Recounted | None:
         """Count the messages that have come since, and exchange the numbers."""
@@ -89,6 +92,17 @@ class _Work:
             while more:
                 page, more = await self.next_messages(connection)
                 await self.count(page)
+            await self._weigh_summaries(connection)
             return Recounted(
                 *await recount.exchange(connection, self._key.session_key, self._counts, self._token_counter)
             )
+
+    async def _weigh_summaries(self, connection: Connection) -> None:
+        """Count the summaries, which are few, while the session is locked."""
+        after, more = 0, True
+        while more:
+            page, more = await recount.next_summaries(connection, self._key.session_key, after)
+            if page:
+                counts = await self._counted(page)
+                await recount.weigh(connection, self._key.session_key, page, counts)
+                after = page[-1].sequence

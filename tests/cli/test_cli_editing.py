@@ -1,4 +1,4 @@
-"""`session-history truncate`, `fork` and `reset`: what they ask, do and say."""
+"""`session-history truncate`, `fork`, `reset` and `compact`: what they ask, do and say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sessionhistory import Message, Role, Session, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from click.testing import Result
 
@@ -111,3 +112,47 @@ async def test_a_reset(command: Command, client: Client, talk: str) -> None:
     result = await command("reset", talk)
     assert result.exit_code == 1
     assert "ABANDONED: set it ACTIVE first" in result.stderr
+
+
+async def test_a_summary_is_read_from_standard_input(command: Command, client: Client, talk: str) -> None:
+    """It stands for what it covers; it says how much that is."""
+    arguments = ("compact", talk, "--through", "2", "--user", talk, "--expected-through", "0")
+    result = await command(*arguments, "--token-count", "9", "--model", "m", typed="  one, twö\n\n")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "2 messages up to 2 covered: 2 tokens by 9\n"
+    summary = (await client.get_history(talk)).messages[0]
+    assert (summary.content, summary.role, summary.model) == ("one, twö", Role.SYSTEM, "m")
+    assert await _texts(client, talk) == ["one\n", "two", "three"]
+    result = await command(*arguments, typed="another")
+    assert result.exit_code == 1
+    assert f"(COMPACTION_MISMATCH): session '{talk}' is compacted through sequence 2, not 0" in result.stderr
+
+
+async def test_a_summary_is_read_from_a_file(command: Command, talk: str, tmp_path: Path) -> None:
+    """With --json it says all."""
+    file = tmp_path / "summary.txt"
+    file.write_text("in short", encoding="utf-8")
+    result = await command("compact", talk, file, "--through", "3", "--json")
+    compacted = json.loads(result.stdout)["compacted"]
+    assert (compacted["message"]["content"], compacted["message"]["sequence"]) == ("in short", 3)
+    assert (compacted["summary"]["message_count"], compacted["summary"]["total_tokens"]) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code", "said"),
+    [
+        (["--through", "1"], " \n", 2, "message: must have content"),
+        (["--through", "9"], "a", 1, "no such message"),
+        (["--through", "0"], "a", 2, "'--through'"),
+        (["no-such-file", "--through", "1"], "", 2, "no-such-file"),
+        ([], "a", 2, "'--through'"),
+    ],
+)
+async def test_what_is_no_summary(
+    command: Command, talk: str, arguments: list[str], typed: str, code: int, said: str
+) -> None:
+    """It is refused in one line."""
+    result = await command("compact", talk, *arguments, typed=typed)
+    (line,) = result.stderr.splitlines()
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in line

@@ -89,6 +89,27 @@ async def test_why_the_rest_is_left_out(command: Command, client: Client, unique
     assert "0 of 5 messages, 0 tokens\n5 left out: the next older one does not fit the token budget" in text
 
 
+async def test_a_summary_is_shown_as_one(command: Command, client: Client, unique: str) -> None:
+    """With how much it stands for; what it covers is neither missing nor left out."""
+    pinned = Message(role=Role.SYSTEM, content="rules", pinned=True, token_count=1)
+    call = calling(ToolCall(name="f", id="c"))
+    await store(client, unique, user(), pinned, user(), user(), call, result("found", "c"), user(), user())
+    summary = Message(role=Role.SYSTEM, content="so far", token_count=7)
+    await client.compact_history(unique, summary, through_sequence=4)
+    text = await show(command, unique)
+    assert "5 of 8 messages, and a summary of 3, 12 tokens\n\n2  system  pinned" in text
+    assert re.search(r"\n4  system  summary of 3 messages, 3 tokens  7 tokens · stored .*\n  so far\n", text)
+    assert "⋮" not in text
+    assert "left out" not in text
+    text = await show(command, unique, "--max-messages", "4")
+    assert "3 of 8 messages, and a summary of 3, 10 tokens\n2 left out: the limit of messages" in text
+    assert "⋮  5 to 6 not in this window" in text
+    await client.compact_history(unique, summary, through_sequence=5)
+    assert "\n1 left out: tool results without their call\n" in await show(command, unique)
+    text = await show(command, unique, "--token-budget", "6")
+    assert "3 of 8 messages, 3 tokens\n5 left out: the next older one does not fit the token budget" in text
+
+
 async def test_a_command_to_copy_is_not_broken(command: Command, client: Client, unique: str) -> None:
     """Only the terminal breaks it, which it undoes when it is copied."""
     session_id = unique.ljust(128, "x")
@@ -124,6 +145,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "cut": "none",
         "next_before_sequence": None,
         "last_sequence": 1,
+        "summary": None,
     }
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", shown.pop("create_time"))
     assert shown == {

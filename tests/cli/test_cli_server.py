@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Result]]
     Serve = Callable[..., Awaitable[Service]]
 
-_COMMANDS = ("sessions", "history", "append", "update", "truncate", "fork", "reset", "import")
+_COMMANDS = ("sessions", "history", "append", "update", "truncate", "compact", "fork", "reset", "import")
 _MORE = "these are the newest 1; --limit shows more\n"
 _AGAIN = "; then run the same command again: it goes on where it stopped"
 
@@ -43,6 +43,7 @@ def arguments(request: pytest.FixtureRequest, write: Callable[..., Path]) -> lis
         "history": ["x"],
         "append": ["x"],
         "update": ["x", "--title", "t"],
+        "compact": ["x", str(write("so far")), "--through", "1"],
         "truncate": ["x", "--after", "0", "--yes"],
         "fork": ["x"],
         "reset": ["x"],

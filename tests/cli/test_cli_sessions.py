@@ -161,6 +161,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "etag": stored.etag,
         "token_counter": "characters",
         "state_version": 0,
+        "compacted_through_sequence": 0,
     }
 
 

@@ -136,6 +136,14 @@ async def state_too_large(world: World) -> None:
         await world.client.update_state(world.session_id, {name: "x" * 150_000})
 
 
+async def compaction_mismatch(world: World) -> None:
+    """Another summary has come between."""
+    summary = Message(role=Role.SYSTEM, content="in short")
+    await world.client.compact_history(
+        world.session_id, summary, through_sequence=1, expected_compacted_through_sequence=5
+    )
+
+
 async def session_not_active(world: World) -> None:
     """An append to a session that is over."""
     await world.client.update_session(world.session_id, status=SessionStatus.COMPLETED)

@@ -139,6 +139,15 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("expected_last_sequence", lambda c: c.append_message("s", MESSAGE, expected_last_sequence=2**63)),
     ("expected_last_sequence", lambda c: c.append_messages("s", [MESSAGE], expected_last_sequence=0.5)),
     ("replace_after_sequence", lambda c: c.append_messages("s", [MESSAGE], replace_after_sequence=2**63)),
+    ("message.role", lambda c: c.compact_history("s", Message(role="nobody"), through_sequence=1)),
+    ("message", lambda c: c.compact_history("s", SECRET, through_sequence=1)),
+    ("through_sequence", lambda c: c.compact_history("s", MESSAGE, through_sequence=2**63)),
+    (
+        "expected_compacted_through_sequence",
+        lambda c: c.compact_history(
+            "s", MESSAGE, through_sequence=1, expected_compacted_through_sequence=SECRET
+        ),
+    ),
     ("after_sequence", lambda c: c.truncate_history("s", after_sequence=SECRET)),
     ("up_to_sequence", lambda c: c.fork_session("s", up_to_sequence=2**63)),
     ("session.ttl", lambda c: c.fork_session("s", TWICE_ENDED)),
@@ -192,5 +201,6 @@ NOBODY: dict[str, Callable[[Client], Any]] = {
     "recount_tokens": lambda c: c.recount_tokens("s", user_id=""),
     "fork_session": lambda c: c.fork_session("s", user_id=""),
     "reset_session": lambda c: c.reset_session("s", user_id=""),
+    "compact_history": lambda c: c.compact_history("s", MESSAGE, through_sequence=1, user_id=""),
     "truncate_history": lambda c: c.truncate_history("s", after_sequence=0, user_id=""),
 }

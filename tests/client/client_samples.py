@@ -74,6 +74,7 @@ SESSION = Session(
 MESSAGE_OF_SERVER = {"sequence", "create_time"}
 SESSION_OF_SERVER = {
     *("message_count", "total_tokens", "last_sequence", "token_counter", "parent"),
+    "compacted_through_sequence",
     *("create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time"),
     *("etag", "state_version"),
 }

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
-from client_samples import fresh_id
+from client_samples import MESSAGE, fresh_id, sent
 
 from sessionhistory import Message, Role, Session, SessionParent, SessionStatus, TruncateHistoryResult
 from sessionhistory.errors import (
+    CompactionMismatchError,
     MessageIdReusedError,
     SequenceMismatchError,
     SessionExistsError,
@@ -94,3 +96,35 @@ async def test_a_reset(client: Client) -> None:
     assert (second.session.session_id, second.session.state) == (new.session_id, None)
     assert second.session.parent == SessionParent(session_id=reset.session.session_id, sequence=0)
     assert await client.reset_session(reset.session.session_id, new, keep_history=True) == second
+
+
+async def test_a_compaction(client: Client) -> None:
+    """The summary stands for what it covers, in windows and with all its fields; nothing else changes."""
+    session_id, messages = fresh_id(), _said("a", "b", "c")
+    await client.append_messages(session_id, messages, create_session=Session(user_id="ada"))
+    assert (await client.get_history(session_id)).summary is None
+    summary = dataclasses.replace(MESSAGE, tool_calls=())
+    compacted = await client.compact_history(
+        session_id,
+        summary,
+        through_sequence=2,
+        user_id="ada",
+        expected_last_sequence=3,
+        expected_compacted_through_sequence=0,
+    )
+    assert sent(compacted.message) == sent(summary)
+    covered = compacted.summary
+    assert (covered.through_sequence, covered.message_count, covered.total_tokens) == (2, 2, 2)
+    assert covered.create_time == compacted.message.create_time
+    window = await client.get_history(session_id)
+    assert [message.sequence for message in window.messages] == [2, 3]
+    assert (window.messages[0], window.summary) == (compacted.message, covered)
+    assert await _texts(client, session_id) == ["a", "b", "c"]
+    assert (await client.get_session(session_id)).compacted_through_sequence == 2
+    again = await client.compact_history(session_id, summary, through_sequence=2)
+    assert again == compacted
+    with pytest.raises(CompactionMismatchError) as caught:
+        await client.compact_history(
+            session_id, messages[0], through_sequence=3, expected_compacted_through_sequence=0
+        )
+    assert caught.value.metadata["actual_compacted_through_sequence"] == "2"

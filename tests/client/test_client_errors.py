@@ -89,6 +89,12 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
         "STATE_TOO_LARGE",
         SESSION | {"size_bytes": "300015", "max_bytes": "262144"},
     ),
+    causes.compaction_mismatch: Expected(
+        errors.CompactionMismatchError,
+        "ABORTED",
+        "COMPACTION_MISMATCH",
+        SESSION | {"actual_compacted_through_sequence": "0"},
+    ),
     causes.session_not_active: Expected(
         errors.SessionNotActiveError,
         "FAILED_PRECONDITION",

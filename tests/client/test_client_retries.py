@@ -53,6 +53,10 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "fork": lambda c, **o: c.fork_session("s", **o),
     "fork or get": lambda c, **o: c.fork_session("s", Session(session_id="f"), allow_existing=True, **o),
     "reset": lambda c, **o: c.reset_session("s", **o),
+    "compact": lambda c, **o: c.compact_history("s", HELLO, through_sequence=1, **o),
+    "compact as read": lambda c, **o: c.compact_history(
+        "s", HELLO, through_sequence=1, expected_compacted_through_sequence=0, **o
+    ),
     "get message": lambda c, **o: c.get_message("s", sequence=1, **o),
     "get history": lambda c, **o: c.get_history("s", **o),
     "recount": lambda c, **o: c.recount_tokens("s", **o),

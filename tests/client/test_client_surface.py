@@ -35,6 +35,8 @@ VALUES = {
     *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
     "OnBreak",
     *("SessionParent", "ForkSessionResult", "ResetSessionResult"),
+    "CompactHistoryResult",
+    "HistorySummary",
     *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
 }
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
@@ -45,6 +47,7 @@ ERRORS = {
     *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError"),
     *("AlreadyExistsError", "SessionExistsError", "MessageIdReusedError"),
     *("AbortedError", "SequenceMismatchError", "EtagMismatchError", "StateVersionMismatchError"),
+    "CompactionMismatchError",
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
     "StateTooLargeError",
     *("ResourceExhaustedError", "PoolExhaustedError"),
@@ -59,6 +62,7 @@ METHODS = {
     *("append_message_stream", "get_active_session"),
     *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
     *("fork_session", "reset_session"),
+    "compact_history",
 }
 STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}
 ITERATORS = {"list_sessions", "list_messages"}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SAID = "zq-the-quick-brown-fox"
 
-_TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 8, "NOT_FOUND"]
+_TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 9, "NOT_FOUND"]
 
 # What can be wrong with a database, so that it refuses or cannot find a row, and says which.
 _TROUBLES = {
@@ -84,6 +84,7 @@ def _talkative(session_id: str) -> list[tuple[str, Any]]:
         metadata=f'{{"a": "{SAID}"}}',
         state=f'{{"a": "{SAID}"}}',
     )
+    summary = message_pb2.Message(content=SAID, name=SAID, metadata=f'{{"a": "{SAID}"}}')
     mask = FieldMask(paths=["title", "state"])
     named = {"session_id": session_id, "user_id": SAID}
     changed = session_pb2.Session(session_id=session_id, title=SAID, state=f'{{"a": "{SAID}"}}')
@@ -104,6 +105,7 @@ def _talkative(session_id: str) -> list[tuple[str, Any]]:
         ("ListMessages", pb.ListMessagesRequest(**named)),
         ("GetMessage", pb.GetMessageRequest(**named, message_id="m")),
         ("ListSessions", pb.ListSessionsRequest(user_id=SAID, title_contains=SAID, labels={"app": SAID})),
+        ("CompactHistory", pb.CompactHistoryRequest(**named, through_sequence=1, message=summary)),
         ("TruncateHistory", pb.TruncateHistoryRequest(**named, after_sequence=0)),
         ("DeleteSession", pb.DeleteSessionRequest(**named)),
         ("AppendMessage", pb.AppendMessageRequest(**named, message=message)),
@@ -147,6 +149,10 @@ def _wrong() -> list[tuple[str, Any]]:
         ("ListMessages", pb.ListMessagesRequest(session_id="s", page_token=SAID)),
         ("GetHistory", pb.GetHistoryRequest(session_id="s", user_id=long)),
         ("TruncateHistory", pb.TruncateHistoryRequest(session_id="s", user_id=long, after_sequence=0)),
+        (
+            "CompactHistory",
+            pb.CompactHistoryRequest(session_id="s", through_sequence=1, message={"name": long}),
+        ),
     ]
 
 

@@ -57,6 +57,12 @@ ROWS = {
         values (gen_random_uuid(), 'default', 'forked', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
             '2020-01-01', '2020-01-01', 'old', 1)
     """,
+    "0007": """
+        insert into summaries (session_key, through_sequence, message_id, role, content, status, token_count,
+            create_time, size_bytes, covered_count)
+        select session_key, 2, 'summary-2', 'SYSTEM', 'both', 'COMPLETE', 10, create_time, 300, 1
+        from sessions
+    """,
 }
 """By revision: one statement that inserts what could be there when that revision was the newest."""
 

@@ -74,10 +74,11 @@ def test_every_key_begins_with_the_session(database_url: str) -> None:
     """Primary and unique keys begin with session_key, by which a cluster can be distributed."""
     query = """
         select pg_get_indexdef(indexrelid) from pg_index
-        where indisunique and indrelid in ('sessions'::regclass, 'messages'::regclass)
+        where indisunique
+          and indrelid in ('sessions'::regclass, 'messages'::regclass, 'summaries'::regclass)
     """
     keys = [str(definition) for (definition,) in execute(database_url, query)]
-    assert len(keys) == 3
+    assert len(keys) == 4
     assert all("(session_key" in key for key in keys)
 
 

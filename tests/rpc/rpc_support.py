@@ -11,6 +11,7 @@ import grpc
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from support.databases import execute
 from support.errors import failure_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
         "AppendMessages": named | {"messages": [said()]},
         "GetMessage": named | {"sequence": 1},
         "TruncateHistory": named | {"after_sequence": 0},
+        "CompactHistory": named | {"through_sequence": 1, "message": {"content": "a summary"}},
     }
     return getattr(pb, f"{method}Request")(**special.get(method, named) | fields)
 
@@ -142,3 +144,9 @@ def _outcome(result: Any) -> Any:  # noqa: ANN401 - a response, or a reason
     if isinstance(result, BaseException):
         raise result
     return result
+
+
+async def summaries(database_url: str) -> list[tuple[object, ...]]:
+    """Return the summaries that are kept: through what each is, its text, and how many messages it covers."""
+    query = "select through_sequence, content, covered_count from summaries order by session_key, 1"
+    return await asyncio.to_thread(execute, database_url, query)

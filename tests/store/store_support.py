@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 
+from sessionhistory_server.compaction import Compactor, CompactRequest
 from sessionhistory_server.edits import Edits
 from sessionhistory_server.history import AppendRequest, SessionHistory
 from sessionhistory_server.model import CHARACTERS, MessageContent, NewMessage
@@ -22,6 +23,7 @@ from support.databases import execute
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sessionhistory_server.model import Summary
     from sessionhistory_server.store.database import Database
 
 SESSIONS = 20_000
@@ -100,6 +102,20 @@ def append(session_id: str, *messages: NewMessage, **request: Any) -> AppendRequ
     """Return a request to append messages, or one message if none is given."""
     fields = {"user_id": None, "messages": messages or (new_message(),)} | request
     return AppendRequest(session_id=session_id, **fields)
+
+
+async def compact(database: Database, session_id: str, through: int, *, tokens: int = 5) -> Summary:
+    """Store a summary of a session."""
+    content = MessageContent("", "SYSTEM", "in short", token_count_given=tokens)
+    request = CompactRequest(
+        session_id=session_id,
+        user_id=None,
+        through_sequence=through,
+        message=NewMessage(content, tokens, MESSAGE_BYTES),
+        expected_last_sequence=None,
+        expected_compacted_through_sequence=None,
+    )
+    return await Compactor(database, TokenCounters(CHARACTERS)).compact(request)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from store_support import HEAVY_USER, LONG, append, edits_on, new_message, use_cases
+from store_support import HEAVY_USER, LONG, append, compact, edits_on, new_message, use_cases
 
 from sessionhistory_server import retention
 from sessionhistory_server.append_stream import AppendStreams
@@ -19,6 +19,7 @@ from sessionhistory_server.state import SessionState
 from sessionhistory_server.store import (
     active_sessions,
     append_stream,
+    compaction,
     forks,
     messages,
     recount,
@@ -27,7 +28,7 @@ from sessionhistory_server.store import (
     standing,
     state,
     truncation,
-    window,
+    window_statements,
 )
 from sessionhistory_server.store import append as appending
 from sessionhistory_server.store.messages import MessageFilter
@@ -38,7 +39,6 @@ from support.plans import plan, recording
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from sessionhistory_server.edits import Edits
     from sessionhistory_server.history import SessionHistory
     from sessionhistory_server.store.database import Database
     from support.plans import Statement
@@ -54,7 +54,8 @@ PLANS: dict[str, list[set[str]]] = {
     "truncate: lock": [{"sessions_pkey"}],
     "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
     "replace: first": [{"messages_pkey"}],
-    "fork": [{"sessions_pkey", "messages_pkey"}],
+    "fork": [{"sessions_pkey", "messages_pkey", "summaries_pkey"}],
+    "fork: sweep": [{"sessions_pkey", "summaries_pkey"}],
     "reset: close": [{"sessions_pkey"}],
     "session: create": [set()],
     "session: get": [{"sessions_pkey"}],
@@ -67,6 +68,7 @@ PLANS: dict[str, list[set[str]]] = {
     "session: undelete": [{"sessions_pkey"}],
     "session: purge": [{"sessions_pkey"}],
     "purge: messages": [{"messages_pkey"}, {"messages_by_id"}],
+    "purge: summaries": [{"summaries_pkey"}],
     "purge: due": [{"sessions_by_purge"}],
     "purge: sessions": [{"sessions_pkey"}],
     "sessions of all, by activity": [{"sessions_by_activity"}],
@@ -86,8 +88,18 @@ PLANS: dict[str, list[set[str]]] = {
     "recount: present": [{"messages_pkey"}],
     "recount: exchange": [set()],
     "recount: finish": [{"sessions_pkey"}],
+    "recount: summaries": [{"summaries_pkey"}],
+    "recount: weigh": [{"summaries_pkey"}],
     "windows": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
-    "windows of turns": [{"sessions_pkey", "messages_pkey", "messages_pinned"}],
+    "windows with summaries and turns": [
+        {"sessions_pkey", "summaries_pkey", "messages_pkey", "messages_pinned"}
+    ],
+    "compaction: place": [{"messages_pkey"}],
+    "compaction: stored": [{"summaries_pkey"}],
+    "compaction: forget": [{"summaries_pkey"}],
+    "compaction: store": [{"messages_pkey", "summaries_pkey"}],
+    "compaction: mark": [{"sessions_pkey"}],
+    "compaction: unmark": [{"sessions_pkey", "summaries_pkey"}],
 }
 
 # With few rows and no statistics the list of all is as good as a user's own.
@@ -113,6 +125,7 @@ _NAMES = {
     standing._LOCK: "truncate: lock",
     truncation._REMOVE: "truncate: remove",
     forks._FORK: "fork",
+    forks._SWEEP: "fork: sweep",
     forks._CLOSE: "reset: close",
     truncation._FIRST_AFTER: "replace: first",
     sessions._CREATE: "session: create",
@@ -133,8 +146,16 @@ _NAMES = {
     recount._PRESENT: "recount: present",
     recount._EXCHANGE: "recount: exchange",
     recount._FINISH: "recount: finish",
-    window._PLAIN: "windows",
-    window._WHOLE_TURNS: "windows of turns",
+    recount._WEIGH: "recount: weigh",
+    window_statements.PLAIN: "windows",
+    window_statements.WHOLE: "windows with summaries and turns",
+    compaction._PLACE: "compaction: place",
+    compaction._STORED: "compaction: stored",
+    compaction._FORGET: "compaction: forget",
+    compaction._STORE: "compaction: store",
+    compaction._MARK: "compaction: mark",
+    compaction._UNMARK: "compaction: unmark",
+    sessions._PURGE_SUMMARIES: "purge: summaries",
 }
 
 
@@ -143,6 +164,8 @@ def name_of(statement: Statement) -> str:
     text = " ".join(statement.text.split())
     if text.startswith("update sessions set ") and statement.text not in _NAMES:
         return "session: change"
+    if text.startswith("select * from (") and " from summaries where " in text:
+        return "recount: summaries"
     if text.startswith("select * from (") and " from messages where " in text:
         return f"messages, {'descending' if ' order by sequence desc' in text else 'ascending'}"
     if text.startswith("select * from (") and " from sessions where " in text:
@@ -190,8 +213,8 @@ def message_filters() -> Iterator[MessageFilter]:
 async def call_everything(history: SessionHistory, database: Database) -> None:
     """Call every use case, so that every statement is sent that there is."""
     await call_sessions(history)
-    await call_messages(history)
-    await call_edits(history, edits_on(database))
+    await call_messages(history, database)
+    await call_edits(history, database)
     await call_streams(history, AppendStreams(database, history))
     await SessionState(database).patch("chat", "u", StateChange("{}", None))
     active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
@@ -239,7 +262,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-async def call_messages(history: SessionHistory) -> None:
+async def call_messages(history: SessionHistory, database: Database) -> None:
     """Append and read messages; some of it in vain."""
     owner = SessionContent(user_id="u")
     first = append("chat", new_message("1", pinned=True), new_message("2"), user_id="u", create_session=owner)
@@ -255,14 +278,18 @@ async def call_messages(history: SessionHistory) -> None:
     await history.get_message("chat", None, message_id=None, sequence=2)
     await history.get_history("chat", "u", WindowLimits())
     await history.get_history("chat", "u", WindowLimits(max_turns=2))
+    await compact(database, "chat", 2)
+    await history.get_history("chat", "u", WindowLimits())
 
 
-async def call_edits(history: SessionHistory, edits: Edits) -> None:
+async def call_edits(history: SessionHistory, database: Database) -> None:
     """Remove messages, replace some, and make sessions of sessions."""
+    edits = edits_on(database)
     await history.append(append("talk", *[new_message()] * 3, create_session=SessionContent()))
     replacement = append("talk", new_message("1"), replace_after_sequence=1)
     await history.append(replacement)
     await history.append(replacement)
+    await compact(database, "talk", 4)
     await edits.truncate("talk", None, 1, expected_last_sequence=4)
     plan = edits.plan("talk", None, "fork", SessionContent(user_id="u"))
     await edits.fork(plan, up_to_sequence=1, allow_existing=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from store_support import append, locked, new_message, use_cases, waiting
+from store_support import append, compact, locked, new_message, use_cases, waiting
 
 from sessionhistory_server import retention
 from sessionhistory_server.model import SessionContent
@@ -51,6 +51,22 @@ async def test_only_what_is_due_is_purged(
     assert await retention.purge_batch(database) == 2
     assert remaining(database_url) == (["deleted", "expired", "kept"], 6)
     assert await retention.purge_batch(database) == 0
+
+
+async def test_summaries_go_with_their_session(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """Those of others stay."""
+    database = await open_database(database_url)
+    await store(database, "due-1", "kept")
+    for session_id in ("due-1", "kept"):
+        await compact(database, session_id, 1)
+        await compact(database, session_id, 2)
+    execute(database_url, DUE)
+    assert await retention.purge_batch(database) == 1
+    query = "select count(*) from summaries join sessions using (session_key)"
+    assert execute(database_url, query, "select count(*) from summaries") == [(2,)]
+    assert execute(database_url, query) == [(2,)]
 
 
 async def test_a_batch_is_bounded(

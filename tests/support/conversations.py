@@ -14,6 +14,7 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import strategies as sent
+from support.conversations_compaction import Compacting
 from support.conversations_edits import ACTING, ODDS, SESSION_IDS, Edits
 from support.conversations_state import States
 from support.conversations_streams import Streams
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
 
 
-class Conversations(Edits, States, Streams, RuleBasedStateMachine):
+class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
     """What callers do, in any order."""
 
     # Set before the machine runs.
@@ -48,7 +49,8 @@ class Conversations(Edits, States, Streams, RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave nothing for the next example."""
-        execute(self.database_url, "delete from messages", "delete from sessions")
+        tables = ("messages", "summaries", "sessions")
+        execute(self.database_url, *(f"delete from {table}" for table in tables))
 
     # Creating and changing sessions
 
@@ -202,7 +204,7 @@ class Conversations(Edits, States, Streams, RuleBasedStateMachine):
             message.message_id = f"m{number}" if odds < 2 and number < 3 else unused if odds < 8 else ""
         request = pb.AppendMessagesRequest(session_id=name, messages=talk, create_session=create)
         if odds >= 8:
-            request.messages.extend([mpb.Message(role=mpb.ROLE_SYSTEM, pinned=True)] * 62)
+            request.messages.extend([mpb.Message(role=mpb.ROLE_SYSTEM, pinned=True)] * 64)
         return self._remember(request, self._call("AppendMessages", request))
 
     @rule(
@@ -415,9 +417,12 @@ class Conversations(Edits, States, Streams, RuleBasedStateMachine):
 
     def _reach_window(self, history: hpb.History) -> None:
         self._reach(f"cut {hpb.HistoryCut.Name(history.cut)}")
-        run = [message.sequence for message in history.messages if not message.pinned]
-        if len(run) < len(history.messages):
+        through = history.summary.through_sequence
+        run = [m.sequence for m in history.messages if not m.pinned and m.sequence != through]
+        if any(message.pinned for message in history.messages):
             self._reach("window with pinned messages")
+        if through:
+            self._reach(f"window with a summary, cut {hpb.HistoryCut.Name(history.cut)}")
         if history.HasField("next_before_sequence") and history.next_before_sequence not in run:
             self._reach("window without all tool results")
 

@@ -147,6 +147,10 @@ def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - a
             named = type(request).__name__ == "CreateSessionRequest" and request.session_id
             if not named and not request.session.session_id:
                 yield response.session.session_id
+        case "CompactHistoryRequest":
+            # What was stored before has whatever id it was given then.
+            if not request.message.message_id and _MADE_ID.fullmatch(response.message.message_id):
+                yield response.message.message_id
         case "AppendMessageRequest" | "AppendMessagesRequest":
             if not request.session_id and not request.create_session.session_id:
                 yield response.session_id

@@ -14,6 +14,7 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import reference_rules as rules
+from support.reference_compaction import Compactions
 from support.reference_edits import (
     Edits,
     find_replacing,
@@ -26,7 +27,7 @@ from support.reference_rules import Refused, require
 from support.reference_state import States, require_version
 from support.reference_streams import Streams
 from support.reference_tokens import Recounts, count
-from support.reference_window import Limits, window
+from support.reference_window import Limits, Summary, window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Kept:
         self.shown = shown
         self.titled = bool(shown.title)
         self.messages: list[mpb.Message] = []
+        self.summaries: list[Summary] = []
         self.sent: dict[str, mpb.Message] = {}
 
     @property
@@ -59,8 +61,12 @@ class Kept:
         has = self.shown.HasField("last_message_time")
         return self.shown.last_message_time if has else self.shown.create_time
 
+    def window(self, limits: Limits) -> hpb.History:
+        """Return the context window."""
+        return window(self.messages, limits, self.shown.last_sequence, self.summaries)
 
-class Reference(Edits, Recounts, States, Streams):
+
+class Reference(Edits, Recounts, States, Streams, Compactions):
     """The service. ``made_ids`` are what it takes where the server makes an id."""
 
     def __init__(
@@ -175,7 +181,7 @@ class Reference(Edits, Recounts, States, Streams):
             message=stored[0], **self._counters(kept, request, created=created)
         )
         if request.HasField("history"):
-            response.history.CopyFrom(self._window(kept, self._limits(kept, request.history)))
+            response.history.CopyFrom(kept.window(self._limits(kept, request.history)))
         return response
 
     def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
@@ -194,7 +200,7 @@ class Reference(Edits, Recounts, States, Streams):
         limits = self._limits(kept, request)
         if request.HasField("before_sequence"):
             limits = limits._replace(before_sequence=request.before_sequence)
-        return pb.GetHistoryResponse(history=self._window(kept, limits))
+        return pb.GetHistoryResponse(history=kept.window(limits))
 
     def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
         sign = -1 if request.descending else 1
@@ -286,9 +292,6 @@ class Reference(Edits, Recounts, States, Streams):
     def _touch(self, shown: spb.Session) -> None:
         shown.update_time.CopyFrom(self._now)
         shown.etag = f"etag-{shown.session_id}-{rules.nanos(self._now)}"
-
-    def _window(self, kept: Kept, limits: Limits) -> hpb.History:
-        return window(kept.messages, limits, kept.shown.last_sequence)
 
     def _limits(self, kept: Kept, asked: Any) -> Limits:  # noqa: ANN401 - options or a request
         max_messages, token_budget, by_model = self._defaults

@@ -106,6 +106,8 @@ class Edits:
                 copy.shown.total_tokens += message.token_count
                 copy.shown.last_sequence = message.sequence
                 copy.shown.last_message_time.CopyFrom(self._now)
+        copy.summaries = [deepcopy(s) for s in kept.summaries if s.covers.through_sequence <= upto]
+        copy.shown.compacted_through_sequence = newest_place(copy)
         return copy
 
 
@@ -135,7 +137,14 @@ def remove_after(kept: Kept, sequence: int) -> int:
         del kept.sent[message.message_id]
         kept.shown.message_count -= 1
         kept.shown.total_tokens -= message.token_count
+    kept.summaries = [summary for summary in kept.summaries if summary.covers.through_sequence <= sequence]
+    kept.shown.compacted_through_sequence = newest_place(kept)
     return len(removed)
+
+
+def newest_place(kept: Kept) -> int:
+    """Return how far the summaries of a session reach."""
+    return max((summary.covers.through_sequence for summary in kept.summaries), default=0)
 
 
 def find_stored(kept: Kept, messages: Sequence[mpb.Message]) -> list[mpb.Message]:

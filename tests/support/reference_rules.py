@@ -80,8 +80,8 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         yield _is_id(request.session_id) or (creates and not request.session_id)
     if method == "CreateSession":
         yield request.session.session_id in ("", request.session_id) or not request.session_id
-    if "expected_state_version" in names:
-        yield from _validity_of_patch(request)
+    for name in names & _RULES.keys():
+        yield from _RULES[name](request)
     for name in names & {"session", "create_session"}:
         session = getattr(request, name)
         yield all(not text or _is_object(text) for text in (session.metadata, session.state))
@@ -121,6 +121,19 @@ def _validity_of_copy(request: Any) -> Iterator[object]:  # noqa: ANN401 - a for
         yield request.previous_status != spb.SESSION_STATUS_ACTIVE
 
 
+def _validity_of_compaction(request: pb.CompactHistoryRequest) -> Iterator[object]:
+    message = request.message
+    yield request.through_sequence > 0
+    yield message.content or message.parts or message.payload
+    yield message.role != mpb.ROLE_TOOL and not message.pinned and not message.tool_calls
+    yield from _validity_of_message(message)
+    yield min(request.expected_last_sequence, request.expected_compacted_through_sequence) >= 0
+
+
+_RULES = {"expected_state_version": _validity_of_patch, "through_sequence": _validity_of_compaction}
+"""Of requests that have a field, by its name."""
+
+
 def _validity_of_append(request: Any) -> Iterator[object]:  # noqa: ANN401 - of either append
     create, single = request.create_session, isinstance(request, pb.AppendMessageRequest)
     history = request.history if single else hpb.HistoryOptions()
@@ -133,15 +146,19 @@ def _validity_of_append(request: Any) -> Iterator[object]:  # noqa: ANN401 - of 
     yield len(ids) == len(set(ids))
     yield 1 <= len(messages) <= 500
     for message in messages:
-        yield not message.message_id or _is_id(message.message_id)
         yield message.role != mpb.ROLE_UNSPECIFIED
         yield not message.pinned or (message.role != mpb.ROLE_TOOL and not message.tool_calls)
-        yield "\0" not in message.content
-        yield message.token_count >= 0
-        yield not message.metadata or _is_object(message.metadata)
-        yield not message.HasField("usage") or message.usage.ListFields()
-        yield all(part.WhichOneof("kind") for part in message.parts)
-        yield all(call.name for call in message.tool_calls)
+        yield from _validity_of_message(message)
+
+
+def _validity_of_message(message: mpb.Message) -> Iterator[object]:
+    yield not message.message_id or _is_id(message.message_id)
+    yield "\0" not in message.content
+    yield message.token_count >= 0
+    yield not message.metadata or _is_object(message.metadata)
+    yield not message.HasField("usage") or message.usage.ListFields()
+    yield all(part.WhichOneof("kind") for part in message.parts)
+    yield all(call.name for call in message.tool_calls)
 
 
 def paths_of(request: pb.UpdateSessionRequest) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from support.reference_window import count_tokens, texts_of
+from support.reference_window import count_tokens, covered, texts_of
 
 if TYPE_CHECKING:
     from sessionhistory.v1 import message_pb2 as mpb
@@ -30,6 +30,10 @@ class Recounts:
             changed += tokens != message.token_count
             message.token_count = tokens
             kept.shown.total_tokens += tokens
+        for summary in kept.summaries:
+            covers = summary.covers
+            summary.message.token_count = count(summary.sent, self.counter)
+            covers.total_tokens = sum(m.token_count for m in covered(kept.messages, covers.through_sequence))
         return pb.RecountTokensResponse(session=kept.shown, changed_message_count=changed)
 
 

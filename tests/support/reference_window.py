@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 MESSAGES_CAP = 1_000
 
 
+class Summary(NamedTuple):
+    """A summary, as it is shown and as it was sent, and what it covers."""
+
+    message: mpb.Message
+    sent: mpb.Message
+    covers: hpb.HistorySummary
+
+
 class Limits(NamedTuple):
     """The limits of a window once it is settled whose they are; ``None``: no limit."""
 
@@ -43,28 +51,38 @@ def texts_of(message: mpb.Message) -> list[str]:
     return texts
 
 
-def window(stored: Sequence[mpb.Message], limits: Limits, last_sequence: int) -> hpb.History:
+def window(
+    stored: Sequence[mpb.Message], limits: Limits, last_sequence: int, summaries: Sequence[Summary] = ()
+) -> hpb.History:
     """Return the window over a session's messages, which are given as stored, by ascending sequence."""
     max_messages = min(limits.max_messages, MESSAGES_CAP)
+    budget = limits.token_budget
 
     # 1. Candidates.
     before = limits.before_sequence
     candidates = [message for message in stored if before is None or message.sequence < before]
+    summary = _newest(summaries, before)
+    if summary is not None:
+        through = summary.covers.through_sequence
+        candidates = [m for m in candidates if m.pinned or m.sequence > through]
 
-    # 2. Pinned messages, oldest first, until one does not fit.
-    pinned: list[mpb.Message] = []
+    # 2. The summary, if it fits, and pinned messages, oldest first, until one does not fit.
+    unfit = _excess([summary.message], max_messages, budget) if summary else hpb.HISTORY_CUT_UNSPECIFIED
+    if unfit:
+        summary = None
+    first = [summary.message] if summary else []
     for message in candidates:
         if limits.include_pinned and message.pinned:
-            if _excess([*pinned, message], max_messages, limits.token_budget):
+            if _excess([*first, message], max_messages, budget):
                 break
-            pinned.append(message)
+            first.append(message)
 
     # 3. The longest run of the newest others that fits what is left.
     run: list[mpb.Message] = []
-    cut: hpb.HistoryCut = hpb.HISTORY_CUT_NONE
+    cut: hpb.HistoryCut = unfit or hpb.HISTORY_CUT_NONE
     for message in reversed(candidates):
         if not message.pinned:
-            excess = _excess([*pinned, message, *run], max_messages, limits.token_budget)
+            excess = _excess([*first, message, *run], max_messages, budget)
             if excess:
                 cut = excess
                 break
@@ -78,15 +96,27 @@ def window(stored: Sequence[mpb.Message], limits: Limits, last_sequence: int) ->
     kept = [message for i, message in enumerate(run) if _has_its_call(message, run[:i])]
 
     # 5. The union.
-    messages = sorted([*pinned, *kept], key=lambda message: message.sequence)
+    messages = sorted([*first, *kept], key=lambda message: message.sequence)
     return hpb.History(
         messages=messages,
         total_tokens=_tokens(messages),
-        omitted_message_count=len(stored) - len(messages),
+        omitted_message_count=len(stored) - len(messages) + len([summary] if summary else []),
         cut=cut,
         next_before_sequence=run[0].sequence if run and cut != hpb.HISTORY_CUT_NONE else None,
         last_sequence=last_sequence,
+        summary=summary.covers if summary else None,
     )
+
+
+def covered(stored: Sequence[mpb.Message], through: int) -> list[mpb.Message]:
+    """Return the messages that a summary covers."""
+    return [message for message in stored if message.sequence <= through and not message.pinned]
+
+
+def _newest(summaries: Sequence[Summary], before: int | None) -> Summary | None:
+    """Return the newest summary of which all that it covers is before a sequence."""
+    applying = [s for s in summaries if before is None or s.covers.through_sequence < before]
+    return max(applying, key=lambda s: s.covers.through_sequence, default=None)
 
 
 def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int | None) -> hpb.HistoryCut:

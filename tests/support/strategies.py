@@ -227,6 +227,12 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
     ("GetHistory", pb.GetHistoryRequest(token_budget=-1)),
     ("GetHistory", pb.GetHistoryRequest(before_sequence=-1)),
     ("GetHistory", pb.GetHistoryRequest(max_turns=-1)),
+    ("CompactHistory", pb.CompactHistoryRequest(through_sequence=1)),
+    ("CompactHistory", pb.CompactHistoryRequest(through_sequence=0, message={"content": "a"})),
+    (
+        "CompactHistory",
+        pb.CompactHistoryRequest(through_sequence=1, message={"content": "a", "pinned": True}),
+    ),
     ("ListMessages", pb.ListMessagesRequest(page_size=-1)),
     ("ListMessages", pb.ListMessagesRequest(after_sequence=-1)),
     ("ListMessages", pb.ListMessagesRequest(page_token="\u00fc")),

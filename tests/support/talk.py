@@ -68,3 +68,20 @@ def sequences(history: hpb.History) -> list[int]:
 def end_of_run(history: hpb.History) -> int | None:
     """Return where the window before this one ends, ``None`` if the window does not say."""
     return history.next_before_sequence if history.HasField("next_before_sequence") else None
+
+
+async def compact(
+    service: Service,
+    through: int,
+    tokens: int | None = 1,
+    /,
+    content: str = "in short",
+    message: dict[str, Any] | None = None,
+    **fields: Any,  # noqa: ANN401 - a request's fields
+) -> pb.CompactHistoryResponse:
+    """Store a summary that weighs so much in the session "s"."""
+    made = mpb.Message(content=content, token_count=tokens, **message or {})
+    response: pb.CompactHistoryResponse = await service.stub.CompactHistory(
+        pb.CompactHistoryRequest(**{"session_id": "s", "through_sequence": through, "message": made} | fields)
+    )
+    return response

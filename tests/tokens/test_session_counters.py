@@ -16,7 +16,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server.tokens import counters
 from support.databases import execute
-from support.talk import TOKEN_BUDGET, sequences, window
+from support.talk import TOKEN_BUDGET, compact, sequences, window
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -127,6 +127,34 @@ async def test_refusals_come_before_counters(serve: Serve, database_url: str) ->
         await new.stub.AppendMessage(request)
     request.expected_last_sequence = 1
     assert (await new.stub.AppendMessage(request)).last_sequence == 2
+
+
+async def test_summaries_are_counted_by_the_sessions_counter(serve: Serve, database_url: str) -> None:
+    """By the one that counts its messages; one that cannot be had leaves the session mixed."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    await append(old, says("a b c d e"))
+    for service, name, text in ((new, "characters", "a b c d e"), (new, "characters", "f g h i j")):
+        assert (await compact(service, 1, None, text)).message.token_count == 3
+        assert await counter_of(service) == name
+    await append(new, says("a b c d e"), session_id="t")
+    assert (await compact(old, 1, None, "a b c d e", session_id="t")).message.token_count == 5
+    execute(database_url, "update sessions set token_counter = 'gone'")
+    assert (await compact(new, 1, 4, "given")).message.token_count == 4
+    assert await counter_of(new) == "gone"
+    assert (await compact(new, 1, None, "a b c d e")).message.token_count == 5
+    assert [await counter_of(new, name) for name in ("s", "t")] == ["mixed", "gone"]
+
+
+async def test_summaries_are_counted_again_with_their_session(serve: Serve, database_url: str) -> None:
+    """All of them, and what they cover; a count that was given stays."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    await append(old, says("a b c d e"), says("f"), says("g"))
+    for through, tokens in ((1, None), (2, 7), (3, None)):
+        await compact(old, through, tokens, "a b c d e")
+    await new.stub.RecountTokens(pb.RecountTokensRequest(session_id="s"))
+    for through, tokens, covered in ((1, 5, 5), (2, 7, 6), (3, 5, 7)):
+        read = await window(new, before_sequence=through + 1)
+        assert (read.total_tokens, read.summary.total_tokens) == (tokens, covered)
 
 
 async def test_counts_of_callers_need_no_counter(serve: Serve, database_url: str) -> None:

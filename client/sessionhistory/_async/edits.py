@@ -9,7 +9,7 @@ from sessionhistory.types import ForkSessionResult, ResetSessionResult, SessionS
 
 if TYPE_CHECKING:
     from sessionhistory._async.transport import AsyncTransport
-    from sessionhistory.types import Session, TruncateHistoryResult
+    from sessionhistory.types import CompactHistoryResult, Message, Session, TruncateHistoryResult
 
 
 class AsyncEdits:
@@ -119,3 +119,40 @@ class AsyncEdits:
             session=_responses.session(response.session),
             previous_session=_responses.session(response.previous_session),
         )
+
+    async def compact_history(
+        self,
+        session_id: str,
+        summary: Message,
+        *,
+        through_sequence: int,
+        user_id: str | None = None,
+        expected_last_sequence: int | None = None,
+        expected_compacted_through_sequence: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> CompactHistoryResult:
+        """Store a summary that stands, in windows, for all unpinned messages up to one of them.
+
+        The messages themselves stay. The same summary again returns the stored one; another one for the same
+        messages replaces it.
+
+        Args:
+            session_id: The session.
+            summary: The summary: not of a tool, without tool calls, not pinned.
+            through_sequence: The last message that it covers.
+            user_id: The user the call acts for.
+            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
+            expected_compacted_through_sequence: What the session's ``compacted_through_sequence`` must be, or
+                ``CompactionMismatchError``: so that of several who compact it one gets through.
+            timeout_seconds: How long the call may take in all.
+        """
+        request = _edit_requests.compact_history(
+            session_id,
+            summary,
+            through_sequence=through_sequence,
+            user_id=user_id,
+            expected_last_sequence=expected_last_sequence,
+            expected_compacted_through_sequence=expected_compacted_through_sequence,
+        )
+        response = await self._transport.call("CompactHistory", request, timeout_seconds=timeout_seconds)
+        return _responses.compact_history_result(response)

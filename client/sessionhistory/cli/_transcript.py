@@ -14,7 +14,7 @@ from sessionhistory.cli._text import counted, timestamp, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sessionhistory import History, Message
+    from sessionhistory import History, HistorySummary, Message
 
 _STYLES: Final = {
     Role.SYSTEM: "bold magenta",
@@ -45,15 +45,17 @@ class Transcript:
         self._open_calls: list[_Call] = []
 
     def blocks(self, history: History) -> Iterator[Block]:
-        """Yield the messages, and between them which sequences the window does not have."""
-        expected = 1
+        """Yield the messages, and between them which sequences the window neither has nor sums up."""
+        summary = history.summary
+        expected = summary.through_sequence + 1 if summary else 1
         for message in history.messages:
             yield from _gap(expected, message.sequence - 1)
-            expected = message.sequence + 1
-            yield from self._message(message)
+            expected = max(expected, message.sequence + 1)
+            covered = summary if summary and summary.through_sequence == message.sequence else None
+            yield from self._message(message, covered)
         yield from _gap(expected, history.last_sequence)
 
-    def _message(self, message: Message) -> Iterator[Block]:
+    def _message(self, message: Message, covered: HistorySummary | None) -> Iterator[Block]:
         answered = self._answered(message) if message.role is Role.TOOL else None
         if message.role is not Role.TOOL:
             self._open_calls = [
@@ -62,7 +64,7 @@ class Transcript:
             ]
         indent = _STEP if answered else 0
         yield _EMPTY_LINE
-        yield Block(_heading(message, answered), indent)
+        yield Block(_heading(message, answered, covered), indent)
         yield from Body(indent + _STEP, full=self._full).blocks(message)
 
     def _answered(self, result: Message) -> _Call | None:
@@ -74,7 +76,7 @@ class Transcript:
         return call
 
 
-def _heading(message: Message, answered: _Call | None) -> Text:
+def _heading(message: Message, answered: _Call | None, covered: HistorySummary | None) -> Text:
     heading = Text.assemble(
         (f"{message.sequence:,}", "bold"), "  ", (message.role, _STYLES.get(message.role, "bold"))
     )
@@ -84,6 +86,9 @@ def _heading(message: Message, answered: _Call | None) -> Text:
         heading.append("  INTERRUPTED", "bold red")
     if message.pinned:
         heading.append("  pinned", "bold")
+    if covered:
+        stood_for = f"{counted(covered.message_count, 'message')}, {counted(covered.total_tokens, 'token')}"
+        heading.append(f"  summary of {stood_for}", "bold")
     details = (
         "" if answered and message.name == answered.name else visible(message.name),
         visible(message.model),

@@ -88,11 +88,15 @@ def _about(session: Session) -> Iterator[Block]:
 
 def _left_out(window: History, context: click.Context) -> Iterator[Block]:
     """Yield how much of the session the window is, why it is not more, and the way to the rest."""
-    shown, left_out = len(window.messages), window.omitted_message_count
+    summary = window.summary
+    shown = len(window.messages) - (summary is not None)
+    left_out = window.omitted_message_count - (summary.message_count if summary else 0)
+    count = shown + window.omitted_message_count
+    summed_up = f", and a summary of {summary.message_count:,}" if summary else ""
     yield Block(
-        Text(f"{shown:,} of {counted(shown + left_out, 'message')}, {counted(window.total_tokens, 'token')}")
+        Text(f"{shown:,} of {counted(count, 'message')}{summed_up}, {counted(window.total_tokens, 'token')}")
     )
-    reasons = "; ".join(filter(None, _reasons(window, context)))
+    reasons = "; ".join(filter(None, _reasons(window, context))) or "tool results without their call"
     if left_out:
         yield Block(Text(f"{left_out:,} left out: {reasons}"))
     if window.next_before_sequence is not None:
@@ -106,8 +110,9 @@ def _reasons(window: History, context: click.Context) -> Iterator[str]:
     if context.params["no_pinned"]:
         yield "--no-pinned"
     yield _WHY_CUT[window.cut]
-    unpinned = (message.sequence for message in window.messages if not message.pinned)
-    if window.next_before_sequence is not None and next(unpinned, None) != window.next_before_sequence:
+    through = window.summary.through_sequence if window.summary else None
+    run = (m.sequence for m in window.messages if not m.pinned and m.sequence != through)
+    if window.next_before_sequence is not None and next(run, None) != window.next_before_sequence:
         yield "tool results whose call is among them"
 
 

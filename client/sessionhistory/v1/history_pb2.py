@@ -12,10 +12,11 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from sessionhistory.v1 import message_pb2 as sessionhistory_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/history.proto\x12\x11sessionhistory.v1\x1a\x1fsessionhistory/v1/message.proto\"\xbe\x01\n\x0eHistoryOptions\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x16\n\tmax_turns\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turns\"\xeb\x01\n\x07History\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x03\x12\x1d\n\x15omitted_message_count\x18\x03 \x01(\x03\x12*\n\x03\x63ut\x18\x04 \x01(\x0e\x32\x1d.sessionhistory.v1.HistoryCut\x12!\n\x14next_before_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rlast_sequence\x18\x06 \x01(\x03\x42\x17\n\x15_next_before_sequence*\xb5\x01\n\nHistoryCut\x12\x1b\n\x17HISTORY_CUT_UNSPECIFIED\x10\x00\x12\x14\n\x10HISTORY_CUT_NONE\x10\x01\x12\x1c\n\x18HISTORY_CUT_MAX_MESSAGES\x10\x02\x12\x1c\n\x18HISTORY_CUT_TOKEN_BUDGET\x10\x03\x12\x1d\n\x19HISTORY_CUT_RESPONSE_SIZE\x10\x04\x12\x19\n\x15HISTORY_CUT_MAX_TURNS\x10\x05\x42<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/history.proto\x12\x11sessionhistory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsessionhistory/v1/message.proto\"\xbe\x01\n\x0eHistoryOptions\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x16\n\tmax_turns\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turns\"\x88\x01\n\x0eHistorySummary\x12\x18\n\x10through_sequence\x18\x01 \x01(\x03\x12\x15\n\rmessage_count\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9f\x02\n\x07History\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x03\x12\x1d\n\x15omitted_message_count\x18\x03 \x01(\x03\x12*\n\x03\x63ut\x18\x04 \x01(\x0e\x32\x1d.sessionhistory.v1.HistoryCut\x12!\n\x14next_before_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rlast_sequence\x18\x06 \x01(\x03\x12\x32\n\x07summary\x18\x07 \x01(\x0b\x32!.sessionhistory.v1.HistorySummaryB\x17\n\x15_next_before_sequence*\xb5\x01\n\nHistoryCut\x12\x1b\n\x17HISTORY_CUT_UNSPECIFIED\x10\x00\x12\x14\n\x10HISTORY_CUT_NONE\x10\x01\x12\x1c\n\x18HISTORY_CUT_MAX_MESSAGES\x10\x02\x12\x1c\n\x18HISTORY_CUT_TOKEN_BUDGET\x10\x03\x12\x1d\n\x19HISTORY_CUT_RESPONSE_SIZE\x10\x04\x12\x19\n\x15HISTORY_CUT_MAX_TURNS\x10\x05\x42<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -23,10 +24,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.history_p
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z\"sessionhistory/v1;sessionhistoryv1'
-  _globals['_HISTORYCUT']._serialized_start=519
-  _globals['_HISTORYCUT']._serialized_end=700
-  _globals['_HISTORYOPTIONS']._serialized_start=88
-  _globals['_HISTORYOPTIONS']._serialized_end=278
-  _globals['_HISTORY']._serialized_start=281
-  _globals['_HISTORY']._serialized_end=516
+  _globals['_HISTORYCUT']._serialized_start=743
+  _globals['_HISTORYCUT']._serialized_end=924
+  _globals['_HISTORYOPTIONS']._serialized_start=121
+  _globals['_HISTORYOPTIONS']._serialized_end=311
+  _globals['_HISTORYSUMMARY']._serialized_start=314
+  _globals['_HISTORYSUMMARY']._serialized_end=450
+  _globals['_HISTORY']._serialized_start=453
+  _globals['_HISTORY']._serialized_end=740
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sessionhistory.v1 import message_pb2 as _message_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -34,18 +35,32 @@ class HistoryOptions(_message.Message):
     max_turns: int
     def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ...) -> None: ...
 
+class HistorySummary(_message.Message):
+    __slots__ = ("through_sequence", "message_count", "total_tokens", "create_time")
+    THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    through_sequence: int
+    message_count: int
+    total_tokens: int
+    create_time: _timestamp_pb2.Timestamp
+    def __init__(self, through_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class History(_message.Message):
-    __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence")
+    __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence", "summary")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OMITTED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
     NEXT_BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     total_tokens: int
     omitted_message_count: int
     cut: HistoryCut
     next_before_sequence: int
     last_sequence: int
-    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., omitted_message_count: _Optional[int] = ..., cut: _Optional[_Union[HistoryCut, str]] = ..., next_before_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ...) -> None: ...
+    summary: HistorySummary
+    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., omitted_message_count: _Optional[int] = ..., cut: _Optional[_Union[HistoryCut, str]] = ..., next_before_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ...) -> None: ...

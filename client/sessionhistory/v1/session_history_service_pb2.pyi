@@ -346,6 +346,30 @@ class ListMessagesResponse(_message.Message):
     next_page_token: str
     def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
+class CompactHistoryRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "through_sequence", "message", "expected_last_sequence", "expected_compacted_through_sequence")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_COMPACTED_THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    user_id: str
+    through_sequence: int
+    message: _message_pb2.Message
+    expected_last_sequence: int
+    expected_compacted_through_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., through_sequence: _Optional[int] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., expected_compacted_through_sequence: _Optional[int] = ...) -> None: ...
+
+class CompactHistoryResponse(_message.Message):
+    __slots__ = ("summary", "message")
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    summary: _history_pb2.HistorySummary
+    message: _message_pb2.Message
+    def __init__(self, summary: _Optional[_Union[_history_pb2.HistorySummary, _Mapping]] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ...) -> None: ...
+
 class TruncateHistoryRequest(_message.Message):
     __slots__ = ("session_id", "user_id", "after_sequence", "expected_last_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]

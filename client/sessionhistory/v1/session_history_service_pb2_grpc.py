@@ -16,7 +16,7 @@ class SessionHistoryServiceStub(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
@@ -111,6 +111,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.FromString,
                 )
+        self.CompactHistory = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/CompactHistory',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryResponse.FromString,
+                )
         self.TruncateHistory = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
@@ -138,7 +143,7 @@ class SessionHistoryServiceServicer(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
@@ -283,6 +288,15 @@ class SessionHistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompactHistory(self, request, context):
+        """Stores a summary that stands, in the windows of a session, for all unpinned messages up to one of them.
+        The messages themselves stay, for ListMessages and GetMessage. Whether the session is ACTIVE does not
+        matter. The same summary for the same messages again returns what is stored; another one replaces it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TruncateHistory(self, request, context):
         """Removes the messages after a sequence, for good. Their ids are forgotten and may be used anew; their
         sequences are not used again. It takes as long as there is to remove: some seconds for a million
@@ -388,6 +402,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.SerializeToString,
             ),
+            'CompactHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompactHistory,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryResponse.SerializeToString,
+            ),
             'TruncateHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.TruncateHistory,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.FromString,
@@ -420,7 +439,7 @@ class SessionHistoryService(object):
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
-    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH
+    ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED
     UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
@@ -686,6 +705,23 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ListMessages',
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.ListMessagesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CompactHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/CompactHistory',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -20,7 +20,7 @@ SESSION_STATUS_COMPLETED: SessionStatus
 SESSION_STATUS_ABANDONED: SessionStatus
 
 class Session(_message.Message):
-    __slots__ = ("session_id", "user_id", "title", "model", "status", "labels", "metadata", "state", "history_settings", "message_count", "total_tokens", "last_sequence", "create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time", "expire_time", "ttl", "etag", "state_version", "parent", "token_counter")
+    __slots__ = ("session_id", "user_id", "title", "model", "status", "labels", "metadata", "state", "history_settings", "message_count", "total_tokens", "last_sequence", "create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time", "expire_time", "ttl", "etag", "state_version", "parent", "token_counter", "compacted_through_sequence")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +52,7 @@ class Session(_message.Message):
     STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNTER_FIELD_NUMBER: _ClassVar[int]
+    COMPACTED_THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     title: str
@@ -76,7 +77,8 @@ class Session(_message.Message):
     state_version: int
     parent: SessionParent
     token_counter: str
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[SessionStatus, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[str] = ..., state: _Optional[str] = ..., history_settings: _Optional[_Union[HistorySettings, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., etag: _Optional[str] = ..., state_version: _Optional[int] = ..., parent: _Optional[_Union[SessionParent, _Mapping]] = ..., token_counter: _Optional[str] = ...) -> None: ...
+    compacted_through_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[SessionStatus, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[str] = ..., state: _Optional[str] = ..., history_settings: _Optional[_Union[HistorySettings, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., etag: _Optional[str] = ..., state_version: _Optional[int] = ..., parent: _Optional[_Union[SessionParent, _Mapping]] = ..., token_counter: _Optional[str] = ..., compacted_through_sequence: _Optional[int] = ...) -> None: ...
 
 class SessionParent(_message.Message):
     __slots__ = ("session_id", "sequence")

@@ -89,6 +89,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "compact",
+        "sessionhistory.cli.compacting:compact",
+        "Store a summary that stands for the older messages of a session.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "import",
         "sessionhistory.cli.importing:import_",
         "Store recorded conversations.",

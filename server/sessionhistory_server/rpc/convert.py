@@ -121,6 +121,7 @@ def session_message(session: Session) -> spb.Session:
         token_counter=session.token_counter,
         state_version=session.state_version,
         parent=_parent(session),
+        compacted_through_sequence=session.compacted_through_sequence,
     )
 
 

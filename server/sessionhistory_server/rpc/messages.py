@@ -28,7 +28,7 @@ from sessionhistory_server.rpc.convert import names, optional
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sessionhistory_server.model import Message, Window
+    from sessionhistory_server.model import Message, Summary, Window
 
 _MICROS: Final = 1_000_000
 _NANOS: Final = 1_000_000_000
@@ -100,7 +100,20 @@ def history(window: Window) -> hpb.History:
     )
     for stored in window.messages:
         _show(stored, shown.messages.add())
+    if window.summary is not None:
+        shown.summary.CopyFrom(summary(window.summary))
     return shown
+
+
+def summary(stored: Summary) -> hpb.HistorySummary:
+    """Return what a summary covers, as the contract shows it."""
+    covered = stored.message
+    return hpb.HistorySummary(
+        through_sequence=covered.sequence,
+        message_count=stored.message_count,
+        total_tokens=stored.total_tokens,
+        create_time=message(covered).create_time,
+    )
 
 
 def _show(stored: Message, shown: mpb.Message) -> None:

@@ -1,6 +1,7 @@
 """New sessions made from others: forks, and what goes on after a reset.
 
-The messages are copied by one statement, so of one moment: no row leaves the database, and no append waits.
+The messages are copied by one statement, and the summaries of them, so of one moment: no row leaves the
+database, and no append waits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import psycopg
 from sessionhistory_server.errors import NotFoundError, session_exists, session_not_found
 from sessionhistory_server.model import ACTIVE
 from sessionhistory_server.store import rows
+from sessionhistory_server.store.compaction import COPIED as SUMMARY_COPIED
 from sessionhistory_server.store.sessions import (
     COLUMNS,
     EXPIRE_TIME,
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from sessionhistory_server.model import Session, SessionContent
-    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.connection import Connection, Row
     from sessionhistory_server.store.sessions import SessionRef
 
 COPIED: Final = ("sequence", "create_time", *rows.SENT_COLUMNS.split(", "))
@@ -53,6 +55,16 @@ with source as materialized (
         order by messages.sequence
     ) as original
     returning sequence, create_time, token_count, pinned, tokens_through, bytes_through
+), summed_up as (
+    insert into summaries (session_key, {", ".join(SUMMARY_COPIED)})
+    select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in SUMMARY_COPIED)}
+    from source cross join lateral (
+        select * from summaries
+        where summaries.session_key = source.session_key
+          and through_sequence <= least(source.fork_sequence, source.compacted_through_sequence)
+        order by through_sequence
+    ) as original
+    returning through_sequence
 ), counted as (
     select count(*) as messages, coalesce(sum(token_count), 0) as tokens,
            coalesce(max(sequence), 0) as last_sequence, coalesce(max(tokens_through), 0) as unpinned_tokens,
@@ -65,7 +77,7 @@ insert into sessions (
     history_max_messages, history_token_budget, message_count, total_tokens, last_sequence,
     unpinned_tokens, unpinned_bytes, pinned_count, revision,
     create_time, update_time, active_time, complete_time, expire_time, purge_time, token_counter,
-    parent_session_id, parent_sequence
+    parent_session_id, parent_sequence, compacted_through_sequence
 )
 select %(new_key)s::uuid, tenant_id, %(new_id)s::text, coalesce(%(owner)s::text, user_id),
        coalesce(%(title)s::text, case when %(keeps_title)s::boolean then title end),
@@ -78,9 +90,17 @@ select %(new_key)s::uuid, tenant_id, %(new_id)s::text, coalesce(%(owner)s::text,
        counted.unpinned_tokens, counted.unpinned_bytes, counted.pins, 1,
        now(), now(), counted.active_time, case when %(status)s::text = '{ACTIVE}' then null else now() end,
        coalesce({EXPIRE_TIME}, expire_time), coalesce({EXPIRE_TIME}, expire_time) + %(retention)s::interval,
-       token_counter, source.session_id, coalesce(%(parent_sequence)s::bigint, fork_sequence)
+       token_counter, source.session_id, coalesce(%(parent_sequence)s::bigint, fork_sequence),
+       (select coalesce(max(through_sequence), 0) from summed_up)
 from source cross join counted
 returning {COLUMNS}
+"""
+
+# Of a session that a release has purged which knows no summaries.
+_SWEEP: Final = """
+delete from summaries
+where session_key = %(new_key)s::uuid
+  and not exists (select from sessions where session_key = %(new_key)s::uuid)
 """
 
 _CLOSE: Final = f"""
@@ -135,7 +155,7 @@ async def fork(connection: Connection, wanted: Fork, *, allow_existing: bool) ->
     """
     while True:
         try:
-            made = await connection.fetch(_FORK, wanted.parameters())
+            made = await _make(connection, wanted)
         except psycopg.errors.UniqueViolation:
             existing = await _made_before(connection, wanted) if allow_existing else None
             if existing and wanted.up_to_sequence in (None, existing.parent_sequence):
@@ -167,7 +187,7 @@ async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Sess
             async with connection.transaction():
                 if closed := await connection.fetch(_CLOSE, closing):
                     previous = session_of(closed[0])
-                    (made,) = await connection.fetch(_FORK, wanted.parameters(previous.last_sequence))
+                    (made,) = await _make(connection, wanted, previous.last_sequence)
                     return session_of(made), previous
         except psycopg.errors.UniqueViolation:
             await _require_free(connection, wanted)
@@ -178,6 +198,11 @@ async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Sess
         if made_before := await _made_before(connection, wanted):
             return made_before, previous
         raise session_not_active(previous.session_id, previous.status)
+
+
+async def _make(connection: Connection, wanted: Fork, parent_sequence: int | None = None) -> list[Row]:
+    await connection.fetch(_SWEEP, {"new_key": wanted.new.session_key})
+    return await connection.fetch(_FORK, wanted.parameters(parent_sequence))
 
 
 async def _made_before(connection: Connection, wanted: Fork) -> Session | None:

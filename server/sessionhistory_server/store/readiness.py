@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MINIMUM_POSTGRES: Final = 15_00_00
 """As libpq counts versions."""
 
-MINIMUM_REVISION: Final = "0006"
+MINIMUM_REVISION: Final = "0007"
 """The oldest schema this release runs on. A newer one is fine: migrations only expand what it uses."""
 
 PROBE_INTERVAL_SECONDS: Final = 1.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.store import pages, rows
@@ -33,6 +33,17 @@ limit %(limit)s::bigint
 
 _MESSAGES: Final = """
 from messages where session_key = %(session_key)s::uuid and sequence > %(after)s::bigint order by sequence
+"""
+
+_SUMMARIES: Final = """
+from summaries where session_key = %(session_key)s::uuid and through_sequence > %(after)s::bigint
+order by through_sequence
+"""
+
+_WEIGH: Final = """
+update summaries set token_count = new.token_count
+from unnest(%(sequences)s::bigint[], %(counts)s::integer[]) as new (sequence, token_count)
+where session_key = %(session_key)s::uuid and through_sequence = new.sequence
 """
 
 _LOCK: Final = """
@@ -124,11 +135,22 @@ async def next_sessions(connection: Connection, after: str, *, limit: int) -> li
 
 async def next_messages(connection: Connection, session_key: str, after: int) -> tuple[list[Message], bool]:
     """Return messages after a sequence, as many as are good to be held, and whether there are more."""
+    return await _next(connection, ", ".join(rows.FIELDS), _MESSAGES, session_key, after)
+
+
+async def next_summaries(connection: Connection, session_key: str, after: int) -> tuple[list[Message], bool]:
+    """Return summaries through later messages than one, as ``next_messages`` does messages."""
+    return await _next(connection, rows.SUMMARY_COLUMNS, _SUMMARIES, session_key, after)
+
+
+async def _next(
+    connection: Connection, columns: LiteralString, where: LiteralString, session_key: str, after: int
+) -> tuple[list[Message], bool]:
     found, more = await pages.fetch(
         connection,
-        ", ".join(rows.FIELDS),
+        columns,
         "size_bytes",
-        _MESSAGES,
+        where,
         {"session_key": session_key, "after": after},
         page_size=_PAGE_MESSAGES,
         max_bytes=MAX_RESPONSE_BYTES,
@@ -166,6 +188,15 @@ async def exchange(
     row = await (await connection.execute(_FINISH, parameters, binary=True, prepare=True)).fetchone()
     assert row, "it is locked"  # noqa: S101 - for the type checker
     return session_of(row), totals.changed_messages
+
+
+async def weigh(
+    connection: Connection, session_key: str, summaries: Sequence[Message], counts: Iterable[int]
+) -> None:
+    """Give summaries of a locked session their new counts."""
+    sequences = _array(summary.sequence for summary in summaries)
+    parameters = {"session_key": session_key, "sequences": sequences, "counts": _array(counts)}
+    await connection.execute(_WEIGH, parameters, prepare=True)
 
 
 async def _present(connection: Connection, session_key: str, after: int) -> list[_Present]:

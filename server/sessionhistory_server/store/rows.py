@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 FIELDS: Final = (*MessageContent._fields, "sequence", "token_count", "create_time", "size_bytes")
 """The columns of a message, in the order that ``message_of`` takes them."""
 
+SUMMARY_COLUMNS: Final = ", ".join("through_sequence" if name == "sequence" else name for name in FIELDS)
+"""Those of a summary, as of the message in the place of the last one that it covers."""
+
 _CONTENT_LENGTH: Final = len(MessageContent._fields)
 _TOOL_CALLS: Final = FIELDS.index("tool_calls")
 _LENGTH: Final = len(FIELDS)

@@ -1,11 +1,13 @@
 """The schema: its one definition. The migrations lead to exactly this, and a test proves it.
 
 Every primary and unique key begins with ``session_key``, so that a cluster can be distributed by it.
-There is no foreign key: a message is only ever inserted by the statement that locks its session's row,
-and a session's row is deleted before its messages, so that neither can outlive the other.
+There is no foreign key: a message or a summary is only ever inserted under the lock of its session's row,
+and a session's row is deleted before them, so that neither can outlive the other.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     BigInteger,
@@ -24,6 +26,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+if TYPE_CHECKING:
+    from typing import Any
 
 metadata = MetaData()
 
@@ -79,6 +84,13 @@ sessions = Table(
     ),
     Column("parent_session_id", Text, comment="of the session it was made from"),
     Column("parent_sequence", BigInteger, comment="how far that one had come"),
+    Column(
+        "compacted_through_sequence",
+        BigInteger,
+        nullable=False,
+        server_default=text("0"),
+        comment="of the newest summary, 0 if there is none",
+    ),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index(
@@ -95,35 +107,43 @@ sessions = Table(
     Index("sessions_by_purge", "purge_time", postgresql_where=text("purge_time is not null")),
 )
 
+
+def _message_columns() -> list[Column[Any]]:
+    """Return what a message and a summary have in common: all that a message holds but its place."""
+    return [
+        Column("message_id", Text, nullable=False),
+        Column("role", Text, nullable=False),
+        Column("name", Text),
+        Column("content", Text, comment="null and empty are kept apart"),
+        Column("tool_calls", Text, comment="JSON: [[id, name, arguments], …]"),
+        Column("tool_call_id", Text),
+        Column("parts", Text, comment='JSON: [["text", …] | ["json", …] | ["uri" | "data", type, …], …]'),
+        Column("payload", LargeBinary),
+        Column("payload_type", Text),
+        Column("metadata", Text, comment="a JSON object, kept as it was sent"),
+        Column("model", Text),
+        Column("provider", Text),
+        Column("input_tokens", Integer),
+        Column("output_tokens", Integer),
+        Column("cache_read_tokens", Integer),
+        Column("cache_write_tokens", Integer),
+        Column("token_count_given", Integer, comment="token_count as the caller gave it, else null"),
+        Column("pinned", Boolean, nullable=False, server_default=false()),
+        Column("status", Text, nullable=False),
+        Column("turn_id", Text),
+        Column("send_time_nanos", BigInteger, comment="nanoseconds since the Unix epoch"),
+        Column("token_count", Integer, nullable=False),
+        Column("create_time", _time, nullable=False),
+        Column("size_bytes", Integer, nullable=False, comment="in a response, at most"),
+    ]
+
+
 messages = Table(
     "messages",
     metadata,
     Column("session_key", Uuid(as_uuid=False), nullable=False),
     Column("sequence", BigInteger, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("name", Text),
-    Column("content", Text, comment="null and empty are kept apart"),
-    Column("tool_calls", Text, comment="JSON: [[id, name, arguments], …]"),
-    Column("tool_call_id", Text),
-    Column("parts", Text, comment='JSON: [["text", …] | ["json", …] | ["uri" | "data", type, …], …]'),
-    Column("payload", LargeBinary),
-    Column("payload_type", Text),
-    Column("metadata", Text, comment="a JSON object, kept as it was sent"),
-    Column("model", Text),
-    Column("provider", Text),
-    Column("input_tokens", Integer),
-    Column("output_tokens", Integer),
-    Column("cache_read_tokens", Integer),
-    Column("cache_write_tokens", Integer),
-    Column("token_count_given", Integer, comment="token_count as the caller gave it, else null"),
-    Column("pinned", Boolean, nullable=False, server_default=false()),
-    Column("status", Text, nullable=False),
-    Column("turn_id", Text),
-    Column("send_time_nanos", BigInteger, comment="nanoseconds since the Unix epoch"),
-    Column("token_count", Integer, nullable=False),
-    Column("create_time", _time, nullable=False),
-    Column("size_bytes", Integer, nullable=False, comment="in a response, at most"),
+    *_message_columns(),
     Column(
         "tokens_through",
         BigInteger,
@@ -143,4 +163,14 @@ messages = Table(
     CheckConstraint("status in ('COMPLETE', 'INTERRUPTED')", name="messages_status_check"),
     Index("messages_by_id", "session_key", "message_id", unique=True),
     Index("messages_pinned", "session_key", "sequence", postgresql_where=text("pinned")),
+)
+
+summaries = Table(
+    "summaries",
+    metadata,
+    Column("session_key", Uuid(as_uuid=False), nullable=False),
+    Column("through_sequence", BigInteger, nullable=False, comment="of the last message it covers"),
+    *_message_columns(),
+    Column("covered_count", BigInteger, nullable=False, comment="unpinned messages up to through_sequence"),
+    PrimaryKeyConstraint("session_key", "through_sequence", name="summaries_pkey"),
 )

@@ -113,6 +113,8 @@ _PURGE: Final = f"delete from sessions where {NAMED} returning {COLUMNS}"
 
 _PURGE_MESSAGES: Final = "delete from messages where session_key = %(session_key)s::uuid"
 
+_PURGE_SUMMARIES: Final = "delete from summaries where session_key = %(session_key)s::uuid"
+
 _DUE: Final = """
 select session_key::text from sessions where purge_time <= now() order by purge_time limit %(limit)s::bigint
 """
@@ -220,7 +222,7 @@ async def undelete(connection: Connection, ref: SessionRef, *, retention: timede
 
 
 async def purge(connection: Connection, ref: SessionRef) -> Session:
-    """Remove a session, live or not, and its messages.
+    """Remove a session, live or not, with its messages and summaries.
 
     The session's row goes first: an append that holds its lock is waited for, a later one finds nothing.
 
@@ -229,12 +231,12 @@ async def purge(connection: Connection, ref: SessionRef) -> Session:
     """
     async with connection.transaction():
         purged = _found(await _one(connection, _PURGE, ref._asdict()), ref)
-        await connection.execute(_PURGE_MESSAGES, {"session_key": ref.session_key}, prepare=True)
+        await _purge_contents(connection, ref.session_key)
     return purged
 
 
 async def purge_due(connection: Connection, *, limit: int) -> int:
-    """Remove up to ``limit`` sessions whose purge time has come, and their messages, one by one.
+    """Remove up to ``limit`` sessions whose purge time has come, with all they hold, one by one.
 
     Returns:
         How many were found; fewer than ``limit`` means that none are left.
@@ -246,8 +248,13 @@ async def purge_due(connection: Connection, *, limit: int) -> int:
             # Restored, or purged by another server, since it was found due.
             if await (await connection.execute(_PURGE_DUE, key, prepare=True)).fetchone() is None:
                 continue
-            await connection.execute(_PURGE_MESSAGES, key, prepare=True)
+            await _purge_contents(connection, due_key)
     return len(due)
+
+
+async def _purge_contents(connection: Connection, key: str) -> None:
+    for statement in (_PURGE_MESSAGES, _PURGE_SUMMARIES):
+        await connection.execute(statement, {"session_key": key}, prepare=True)
 
 
 def session_of(row: Row) -> Session:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.sessions import SessionRef
 
 _STANDING: Final = f"""
-select last_sequence, message_count, total_tokens, status, pinned_count, token_counter, ({OWNED} and {LIVE})
+select last_sequence, message_count, total_tokens, status, pinned_count, token_counter,
+       compacted_through_sequence, ({OWNED} and {LIVE})
 from sessions where session_key = %(session_key)s::uuid
 """
 
@@ -29,6 +30,7 @@ class Standing(NamedTuple):
     status: str
     pinned_count: int
     token_counter: str
+    compacted_through_sequence: int
     usable: bool
 
     @property
@@ -37,7 +39,7 @@ class Standing(NamedTuple):
         return Counters._make(self[:3])
 
 
-NEW: Final = Standing(0, 0, 0, ACTIVE, 0, MIXED, usable=True)
+NEW: Final = Standing(0, 0, 0, ACTIVE, 0, MIXED, 0, usable=True)
 """How a session stands that is to be made."""
 
 
@@ -56,8 +58,17 @@ def require_appendable(found: Standing, ref: SessionRef, expected_last_sequence:
     """
     if found.status != ACTIVE:
         raise session_not_active(ref.session_id, found.status)
-    if expected_last_sequence not in (None, found.last_sequence):
-        raise sequence_mismatch(ref, found.last_sequence, f"not {expected_last_sequence}")
+    require_last_sequence(found, ref, expected_last_sequence)
+
+
+def require_last_sequence(found: Standing, ref: SessionRef, expected: int | None) -> None:
+    """Require the last sequence that is expected, if one is.
+
+    Raises:
+        AbortedError: it is another.
+    """
+    if expected not in (None, found.last_sequence):
+        raise sequence_mismatch(ref, found.last_sequence, f"not {expected}")
 
 
 def require_reached(found: Standing, ref: SessionRef, sequence: int) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sessionhistory_server.errors import message_id_kept, session_not_found
 from sessionhistory_server.model import Appended, Counters, Truncated
 from sessionhistory_server.store import append
+from sessionhistory_server.store.compaction import uncompact
 from sessionhistory_server.store.standing import NEW, require_appendable, require_reached, standing
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ async def truncate(connection: Connection, tail: Tail, *, expected_last_sequence
             raise session_not_found(ref.session_id)
         require_appendable(found, ref, expected_last_sequence)
         require_reached(found, ref, tail.after_sequence)
-        return await _remove(connection, tail)
+        return await _remove(connection, tail, found)
 
 
 async def replace(connection: Connection, batch: Batch, after_sequence: int) -> Appended:
@@ -113,7 +114,7 @@ async def _replace(connection: Connection, batch: Batch, tail: Tail, found: Stan
         return Appended(stored, found.counters, session_created=False, stored_before=True)
     require_appendable(found, batch.ref, batch.expected_last_sequence)
     require_reached(found, batch.ref, tail.after_sequence)
-    await _remove(connection, tail)
+    await _remove(connection, tail, found)
     return await append.append(connection, batch)
 
 
@@ -134,8 +135,10 @@ async def _find_stored(connection: Connection, batch: Batch, tail: Tail) -> list
     return stored if in_place and same else None
 
 
-async def _remove(connection: Connection, tail: Tail) -> Truncated:
-    """Remove a tail, part by part; its session is locked."""
+async def _remove(connection: Connection, tail: Tail, found: Standing) -> Truncated:
+    """Remove a tail, part by part, and the summaries of it; its session is locked."""
+    if found.compacted_through_sequence > tail.after_sequence:
+        await uncompact(connection, tail.ref, tail.after_sequence)
     removed, after = 0, tail.after_sequence
     while True:
         parameters = {"session_key": tail.ref.session_key, "after": after, "limit": _MAX_REMOVED}

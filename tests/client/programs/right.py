@@ -11,12 +11,14 @@ from sessionhistory import (
     AppendMessagesResult,
     AsyncMessageStream,
     AsyncSessionHistoryClient,
+    CompactHistoryResult,
     CreateSessionResult,
     ForkSessionResult,
     History,
     HistoryCut,
     HistoryOptions,
     HistorySettings,
+    HistorySummary,
     JsonPart,
     MediaPart,
     Message,
@@ -87,6 +89,9 @@ def in_threads() -> None:
         assert_type(client.fork_session(session_id, up_to_sequence=1), ForkSessionResult)
         assert_type(client.reset_session(session_id, keep_state=True).session.parent, SessionParent | None)
         assert_type(client.truncate_history(session_id, after_sequence=1), TruncateHistoryResult)
+        compacted = client.compact_history(session_id, MESSAGE, through_sequence=1)
+        assert_type(compacted, CompactHistoryResult)
+        assert_type(compacted.summary, HistorySummary)
         assert_type(client.delete_session(session_id, purge=True), Session | None)
         assert_type(client.undelete_session(session_id, timeout_seconds=1), Session)
         assert_type(client.recount_tokens(session_id), RecountTokensResult)
@@ -124,6 +129,8 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         assert_type(await client.fork_session(session_id, Session(title="t")), ForkSessionResult)
         assert_type(await client.reset_session(session_id), ResetSessionResult)
         assert_type(await client.truncate_history(session_id, after_sequence=0), TruncateHistoryResult)
+        compacted = await client.compact_history(session_id, MESSAGE, through_sequence=1)
+        assert_type(compacted, CompactHistoryResult)
         assert_type(await client.delete_session(session_id), Session | None)
         assert_type(await client.undelete_session(session_id), Session)
         assert_type(await client.recount_tokens(session_id, user_id="u"), RecountTokensResult)

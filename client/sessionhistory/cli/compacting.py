@@ -1,0 +1,63 @@
+"""The command that puts a summary in the place of older messages."""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+import click
+
+from sessionhistory import Message, Role
+from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._text import counted
+
+
+@click.command()
+@click.argument("session_id", metavar="SESSION")
+@click.argument("summary", type=click.File(encoding="utf-8"), default="-", metavar="[FILE]")
+@click.option(
+    "--through",
+    "through_sequence",
+    type=click.IntRange(1),
+    required=True,
+    help="The last message that it covers.",
+)
+@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
+@click.option("--model", default="", help="The model that wrote it.")
+@click.option("--token-count", type=click.IntRange(0), help="What it weighs. Absent: the server counts.")
+@click.option(
+    "--expected-through",
+    "expected_compacted_through_sequence",
+    type=click.IntRange(0),
+    help="Only if the session is compacted through this sequence; 0: not yet.",
+)
+@server_options(timeout_seconds=60)
+@json_option
+def compact(
+    server: Server,
+    *,
+    session_id: str,
+    summary: TextIO,
+    through_sequence: int,
+    model: str,
+    token_count: int | None,
+    as_json: bool,
+    **rest: Any,  # noqa: ANN401 - of the call, by name
+) -> None:
+    """Store a summary that stands for the older messages of a session.
+
+    Its text is read from a file, or from standard input. From then on the context of the session is the
+    summary and what comes after it. The messages stay, and can be listed. The same summary again changes
+    nothing; another one for the same messages replaces it.
+    """
+    message = Message(role=Role.SYSTEM, content=summary.read().strip(), model=model, token_count=token_count)
+    with server.client() as client:
+        compacted = client.compact_history(session_id, message, through_sequence=through_sequence, **rest)
+    if as_json:
+        show_json(compacted=compacted)
+        return
+    covered, tokens = compacted.summary, compacted.message.token_count or 0
+    click.echo(
+        f"{counted(covered.message_count, 'message')} up to {covered.through_sequence:,} covered:"
+        f" {counted(covered.total_tokens, 'token')} by {tokens:,}"
+    )
