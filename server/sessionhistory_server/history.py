@@ -48,7 +48,7 @@ TENANT: Final = "default"
 _RESPONSE_OVERHEAD_BYTES: Final = 2_048
 
 # In one statement: each may be as large as a response.
-_MAX_WINDOWS: Final = 16
+_MAX_WINDOWS: Final = 32
 
 _SESSION_POSITION: Final = "!q16s"
 _MESSAGE_POSITION: Final = "!q"

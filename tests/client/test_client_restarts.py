@@ -68,14 +68,15 @@ async def test_a_restart_in_the_middle_of_the_retries(
 ) -> None:
     """An append that finds its server gone is stored once, as soon as there is one again."""
     attempts = Attempts()
-    before = await serve(database_url)
+    address = Address("127.0.0.1", free_port())
+    before = await serve(database_url, listen=address)
     client = connect(before.address, metadata=attempts)
     await client.append_message("s", FIRST, create_session=Session())
     await before.app.stop()
     append = asyncio.create_task(client.append_message("s", HELLO, timeout_seconds=30))
     await until(lambda: attempts.count >= 4)
     assert not append.done()
-    await serve(database_url, listen=Address("127.0.0.1", before.app.port))
+    await serve(database_url, listen=address)
     result = await append
     assert (result.message.sequence, result.message_count) == (2, 2)
     assert await stored(client) == [("first", 1), ("hello", 2)]
@@ -85,7 +86,8 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(
     connect_twin: Connect, start_server: Callable[..., Server], serve: Serve, database_url: str
 ) -> None:
     """What it had begun is stored once; what may not be repeated fails, and nothing hangs."""
-    server = start_server(database_url)
+    port = free_port()
+    server = start_server(database_url, "--listen", f"127.0.0.1:{port}")
     server.wait_for("database: ready")
     clients = [connect_twin(kind, server.address(), timeout_seconds=30) for kind in TWINS]
     await clients[0].append_message("s", FIRST, create_session=Session())
@@ -99,7 +101,7 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(
         await asyncio.to_thread(server.wait)
         for outcome in await asyncio.gather(*updates, return_exceptions=True):
             assert type(outcome) is errors.UnavailableError
-    await serve(database_url, listen=Address("127.0.0.1", int(server.address().rpartition(":")[2])))
+    await serve(database_url, listen=Address("127.0.0.1", port))
     await check_appended(clients[0], await appends)
 
 

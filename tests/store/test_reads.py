@@ -201,11 +201,15 @@ async def test_a_late_page_of_sessions_reads_what_the_first_reads(
     by_creation: bool,
     user_id: str | None,
 ) -> None:
-    """Page 200 of the sessions, of one user or all, visits as many rows as page 1."""
+    """Page 200 of the sessions, of one user or all, visits no more rows than page 1 may.
+
+    A user's by activity are read from two halves of an index, those that are open and the others.
+    """
+    halves = 2 if user_id and not by_creation else 1
     wanted, token = SessionFilter(user_id=user_id, by_creation=by_creation, show_deleted=True), ""
     with recording(monkeypatch, full_database_url) as recorder:
         for number in range(1, 201):
             found, token = await full_history.list_sessions(wanted, page_size=20, page_token=token)
             if number in (1, 200):
                 assert len(found) == 20
-                assert (await last_plan(recorder)).rows("sessions") == 21
+                assert 21 <= (await last_plan(recorder)).rows("sessions") <= 21 * halves

@@ -23,7 +23,7 @@ R = TypeVar("R")
 _LANES: Final = 4
 
 # Turns of the event loop that bring no new caller: gRPC takes in a call in fewer, while it has any.
-_QUIET_TURNS: Final = 6
+_QUIET_TURNS: Final = 12
 
 # Seconds of work; who comes then had better come again.
 _MAX_WAITING: Final = 4_096
