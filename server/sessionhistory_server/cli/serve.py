@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import os
 import signal
@@ -33,6 +34,7 @@ _log = logging.getLogger(__name__)
 @click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
 def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settings, by name
     """Serve gRPC until SIGTERM or Ctrl-C. Without --database-url, on a Postgres of its own."""
+    _require_server()
     settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
     for name, nearest in unknown_variables(os.environ):
@@ -46,6 +48,12 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     except (embedded.EmbeddedPostgresError, listening.ListenError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
+
+
+def _require_server() -> None:
+    """Say at once what to install: what serves is imported when a database has been made already."""
+    if importlib.util.find_spec("psycopg") is None:
+        raise click.ClickException(f"psycopg is missing: install {EMBEDDED}")
 
 
 def _serving() -> ModuleType:
