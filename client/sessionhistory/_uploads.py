@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _ACCEPTED: Final = "x-request-id"
 """In the initial metadata: the service has taken the first request."""
 
+# What gRPC says of a write to a call that ends in that moment; why it ended it no longer tells.
+_ENDED_MEANWHILE: Final = "Internal error from Core"
+
 
 class AsyncUpload:
     """A call in asyncio."""
@@ -61,6 +64,15 @@ class AsyncUpload:
             await self._call.write(request)
         except asyncio.InvalidStateError:
             await self._call  # it has ended: raises why
+        except grpc.aio.AioRpcError as error:
+            if error.details() != _ENDED_MEANWHILE:
+                raise
+            raise grpc.aio.AioRpcError(
+                grpc.StatusCode.UNAVAILABLE,
+                error.initial_metadata(),
+                error.trailing_metadata(),
+                details="the call ended while it was written to",
+            ) from error
 
     @asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:

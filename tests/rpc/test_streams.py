@@ -318,7 +318,8 @@ async def test_a_piece_above_grpcs_own_limit(service: Service) -> None:
     await create(service)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream(service, header(), text("kept"), text("x" * 33 * MIB), finish())
-    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    # INTERNAL: from the caller's own gRPC, if the answer comes while it still writes.
+    assert caught.value.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INTERNAL)
 
 
 async def test_an_answer_to_a_wrong_request_is_the_same_everywhere(service: Service) -> None:
