@@ -8,7 +8,6 @@ from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.history import TENANT
 from sessionhistory_server.model import MIXED
 from sessionhistory_server.store import recount, sessions
-from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.recount import Counts, SessionKey
 from sessionhistory_server.store.sessions import SessionRef
 
@@ -39,7 +38,7 @@ class Recounts:
         Raises:
             NotFoundError: there is none for this caller.
         """
-        ref = SessionRef(session_key(TENANT, session_id), session_id, user_id)
+        ref = SessionRef.of(TENANT, session_id, user_id)
         found = await self._database.read(lambda connection: sessions.get(connection, ref))
         recounted = await self.by_key(SessionKey(ref.session_key, found.create_time))
         if recounted is None:

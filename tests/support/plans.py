@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
+from sessionhistory_server.store import connection as connections
 from sessionhistory_server.store.connection import Connection
 
 if TYPE_CHECKING:
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
 
     import pytest
 
-_PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+_PARAMETER = re.compile(r"%\((\w+)\)s")
 _SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan")
 
 
 class Statement(NamedTuple):
-    """A statement as the store gave it to psycopg."""
+    """A statement as the store gave it to its connection."""
 
     text: str
     parameters: dict[str, Any]
@@ -30,13 +32,13 @@ class Statement(NamedTuple):
     @property
     def names(self) -> list[str]:
         """The parameters' names in the order of $1, $2, …."""
-        return list(dict.fromkeys(name for name in _PARAMETER.findall(self.text) if name))
+        return list(dict.fromkeys(_PARAMETER.findall(self.text)))
 
     @property
     def prepared_text(self) -> str:
         """The text that Postgres prepared."""
         numbers = {name: f"${number}" for number, name in enumerate(self.names, start=1)}
-        return _PARAMETER.sub(lambda found: numbers[found[1]] if found[1] else "%", self.text)
+        return _PARAMETER.sub(lambda found: numbers[found[1]], self.text)
 
 
 class Recorder:
@@ -54,34 +56,23 @@ class Recorder:
 
 @contextmanager
 def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
-    """Record what is sent to a database, as the store sends everything: by ``execute`` or ``fetch``."""
+    """Record what is sent to a database by ``Connection.fetch``, as the store sends everything.
+
+    All of it stays prepared.
+    """
     recorder = Recorder()
     name = conninfo_to_dict(url)["dbname"]
-    send = AsyncConnection.execute
-    send_fast = Connection.fetch
+    send = Connection.fetch
 
-    def note(connection: AsyncConnection[Any], query: Any, params: Any) -> None:  # noqa: ANN401
+    async def fetch(connection: Connection, query: Any, parameters: Any) -> Any:  # noqa: ANN401
         if connection.info.dbname == name:
-            connection.prepared_max = None
             recorder.connection = connection
-            recorder.statements.append(Statement(str(query), dict(params or {})))
-
-    async def fetch(connection: Connection, query: Any, params: Any) -> Any:  # noqa: ANN401
-        note(connection, query, params)
-        return await send_fast(connection, query, params)
-
-    async def execute(
-        connection: AsyncConnection[Any],
-        query: Any,  # noqa: ANN401
-        params: Any = None,  # noqa: ANN401
-        **options: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
-        note(connection, query, params)
-        return await send(connection, query, params, **options)
+            recorder.statements.append(Statement(str(query), dict(parameters)))
+        return await send(connection, query, parameters)
 
     with monkeypatch.context() as patch:
-        patch.setattr(AsyncConnection, "execute", execute)
         patch.setattr(Connection, "fetch", fetch)
+        patch.setattr(connections, "_MAX_PREPARED", sys.maxsize)
         yield recorder
 
 

@@ -112,7 +112,7 @@ def summary(stored: Summary) -> hpb.HistorySummary:
         through_sequence=covered.sequence,
         message_count=stored.message_count,
         total_tokens=stored.total_tokens,
-        create_time=message(covered).create_time,
+        create_time=_timestamp(covered.create_time),
     )
 
 
@@ -162,6 +162,10 @@ def _part(part: mpb.Part) -> Part:
             return Part(json=part.json)
         case _:
             return Part(text=part.text)
+
+
+def _timestamp(micros: int) -> Timestamp:
+    return Timestamp(seconds=micros // _MICROS, nanos=micros % _MICROS * 1_000)
 
 
 def _shown_part(part: Part) -> mpb.Part:

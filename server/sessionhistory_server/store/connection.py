@@ -1,7 +1,7 @@
-"""A connection that runs a known statement without the cost of a cursor.
+"""A connection that runs the store's statements without the cost of a cursor.
 
 ``fetch`` speaks to libpq itself: a cursor of psycopg's, its query, its lock and its wait take longer than
-Postgres takes for the hot statements. Everything else is psycopg's.
+Postgres takes for the hot statements (ADR 21). Everything else is psycopg's.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from functools import cache
+from collections import OrderedDict
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import psycopg
@@ -29,6 +30,10 @@ Row = tuple[Any, ...]
 _PARAMETER: Final = re.compile(r"%\((\w+)\)s")
 _CANCEL_SECONDS: Final = 5.0
 
+# The texts of updates and lists differ by what a caller names. Each takes memory of the database's.
+_MAX_PREPARED: Final = 100
+_MAX_TEXTS: Final = 1_000
+
 _numbers = itertools.count(1)
 
 
@@ -40,7 +45,7 @@ class _Statement(NamedTuple):
     parameters: tuple[str, ...]
 
 
-@cache
+@lru_cache(maxsize=_MAX_TEXTS)
 def _statement(query: str) -> _Statement:
     names = tuple(dict.fromkeys(_PARAMETER.findall(query)))
     numbers = {name: f"${number}" for number, name in enumerate(names, start=1)}
@@ -53,7 +58,7 @@ class Connection(AsyncConnection[Row]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - psycopg's signature
         super().__init__(*args, **kwargs)
-        self._statements: set[bytes] = set()
+        self._prepared_names: OrderedDict[bytes, None] = OrderedDict()
         self._transformer: abc.Transformer | None = None
 
     async def fetch(self, query: LiteralString, parameters: Mapping[str, Any]) -> list[Row]:
@@ -66,8 +71,9 @@ class Connection(AsyncConnection[Row]):
             psycopg.Error: the statement failed, or the connection.
         """
         statement = _statement(query)
-        if statement.name not in self._statements:
+        if statement.name not in self._prepared_names:
             await self._prepare(statement)
+        self._prepared_names.move_to_end(statement.name)
         values = [self._dump(parameters[name]) for name in statement.parameters]
         self.pgconn.send_query_prepared(statement.name, values, result_format=Format.BINARY)
         result = await self._result()
@@ -76,19 +82,19 @@ class Connection(AsyncConnection[Row]):
         return transformer.load_rows(0, result.ntuples, tuple)
 
     async def _prepare(self, statement: _Statement) -> None:
-        self.pgconn.send_prepare(statement.name, statement.text)
+        """Prepare a statement, in the place of the one that was not used for the longest time."""
         try:
+            if len(self._prepared_names) >= _MAX_PREPARED:
+                oldest = next(iter(self._prepared_names))
+                self.pgconn.send_query(b"deallocate " + oldest)
+                await self._result()
+                del self._prepared_names[oldest]
+            self.pgconn.send_prepare(statement.name, statement.text)
             await self._result()
         except asyncio.CancelledError:
-            self.pgconn.finish()  # nobody knows whether it is prepared
+            self.pgconn.finish()  # nobody knows what is prepared
             raise
-        self._statements.add(statement.name)
-
-    def _deallocate(self, name: bytes | None) -> Any:  # noqa: ANN401 - a generator of psycopg's own
-        """Forget what is prepared when psycopg has the database forget it: all, after each rollback."""
-        if name is None:
-            self._statements.clear()
-        return super()._deallocate(name)
+        self._prepared_names[statement.name] = None
 
     def _dump(self, value: Any) -> abc.Buffer | None:  # noqa: ANN401 - whatever psycopg takes
         if value is None:
@@ -127,6 +133,8 @@ async def _answer(pgconn: PGconn) -> PGresult:
 
     def advance() -> None:
         try:
+            if answered.done():
+                return  # given up, or failed: what comes is for who asks next
             if not pgconn.flush():
                 loop.remove_writer(socket)
             pgconn.consume_input()

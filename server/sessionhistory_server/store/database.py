@@ -150,6 +150,7 @@ def conninfo(url: str) -> str:
 
 async def configure(connection: Connection) -> None:
     """Set up a new connection."""
+    connection.prepare_threshold = None  # after a rollback it would drop what others have prepared as well
     connection.adapters.register_loader("timestamptz", _MicrosLoader)
     connection.adapters.register_dumper(int, _UntypedDumper)
     connection.adapters.register_dumper(datetime, _UntypedDumper)

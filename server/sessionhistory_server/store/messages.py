@@ -70,9 +70,10 @@ async def get(
     """
     query = _GET_BY_SEQUENCE if message_id is None else _GET_BY_ID
     parameters = ref._asdict() | {"message_id": message_id, "sequence": sequence}
-    row = await (await connection.execute(query, parameters, binary=True, prepare=True)).fetchone()
-    if row is None:
+    found = await connection.fetch(query, parameters)
+    if not found:
         raise session_not_found(ref.session_id)
+    (row,) = found
     if not row[0]:
         raise message_not_found(ref.session_id)
     return rows.message_of(row[1:])
@@ -92,7 +93,7 @@ async def find(
     Raises:
         NotFoundError: there is no such session for this caller.
     """
-    if await (await connection.execute(_IS_LIVE, ref._asdict(), prepare=True)).fetchone() is None:
+    if not await connection.fetch(_IS_LIVE, ref._asdict()):
         raise session_not_found(ref.session_id)
     values = _values(wanted)
     conditions = [_CONDITIONS[name] for name in values]

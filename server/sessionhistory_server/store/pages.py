@@ -50,6 +50,5 @@ async def fetch(
         order by page_row
     """
     limits = {"page_size": page_size, "max_bytes": max_bytes}
-    cursor = await connection.execute(statement, {**parameters, **limits}, binary=True, prepare=True)
-    found = await cursor.fetchall()
+    found = await connection.fetch(statement, {**parameters, **limits})
     return [row[:-_PAGE_COLUMNS] for row in found], bool(found) and found[-1][-1] > len(found)

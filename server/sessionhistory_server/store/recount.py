@@ -61,11 +61,15 @@ limit %(limit)s::bigint
 
 # By place, which no index is better at. coalesce: so that no plan reads the session instead.
 _EXCHANGE: Final = """
+with exchanged as (
 update messages
 set token_count = new.token_count, tokens_through = new.tokens_through
 from unnest(%(places)s::tid[], %(counts)s::integer[], %(throughs)s::bigint[])
     as new (place, token_count, tokens_through)
 where messages.ctid = new.place and coalesce(session_key = %(session_key)s::uuid, false)
+returning true
+)
+select count(*) from exchanged
 """
 
 _FINISH: Final = f"""
@@ -129,8 +133,8 @@ class _Totals(NamedTuple):
 async def next_sessions(connection: Connection, after: str, *, limit: int) -> list[tuple[SessionKey, str]]:
     """Return sessions, live or not, in the order of their keys, and their counters."""
     parameters = {"after": after, "limit": limit}
-    cursor = await connection.execute(_NEXT_SESSIONS, parameters, binary=True, prepare=True)
-    return [(SessionKey(key, time), counter) for key, time, counter in await cursor.fetchall()]
+    found = await connection.fetch(_NEXT_SESSIONS, parameters)
+    return [(SessionKey(key, time), counter) for key, time, counter in found]
 
 
 async def next_messages(connection: Connection, session_key: str, after: int) -> tuple[list[Message], bool]:
@@ -163,8 +167,7 @@ async def locked(connection: Connection, key: SessionKey) -> AsyncIterator[bool]
     """Hold a session's lock in a transaction; say whether it is still there."""
     parameters = {"session_key": key.session_key, "create_time": timestamp(key.create_time)}
     async with connection.transaction():
-        cursor = await connection.execute(_LOCK, parameters, prepare=True)
-        yield await cursor.fetchone() is not None
+        yield bool(await connection.fetch(_LOCK, parameters))
 
 
 async def exchange(
@@ -185,8 +188,7 @@ async def exchange(
         "total_tokens": totals.total_tokens,
         "unpinned_tokens": totals.unpinned_tokens,
     }
-    row = await (await connection.execute(_FINISH, parameters, binary=True, prepare=True)).fetchone()
-    assert row, "it is locked"  # noqa: S101 - for the type checker
+    (row,) = await connection.fetch(_FINISH, parameters)
     return session_of(row), totals.changed_messages
 
 
@@ -196,13 +198,12 @@ async def weigh(
     """Give summaries of a locked session their new counts."""
     sequences = _array(summary.sequence for summary in summaries)
     parameters = {"session_key": session_key, "sequences": sequences, "counts": _array(counts)}
-    await connection.execute(_WEIGH, parameters, prepare=True)
+    await connection.fetch(_WEIGH, parameters)
 
 
 async def _present(connection: Connection, session_key: str, after: int) -> list[_Present]:
     parameters = {"session_key": session_key, "after": after, "limit": _EXCHANGED_AT_ONCE}
-    cursor = await connection.execute(_PRESENT, parameters, binary=True, prepare=True)
-    return [_Present._make(row) for row in await cursor.fetchall()]
+    return [_Present._make(row) for row in await connection.fetch(_PRESENT, parameters)]
 
 
 async def _exchange(
@@ -219,8 +220,8 @@ async def _exchange(
             new.append((f'"{message.place}"', count, through))
     if new:
         arrays = dict(zip(("places", "counts", "throughs"), map(_array, zip(*new, strict=True)), strict=True))
-        exchanged = await connection.execute(_EXCHANGE, {"session_key": session_key} | arrays, prepare=True)
-        assert exchanged.rowcount == len(new), "the session is locked"  # noqa: S101 - or nothing is committed
+        ((exchanged,),) = await connection.fetch(_EXCHANGE, {"session_key": session_key} | arrays)
+        assert exchanged == len(new), "the session is locked"  # noqa: S101 - or nothing is committed
     return _Totals(total, through, changed)
 
 

@@ -73,15 +73,14 @@ async def change(
     condition, etag_parameters = _etag_condition(etag)
     statement = f"""
         update sessions
-        set {", ".join([_CHANGED, *(_ASSIGNMENTS[name] for name in changes)])}
+        set {", ".join([_CHANGED, *(_ASSIGNMENTS[name] for name in sorted(changes))])}
         where {NAMED} and {LIVE} and {condition}
         returning {COLUMNS}
     """
     parameters = {**_values(changes), "retention": retention, **ref._asdict(), **etag_parameters}
     while True:
-        row = await (await connection.execute(statement, parameters, binary=True, prepare=True)).fetchone()
-        if row is not None:
-            return session_of(row)
+        if found := await connection.fetch(statement, parameters):
+            return session_of(found[0])
         actual = (await get(connection, ref)).etag
         if etag not in (None, actual):
             raise AbortedError(

@@ -180,8 +180,7 @@ async def create(
 
 async def is_taken(connection: Connection, ref: SessionRef) -> bool:
     """Return whether there is a row with the id, live or not, whoever owns it."""
-    cursor = await connection.execute(_IS_TAKEN, {"session_key": ref.session_key}, prepare=True)
-    return await cursor.fetchone() is not None
+    return bool(await connection.fetch(_IS_TAKEN, {"session_key": ref.session_key}))
 
 
 async def get(connection: Connection, ref: SessionRef) -> Session:
@@ -241,20 +240,19 @@ async def purge_due(connection: Connection, *, limit: int) -> int:
     Returns:
         How many were found; fewer than ``limit`` means that none are left.
     """
-    due = await (await connection.execute(_DUE, {"limit": limit}, prepare=True)).fetchall()
+    due = await connection.fetch(_DUE, {"limit": limit})
     for (due_key,) in due:
         key = {"session_key": due_key}
         async with connection.transaction():
             # Restored, or purged by another server, since it was found due.
-            if await (await connection.execute(_PURGE_DUE, key, prepare=True)).fetchone() is None:
-                continue
-            await _purge_contents(connection, due_key)
+            if await connection.fetch(_PURGE_DUE, key):
+                await _purge_contents(connection, due_key)
     return len(due)
 
 
 async def _purge_contents(connection: Connection, key: str) -> None:
     for statement in (_PURGE_MESSAGES, _PURGE_SUMMARIES):
-        await connection.execute(statement, {"session_key": key}, prepare=True)
+        await connection.fetch(statement, {"session_key": key})
 
 
 def session_of(row: Row) -> Session:
@@ -263,8 +261,8 @@ def session_of(row: Row) -> Session:
 
 
 async def _one(connection: Connection, query: LiteralString, parameters: Mapping[str, Any]) -> Session | None:
-    row = await (await connection.execute(query, parameters, binary=True, prepare=True)).fetchone()
-    return None if row is None else session_of(row)
+    found = await connection.fetch(query, parameters)
+    return session_of(found[0]) if found else None
 
 
 def _found(session: Session | None, ref: SessionRef) -> Session:

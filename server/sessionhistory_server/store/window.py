@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model import Message, WindowLimits
     from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
+
 _FIELDS: Final = len(rows.FIELDS)
 
 
