@@ -66,10 +66,16 @@ async def _all_work(service: Service) -> None:
     assert await _outcomes(service) == {"OK"}
 
 
-async def _soon_all_work(service: Service) -> None:
-    """Use every connection until all are good: a bad one that is used makes the pool look after all."""
-    while await _outcomes(service) != {"OK"}:
-        await until(lambda: _pool(service).get("pool_available") == 8)
+async def _all_replaced(service: Service) -> None:
+    """Wait until the pool has lost every connection and has as many new ones, then use them all."""
+
+    def replaced() -> bool:
+        stats = _pool(service)
+        lost = stats.get("connections_lost", 0) + stats.get("returns_bad", 0)
+        return lost >= 8 and stats["pool_available"] == 8
+
+    await until(replaced)
+    assert await _outcomes(service) == {"OK"}
 
 
 async def _outcomes(service: Service) -> set[str]:
@@ -112,7 +118,7 @@ async def test_cut_connections_are_replaced(proxied: Service, proxy: Proxy) -> N
         *[_outcome(proxied.stub.AppendMessage(_append(f"m{i}"))) for i in range(64)]
     )
     assert set(outcomes) <= {"OK", _GONE}
-    await _soon_all_work(proxied)
+    await _all_replaced(proxied)
 
 
 async def test_terminated_backends_are_replaced(proxied: Service, database_url: str) -> None:
@@ -122,7 +128,7 @@ async def test_terminated_backends_are_replaced(proxied: Service, database_url: 
         *[_outcome(proxied.stub.AppendMessage(_append(f"m{i}"))) for i in range(64)]
     )
     assert set(outcomes) <= {"OK", _GONE}
-    await _soon_all_work(proxied)
+    await _all_replaced(proxied)
 
 
 async def test_postgres_is_stopped_and_started(serve: Serve, tmp_path: Path) -> None:
