@@ -66,7 +66,7 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Service]]]:
     """Starts a service on a database, with any settings changed; all are stopped in the end."""
     async with AsyncExitStack() as stack:
 
-        async def start(database_url: str, *, serving: bool = True, **changes: Any) -> Service:  # noqa: ANN401
+        async def start(database_url: str, *, serving: bool = True, **changes: Any) -> Service:
             service = await stack.enter_async_context(
                 Service.running(default_settings(**changes), database_url)
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HELLO = {"role": "user", "content": "hello"}
 
 
-def conversation(conversation_id: str, *messages: dict[str, Any], **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def conversation(conversation_id: str, *messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Return a conversation, of one message unless others are given."""
     return {"conversation_id": conversation_id, "messages": messages or (HELLO,), **fields}
 

@@ -154,7 +154,7 @@ async def test_a_line_that_cannot_be_stored(
     write: Write,
     client: Client,
     unique: str,
-    line: Any,  # noqa: ANN401 - whatever may be in a file
+    line: Any,
     reason: str,
 ) -> None:
     """It is skipped with its number, its id if it has one, and the reason, which quotes nothing of it."""

@@ -57,7 +57,7 @@ class _Leaving(SessionHistoryClient):
 
     gone, there = "", ""
 
-    def create_session(self, session: Session, **options: Any) -> CreateSessionResult:  # noqa: ANN401
+    def create_session(self, session: Session, **options: Any) -> CreateSessionResult:
         """Make a session of a server that has not gone."""
         if session.session_id == self.gone:
             eventually(

@@ -109,7 +109,7 @@ async def _compare(service: Service, recordings: Path) -> None:
             group.create_task(_compare_some(client, waiting))
 
 
-async def _compare_some(client: AsyncSessionHistoryClient, waiting: Any) -> None:  # noqa: ANN401 - an iterator of JSON
+async def _compare_some(client: AsyncSessionHistoryClient, waiting: Any) -> None:
     for recording in waiting:
         session = await client.get_session(recording["conversation_id"], user_id=recording["user_id"])
         assert (session.model, session.labels) == (recording["model"], {"source": recording["source"]})

@@ -54,7 +54,7 @@ class World:
         self.patch.setattr(RetryableError, "retry_delay_seconds", RETRY_DELAY_SECONDS)
         await self.client.append_message(self.session_id, HELLO, create_session=Session())
 
-    async def move(self, **settings: Any) -> str:  # noqa: ANN401 - any setting
+    async def move(self, **settings: Any) -> str:
         """Go to a service and a database of its own; return the database's URL."""
         url = self.database_url()
         self.service = await self.serve(url, **settings)

@@ -41,7 +41,7 @@ def messages(draw: st.DrawFn) -> Message:
     tool_calls = tuple(draw(st.just([]) | st.lists(_calls, max_size=2)))
     pinnable = role is not Role.TOOL and not tool_calls
 
-    def some(strategy: st.SearchStrategy[Any], default: Any = None) -> Any:  # noqa: ANN401 - any field's
+    def some(strategy: st.SearchStrategy[Any], default: Any = None) -> Any:
         return draw(st.just(default) | strategy)
 
     return Message(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Threaded:
     """The client for threads, whose methods are awaited: each call runs in a thread."""
 
-    def __init__(self, target: str, **options: Any) -> None:  # noqa: ANN401 - those of the client
+    def __init__(self, target: str, **options: Any) -> None:
         self._client = SessionHistoryClient(target, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -41,17 +41,17 @@ class _ThreadedStream:
     async def __aexit__(self, *failure: object) -> None:
         await _run(self._stream.__exit__, *failure)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of its own
+    def __getattr__(self, name: str) -> Any:
         value = getattr(self._stream, name)
         return partial(_run, value) if callable(value) else value
 
 
-async def _run(method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+async def _run(method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_THREADS, partial(method, *arguments, **named))
 
 
-async def _yield_all(method: Callable[..., Any], *arguments: Any, **named: Any) -> AsyncIterator[Any]:  # noqa: ANN401
+async def _yield_all(method: Callable[..., Any], *arguments: Any, **named: Any) -> AsyncIterator[Any]:
     for item in await _run(lambda: list(method(*arguments, **named))):
         yield item
 

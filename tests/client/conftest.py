@@ -33,7 +33,7 @@ async def connect_twin() -> AsyncIterator[Callable[..., AsyncSessionHistoryClien
     """Makes clients of a kind, for a target; all are closed in the end."""
     async with AsyncExitStack() as stack:
 
-        def make(kind: str, target: str, **options: Any) -> AsyncSessionHistoryClient:  # noqa: ANN401
+        def make(kind: str, target: str, **options: Any) -> AsyncSessionHistoryClient:
             client: AsyncSessionHistoryClient = TWINS[kind](target, **options)
             stack.push_async_callback(client.close)
             return client

@@ -80,7 +80,7 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
         method = _METHODS[details.method.rpartition("/")[2]]
         empty = GetMessageClass(method.output_type)()
 
-        async def answer(request: Message, context: Any) -> Message | None:  # noqa: ANN401
+        async def answer(request: Message, context: Any) -> Message | None:
             metadata = dict(context.invocation_metadata())
             left = context.time_remaining()
             self.calls.append(Call(request, metadata, context.peer(), time.monotonic(), left))

@@ -62,7 +62,7 @@ def test_a_call() -> None:
         (Message(role=Role.USER, token_count=cast("int", "5")), "message.token_count: must be int, not str"),
     ],
 )
-def test_a_value_of_a_wrong_type(message: Any, rule: str) -> None:  # noqa: ANN401
+def test_a_value_of_a_wrong_type(message: Any, rule: str) -> None:
     """What it must be is said, beside the path of the field."""
     with SessionHistoryClient(NOBODY) as client, pytest.raises(InvalidFieldError) as caught:
         client.append_message("s", message)

@@ -45,7 +45,7 @@ def failing(connect: Callable[..., Client], fake: FakeServer) -> Client:
     return connect(fake.address, timeout_seconds=5)
 
 
-async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.SessionHistoryError:  # noqa: ANN401
+async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.SessionHistoryError:
     """Return the error that an answer makes of a call that is not repeated."""
     fake.answers = [Refusal(**refusal)]
     with pytest.raises(errors.SessionHistoryError) as caught:

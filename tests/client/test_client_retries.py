@@ -208,7 +208,7 @@ async def test_metadata_by_a_mapping(connect: Callable[..., Client], fake: FakeS
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("no_id", [None, ""])
-async def test_an_append_cannot_double(caller: Client, fake: FakeServer, no_id: Any) -> None:  # noqa: ANN401
+async def test_an_append_cannot_double(caller: Client, fake: FakeServer, no_id: Any) -> None:
     """A message and a session that were given no id are given the same one in all attempts."""
     message = Message(role=Role.USER, message_id=no_id)
     fake.answers = [Refusal()]

@@ -59,10 +59,10 @@ async def test_a_server_that_stops_meanwhile(
 class _Ending:
     """A call of gRPC's that ends in the moment in which it is written to."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - gRPC's own, without types
+    def __init__(self, call: Any) -> None:
         self._call = call
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any of the call's
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._call, name)
 
     async def send_serialized_message(self, _: bytes) -> None:
@@ -124,7 +124,7 @@ class _Deaf(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
     def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         return grpc.stream_unary_rpc_method_handler(self._listen)
 
-    async def _listen(self, _: object, context: Any) -> None:  # noqa: ANN401
+    async def _listen(self, _: object, context: Any) -> None:
         self.calls += 1
         await context.read()
         if self._accepts:

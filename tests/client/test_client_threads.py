@@ -93,7 +93,7 @@ async def test_the_first_calls_open_one_channel(fake: FakeServer, monkeypatch: p
     """Threads whose calls are the first, at once, share what one of them has opened."""
     open_channel, opened, two = grpc.insecure_channel, [], threading.Barrier(2)
 
-    def open_late(*arguments: Any) -> grpc.Channel:  # noqa: ANN401 - those of gRPC
+    def open_late(*arguments: Any) -> grpc.Channel:
         opened.append(arguments)
         with suppress(threading.BrokenBarrierError):  # nobody else came to open one too
             two.wait(timeout=0.2)
@@ -130,7 +130,7 @@ def test_closing_at_the_last_moment(fake: FakeServer, monkeypatch: pytest.Monkey
     """So is one that was about to send its call."""
     connected = Transport._connected  # noqa: SLF001 - another thread's turn cannot be had by chance
 
-    def closed_meanwhile(transport: Transport) -> Any:  # noqa: ANN401 - the stub has no type
+    def closed_meanwhile(transport: Transport) -> Any:
         stub = connected(transport)
         transport.close()
         return stub

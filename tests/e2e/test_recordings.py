@@ -226,7 +226,7 @@ def _settled(asked: pb.GetHistoryRequest | hpb.HistoryOptions, before: int | Non
     )
 
 
-def _same_bytes(actual: Any, expected: Any) -> None:  # noqa: ANN401 - any message
+def _same_bytes(actual: Any, expected: Any) -> None:
     if actual.SerializeToString(deterministic=True) != expected.SerializeToString(deterministic=True):
         assert actual == expected
         pytest.fail("equal, but not byte for byte")

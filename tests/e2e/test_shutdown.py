@@ -46,7 +46,7 @@ async def _code(call: Awaitable[object]) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-async def _under_way(service: Service, database_url: str, call: Any) -> asyncio.Future[Any]:  # noqa: ANN401
+async def _under_way(service: Service, database_url: str, call: Any) -> asyncio.Future[Any]:
     """Return a call once the database has it."""
     future = asyncio.ensure_future(call)
     await until(lambda: service.app._database.pool_stats["pool_available"] == 7)  # noqa: SLF001

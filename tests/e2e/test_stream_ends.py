@@ -62,7 +62,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
     return begun
 
 
-async def begin(service: Service, waits: list[float | None], *pieces: Piece) -> Any:  # noqa: ANN401 - gRPC's
+async def begin(service: Service, waits: list[float | None], *pieces: Piece) -> Any:
     """Begin a stream; return it when the server has read all and waits for more."""
     before = len(waits)
     call = service.stub.AppendMessageStream()
@@ -179,7 +179,7 @@ def test_a_server_that_is_killed(start: Start, database_url: str, workers: str) 
     stub.AppendMessageStream(iter(pieces))
     released: list[Piece] = []
 
-    def hesitate() -> Any:  # noqa: ANN401 - an iterator that ends with the process
+    def hesitate() -> Any:
         yield header("lost")
         yield text("a")
         eventually(lambda: released)
@@ -204,7 +204,7 @@ def test_workers_that_are_stopped(start: Start, database_url: str) -> None:
     stubs = [server.stub() for _ in range(4)]
     released: list[Piece] = []
 
-    def hesitate(number: int) -> Any:  # noqa: ANN401 - an iterator that ends with the test
+    def hesitate(number: int) -> Any:
         yield header(f"m{number}")
         yield text("a")
         eventually(lambda: released)

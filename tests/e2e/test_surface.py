@@ -49,7 +49,7 @@ async def _grpcurl(service: Service, *arguments: str, flags: tuple[str, ...] = (
     return output.decode()
 
 
-async def _reflect(service: Service, request: reflection_pb2.ServerReflectionRequest) -> Any:  # noqa: ANN401 - its own type has no stubs
+async def _reflect(service: Service, request: reflection_pb2.ServerReflectionRequest) -> Any:
     stub: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)
     async for answer in stub.ServerReflectionInfo(iter([request])):
         return answer

@@ -46,13 +46,13 @@ def nested(depth: int) -> str:
     return f'{{"a":{"[" * depth}{"]" * depth}}}'
 
 
-def said(content: str | None = "hello", **fields: Any) -> mpb.Message:  # noqa: ANN401 - any field of a message
+def said(content: str | None = "hello", **fields: Any) -> mpb.Message:
     """Return a message of the user."""
     values: dict[str, Any] = {"role": mpb.ROLE_USER, "content": content} | fields
     return mpb.Message(**values)
 
 
-def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type
+def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:
     """Return a valid request of any method, for a session and as a user; ``fields`` are added."""
     named: dict[str, Any] = {"session_id": session_id, "user_id": user_id}
     special: dict[str, dict[str, Any]] = {
@@ -70,12 +70,12 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
     return getattr(pb, f"{method}Request")(**special.get(method, named) | fields)
 
 
-async def call(service: Service, method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:  # noqa: ANN401 - of the method's type
+async def call(service: Service, method: str, session_id: str, user_id: str = "", **fields: Any) -> Any:
     """Call any method with a valid request, changed by ``fields``."""
     return await getattr(service.stub, method)(request(method, session_id, user_id, **fields))
 
 
-async def create(service: Service, session_id: str = "s", **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of a session
+async def create(service: Service, session_id: str = "s", **fields: Any) -> spb.Session:
     """Create a session."""
     session = spb.Session(session_id=session_id, **fields)
     created: spb.Session = (
@@ -90,7 +90,7 @@ async def get(service: Service, session_id: str = "s") -> spb.Session:
     return found
 
 
-async def update(service: Service, session_id: str, *paths: str, **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of a session
+async def update(service: Service, session_id: str, *paths: str, **fields: Any) -> spb.Session:
     """Change a session: the fields that the paths name, or else those that are given."""
     changed: dict[str, Any] = {"session": spb.Session(session_id=session_id, **fields)}
     if paths:
@@ -99,7 +99,7 @@ async def update(service: Service, session_id: str, *paths: str, **fields: Any) 
     return updated
 
 
-async def append(service: Service, session_id: str, *messages: mpb.Message, **fields: Any) -> Any:  # noqa: ANN401 - any field of the request
+async def append(service: Service, session_id: str, *messages: mpb.Message, **fields: Any) -> Any:
     """Append a batch."""
     return await call(service, "AppendMessages", session_id, messages=messages, **fields)
 
@@ -136,7 +136,7 @@ async def race(stubs: list[Any], calls: Iterable[tuple[str, Any]]) -> list[Any]:
     return [_outcome(result) for result in await asyncio.gather(*sent, return_exceptions=True)]
 
 
-def _outcome(result: Any) -> Any:  # noqa: ANN401 - a response, or a reason
+def _outcome(result: Any) -> Any:
     if isinstance(result, grpc.aio.AioRpcError):
         failure = failure_of(result)
         assert failure.code is not grpc.StatusCode.INTERNAL

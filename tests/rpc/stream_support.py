@@ -17,7 +17,7 @@ KEEP, DROP = stream_pb.ON_BREAK_KEEP, stream_pb.ON_BREAK_DROP
 INTERRUPTED, COMPLETE = mpb.MESSAGE_STATUS_INTERRUPTED, mpb.MESSAGE_STATUS_COMPLETE
 
 
-def header(session_id: str = "s", message_id: str = "m", **fields: Any) -> Piece:  # noqa: ANN401 - a header's fields
+def header(session_id: str = "s", message_id: str = "m", **fields: Any) -> Piece:
     """Return a header; ``message`` is what the message begins with beside its id."""
     message = {"message_id": message_id} | fields.pop("message", {})
     return Piece(header={"session_id": session_id, "message": message} | fields)
@@ -33,17 +33,17 @@ def tool_call(index: int, **fields: str) -> Piece:
     return Piece(delta={"tool_calls": [{"index": index} | fields]})
 
 
-def finish(**fields: Any) -> Piece:  # noqa: ANN401 - a finish's fields
+def finish(**fields: Any) -> Piece:
     """Return a finish."""
     return Piece(finish=fields)
 
 
-async def stream(service: Service, *pieces: Piece, **options: Any) -> Any:  # noqa: ANN401 - of gRPC; the response
+async def stream(service: Service, *pieces: Piece, **options: Any) -> Any:
     """Send pieces and end the stream."""
     return await service.stub.AppendMessageStream(iter(pieces), **options)
 
 
-async def begin(service: Service, *pieces: Piece, **options: Any) -> Any:  # noqa: ANN401 - of gRPC; its call
+async def begin(service: Service, *pieces: Piece, **options: Any) -> Any:
     """Begin a stream whose header is taken, and leave it open."""
     call = service.stub.AppendMessageStream(**options)
     for piece in pieces:

@@ -21,7 +21,7 @@ ACTIVE = spb.SESSION_STATUS_ACTIVE
 COMPLETED, ABANDONED = spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED
 
 
-async def active(service: Service, user_id: str, **fields: Any) -> Any:  # noqa: ANN401 - of the response's type
+async def active(service: Service, user_id: str, **fields: Any) -> Any:
     """Get a user's active session."""
     return await service.stub.GetActiveSession(pb.GetActiveSessionRequest(user_id=user_id, **fields))
 

@@ -48,7 +48,7 @@ async def test_json_takes_time_by_its_length(shared: Service, text: str) -> None
 
 
 @pytest.mark.parametrize(("field", "wide"), [pytest.param(f, w, id=f) for f, w in WIDE])
-async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, wide: Any) -> None:  # noqa: ANN401 - any request
+async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, wide: Any) -> None:
     """A list that is too long is one violation, whatever it holds."""
     method = type(wide).__name__.removesuffix("Request")
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:

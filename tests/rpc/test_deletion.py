@@ -26,7 +26,7 @@ DUE = "update sessions set purge_time = now() - interval '1 second'"
 LIVE_ONLY = tuple(method for method in NAMING if method not in ("DeleteSession", "UndeleteSession"))
 
 
-async def _talk(service: Service, **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of a session
+async def _talk(service: Service, **fields: Any) -> spb.Session:
     """Make the session "s" of three messages, the first pinned."""
     create_session = spb.Session(**fields)
     await append(service, "s", said(pinned=True), said(message_id="m"), said(), create_session=create_session)
@@ -41,7 +41,7 @@ async def _end(service: Service, database_url: str, end: str) -> None:
         execute(database_url, EXPIRE)
 
 
-async def _listed(service: Service, **fields: Any) -> list[str]:  # noqa: ANN401 - any field of the request
+async def _listed(service: Service, **fields: Any) -> list[str]:
     return [session.session_id for session in (await call(service, "ListSessions", "", **fields)).sessions]
 
 

@@ -107,7 +107,7 @@ async def test_unknown_fields_are_ignored(shared: Service) -> None:
     ],
     ids=["mask", "batch", "times", "labels"],
 )
-async def test_no_more_than_ten_violations_are_named(shared: Service, worst: Any) -> None:  # noqa: ANN401 - any request
+async def test_no_more_than_ten_violations_are_named(shared: Service, worst: Any) -> None:
     """However much is wrong, ten violations are named at most, and the answer fits gRPC's metadata."""
     method = type(worst).__name__.removesuffix("Request")
     request_id = (("x-request-id", "r" * 128),)

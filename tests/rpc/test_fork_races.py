@@ -21,7 +21,7 @@ def _append(number: int) -> tuple[str, Any]:
     return "AppendMessage", request("AppendMessage", "s", message=message)
 
 
-def _reset(new_id: str = "", **fields: Any) -> tuple[str, Any]:  # noqa: ANN401
+def _reset(new_id: str = "", **fields: Any) -> tuple[str, Any]:
     return "ResetSession", request("ResetSession", "s", session=spb.Session(session_id=new_id), **fields)
 
 

@@ -35,7 +35,7 @@ OTHER: dict[str, Any] = {
 }
 
 
-async def _talk(service: Service, *token_counts: int, **session: Any) -> str:  # noqa: ANN401
+async def _talk(service: Service, *token_counts: int, **session: Any) -> str:
     """Return a session of messages m1, m2, … of so many tokens each; the second is pinned."""
     session_id = fresh_id()
     messages = [
@@ -46,7 +46,7 @@ async def _talk(service: Service, *token_counts: int, **session: Any) -> str:  #
     return session_id
 
 
-async def _fork(service: Service, session_id: str, **fields: Any) -> spb.Session:  # noqa: ANN401
+async def _fork(service: Service, session_id: str, **fields: Any) -> spb.Session:
     answer = await call(service, "ForkSession", session_id, **fields)
     assert answer.created
     forked: spb.Session = answer.session

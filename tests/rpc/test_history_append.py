@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 
-async def append(service: Service, message: mpb.Message, **limits: Any) -> pb.AppendMessageResponse:  # noqa: ANN401 - the options' fields
+async def append(service: Service, message: mpb.Message, **limits: Any) -> pb.AppendMessageResponse:
     """Append a message and ask for the window."""
     request = pb.AppendMessageRequest(
         session_id="s", message=message, create_session=spb.Session(), history=hpb.HistoryOptions(**limits)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TALK = [user(10) for _ in range(30)]
 
 
-async def _length(service: Service, **limits: Any) -> int:  # noqa: ANN401 - a request's fields
+async def _length(service: Service, **limits: Any) -> int:
     return len((await window(service, **limits)).messages)
 
 
@@ -90,7 +90,7 @@ async def test_settings_hold_from_their_update_on(serve: Serve, database_url: st
     )
     assert await _length(service) == 10
 
-    async def update(path: str, **fields: Any) -> int:  # noqa: ANN401 - a session's fields
+    async def update(path: str, **fields: Any) -> int:
         session = spb.Session(session_id="s", **fields)
         request = pb.UpdateSessionRequest(session=session, update_mask={"paths": [path]})
         await service.stub.UpdateSession(request)

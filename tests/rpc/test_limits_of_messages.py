@@ -22,15 +22,15 @@ NAMES = ("name", "tool_call_id", "payload_type", "model", "provider")
 USAGE = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
-def _call(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of a tool call
+def _call(**fields: Any) -> dict[str, Any]:
     return {"tool_calls": [mpb.ToolCall(**{"name": "f"} | fields)]}
 
 
-def _part(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of a part
+def _part(**fields: Any) -> dict[str, Any]:
     return {"parts": [mpb.Part(**fields)]}
 
 
-def _media(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of media
+def _media(**fields: Any) -> dict[str, Any]:
     return _part(media=mpb.Media(**fields))
 
 

@@ -111,7 +111,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
 ]
 
 
-async def _carry(service: Service, method: str, session_id: str, **fields: Any) -> None:  # noqa: ANN401 - any field of a session
+async def _carry(service: Service, method: str, session_id: str, **fields: Any) -> None:
     """Call a method with a session of the given fields."""
     if method == "UpdateSession":
         fields = {"title": "changed", "session_id": session_id} | fields

@@ -57,7 +57,7 @@ async def talk(service: Service, database_url: str) -> Service:
     return service
 
 
-async def _list(service: Service, session_id: str = "s", **fields: Any) -> list[list[int]]:  # noqa: ANN401 - any field
+async def _list(service: Service, session_id: str = "s", **fields: Any) -> list[list[int]]:
     """Return the sequences of all pages."""
     listing = request("ListMessages", session_id, **fields)
     pages = [page async for page in all_pages(service.stub.ListMessages, listing)]

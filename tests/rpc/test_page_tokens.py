@@ -67,14 +67,14 @@ async def full(service: Service) -> Service:
     return service
 
 
-async def _token(service: Service, method: str, **fields: Any) -> str:  # noqa: ANN401 - any field of the request
+async def _token(service: Service, method: str, **fields: Any) -> str:
     page = await call(service, method, "s", page_size=1, **fields)
     token: str = page.next_page_token
     assert token
     return token
 
 
-async def _refused(service: Service, method: str, token: str, **fields: Any) -> None:  # noqa: ANN401 - any field of the request
+async def _refused(service: Service, method: str, token: str, **fields: Any) -> None:
     with fails("INVALID_ARGUMENT", "INVALID_PAGE_TOKEN") as failure:
         await call(service, method, **{"session_id": "s"} | fields, page_token=token)
     assert list(failure.violations) == ["page_token"]

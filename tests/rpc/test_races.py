@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from support.service import Service
 
 
-def _append(number: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401 - any field of the request
+def _append(number: int, **fields: Any) -> tuple[str, Any]:
     message = said(f"number {number}", message_id=f"m{number}", token_count=number)
     return "AppendMessage", request("AppendMessage", "s", message=message, **fields)
 
 
-def _making(method: str, session: spb.Session) -> Any:  # noqa: ANN401 - of the method's type
+def _making(method: str, session: spb.Session) -> Any:
     if method == "CreateSession":
         return request(method, "s", session=session)
     return request(method, "s", session.user_id, create_session=session)

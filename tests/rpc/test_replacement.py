@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 
-def _named(*names: str, content: str = "", **fields: Any) -> list[mpb.Message]:  # noqa: ANN401
+def _named(*names: str, content: str = "", **fields: Any) -> list[mpb.Message]:
     return [said(content or name, message_id=name, token_count=1, **fields) for name in names]
 
 
@@ -25,7 +25,7 @@ async def _talk(service: Service, *names: str) -> str:
     return session_id
 
 
-async def _replace(service: Service, session_id: str, after: int, *messages: mpb.Message, **more: Any) -> Any:  # noqa: ANN401
+async def _replace(service: Service, session_id: str, after: int, *messages: mpb.Message, **more: Any) -> Any:
     return await append(service, session_id, *messages, replace_after_sequence=after, **more)
 
 

@@ -25,7 +25,7 @@ KEPT: dict[str, Any] = {
 }
 
 
-async def _talk(service: Service, **session: Any) -> str:  # noqa: ANN401
+async def _talk(service: Service, **session: Any) -> str:
     """Return a session of three messages."""
     session_id = fresh_id()
     messages = [said(f"number {number}", message_id=f"m{number}", token_count=1) for number in (1, 2, 3)]
@@ -33,7 +33,7 @@ async def _talk(service: Service, **session: Any) -> str:  # noqa: ANN401
     return session_id
 
 
-async def _reset(service: Service, session_id: str, **fields: Any) -> pb.ResetSessionResponse:  # noqa: ANN401
+async def _reset(service: Service, session_id: str, **fields: Any) -> pb.ResetSessionResponse:
     answer: pb.ResetSessionResponse = await call(service, "ResetSession", session_id, **fields)
     return answer
 

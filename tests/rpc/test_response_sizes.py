@@ -28,7 +28,7 @@ BULKS: dict[str, mpb.Message] = {
 }
 
 
-async def _pages(service: Service, method: str, **fields: Any) -> list[Any]:  # noqa: ANN401 - any field
+async def _pages(service: Service, method: str, **fields: Any) -> list[Any]:
     """Return all pages, each of a size that a client takes."""
     listing = request(method, fields.pop("session_id", ""), page_size=1_000, **fields)
     pages = [page async for page in all_pages(getattr(service.stub, method), listing)]

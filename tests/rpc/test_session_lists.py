@@ -83,7 +83,7 @@ async def library(service: Service, database_url: str) -> Service:
     return service
 
 
-async def _list(service: Service, page_size: int = 0, **fields: Any) -> list[list[str]]:  # noqa: ANN401 - any field
+async def _list(service: Service, page_size: int = 0, **fields: Any) -> list[list[str]]:
     """Return the ids of all pages."""
     listing = request("ListSessions", "", page_size=page_size, **fields)
     pages = [page async for page in all_pages(service.stub.ListSessions, listing)]

@@ -28,7 +28,7 @@ GUIDED = (
 )
 
 
-async def patch(service: Service, session_id: str, text: str, **fields: Any) -> spb.Session:  # noqa: ANN401 - any field of the request
+async def patch(service: Service, session_id: str, text: str, **fields: Any) -> spb.Session:
     """Patch the state of a session."""
     session: spb.Session = (await call(service, "UpdateState", session_id, patch=text, **fields)).session
     return session

@@ -19,7 +19,7 @@ METHODS = ("AppendMessage", "AppendMessages")
 KIB = 1024
 
 
-def _asked(method: str, *messages: Any) -> dict[str, Any]:  # noqa: ANN401 - messages
+def _asked(method: str, *messages: Any) -> dict[str, Any]:
     return {"message": messages[0]} if method == "AppendMessage" else {"messages": messages}
 
 

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from support.service import Service
 
 
-def _patch(number: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401 - any field of the request
+def _patch(number: int, **fields: Any) -> tuple[str, Any]:
     """Patch with a name of its own."""
     text = json.dumps({f"n{number}": number})
     return "UpdateState", request("UpdateState", "s", patch=text, **fields)
 
 
-def _append(number: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401 - any field of the request
+def _append(number: int, **fields: Any) -> tuple[str, Any]:
     """Append with a patch of the same name as the message."""
     message = said(message_id=f"n{number}")
     patch = json.dumps({f"n{number}": number})

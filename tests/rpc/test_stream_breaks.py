@@ -72,7 +72,7 @@ class Reads:
 
         monkeypatch.setattr(OpenStreams, "wait", counted)
 
-    async def all(self, service: Service, *pieces: Piece, **options: float) -> Any:  # noqa: ANN401 - gRPC's call
+    async def all(self, service: Service, *pieces: Piece, **options: float) -> Any:
         """Begin a stream, and wait until the server has read all and waits for more."""
         before = self.begun
         call = await begin(service, *pieces, **options)

@@ -55,7 +55,7 @@ class FakePieces:
         """Hear that the header is taken."""
         await self._moments.pass_one()
 
-    async def within(self, work: Awaitable[Any]) -> Any:  # noqa: ANN401 - what comes of it
+    async def within(self, work: Awaitable[Any]) -> Any:
         """Wait for work."""
         result = await work
         await self._moments.pass_one()
@@ -67,13 +67,13 @@ async def _run(service: Service, pieces: tuple[Piece, ...], at: int, monkeypatch
     moments = Moments(at, lambda: task.cancel())  # noqa: PLW0108 - made below
     write, run = Database.write, Database._run  # noqa: SLF001 - within the work, on both sides of the commit
 
-    async def slow_write(database: Database, work: Any) -> Any:  # noqa: ANN401 - any work
+    async def slow_write(database: Database, work: Any) -> Any:
         await moments.pass_one()
         result = await write(database, work)
         await moments.pass_one()
         return result
 
-    async def slow_run(database: Database, checkout: Any, work: Any) -> Any:  # noqa: ANN401 - any work
+    async def slow_run(database: Database, checkout: Any, work: Any) -> Any:
         await moments.pass_one()
         result = await run(database, checkout, work)
         await moments.pass_one()
@@ -137,7 +137,7 @@ async def test_a_database_that_fails_at_every_statement(
         await create(shared, session_id)
         run = Database._run  # noqa: SLF001
 
-        async def failing(database: Database, checkout: Any, work: Any, at: int = at) -> Any:  # noqa: ANN401
+        async def failing(database: Database, checkout: Any, work: Any, at: int = at) -> Any:
             nonlocal calls
             calls += 1
             result = await run(database, checkout, work)  # noqa: B023 - called in this turn of the loop

@@ -28,7 +28,7 @@ async def _talk(service: Service, *token_counts: int) -> str:
     return session_id
 
 
-async def _truncate(service: Service, session_id: str, after: int, **fields: Any) -> Any:  # noqa: ANN401
+async def _truncate(service: Service, session_id: str, after: int, **fields: Any) -> Any:
     return await call(service, "TruncateHistory", session_id, after_sequence=after, **fields)
 
 

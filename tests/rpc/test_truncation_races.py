@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 TOKENS = 3
 
 
-def _numbered(number: int, **fields: Any) -> mpb.Message:  # noqa: ANN401
+def _numbered(number: int, **fields: Any) -> mpb.Message:
     return said(f"number {number}", message_id=f"m{number}", token_count=TOKENS, **fields)
 
 
-def _append(number: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401
+def _append(number: int, **fields: Any) -> tuple[str, Any]:
     return "AppendMessage", request("AppendMessage", "s", message=_numbered(number), **fields)
 
 
-def _truncate(after: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401
+def _truncate(after: int, **fields: Any) -> tuple[str, Any]:
     return "TruncateHistory", request("TruncateHistory", "s", after_sequence=after, **fields)
 
 
-def _replace(after: int, *numbers: int, **fields: Any) -> tuple[str, Any]:  # noqa: ANN401
+def _replace(after: int, *numbers: int, **fields: Any) -> tuple[str, Any]:
     batch = [_numbered(number) for number in numbers]
     fields = {"messages": batch, "replace_after_sequence": after} | fields
     return "AppendMessages", request("AppendMessages", "s", **fields)

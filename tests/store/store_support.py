@@ -74,7 +74,7 @@ def use_cases(
     *,
     coalesce: bool = True,
     counters: TokenCounters | None = None,
-    **defaults: Any,  # noqa: ANN401
+    **defaults: Any,
 ) -> SessionHistory:
     """Return the use cases on a database, with the server's own defaults."""
     limits: dict[str, Any] = {"max_messages": 20, "token_budget": None, "model_token_budgets": None}
@@ -92,13 +92,13 @@ def edits_on(database: Database) -> Edits:
     return Edits(database, delete_retention=timedelta(days=30))
 
 
-def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:  # noqa: ANN401
+def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:
     """Return a message to append: a user's, unless told otherwise."""
     fields = {"role": "USER", "content": "some words"} | content
     return NewMessage(MessageContent(message_id, **fields), tokens, MESSAGE_BYTES)
 
 
-def append(session_id: str, *messages: NewMessage, **request: Any) -> AppendRequest:  # noqa: ANN401
+def append(session_id: str, *messages: NewMessage, **request: Any) -> AppendRequest:
     """Return a request to append messages, or one message if none is given."""
     fields = {"user_id": None, "messages": messages or (new_message(),)} | request
     return AppendRequest(session_id=session_id, **fields)

@@ -51,7 +51,7 @@ def sent(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[Recorde
         yield recorder
 
 
-async def together(history: SessionHistory, *requests: Any) -> list[Outcome]:  # noqa: ANN401
+async def together(history: SessionHistory, *requests: Any) -> list[Outcome]:
     """Append at the same time."""
     return await asyncio.gather(*map(history.append, requests), return_exceptions=True)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.database import Database
 
 
-def micros(*date: Any) -> int:  # noqa: ANN401
+def micros(*date: Any) -> int:
     """Return a time as microseconds since the Unix epoch."""
     since = datetime(*date, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

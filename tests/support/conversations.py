@@ -171,7 +171,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         create: spb.Session | None,
         limits: dict[str, Any] | None,
         odds: int,
-    ) -> Any:  # noqa: ANN401 - a bundle's values
+    ) -> Any:
         """One message: with an id that may be taken, or with none."""
         unused = f"m{100 + next(self.numbers)}"
         message.message_id = f"m{number}" if odds < 2 else unused if odds < 8 else ""
@@ -197,7 +197,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
     )
     def append_batch(
         self, name: str, talk: list[mpb.Message], numbers: list[int], create: spb.Session | None, odds: int
-    ) -> Any:  # noqa: ANN401 - a bundle's values
+    ) -> Any:
         """Several messages, some with ids; all or nothing."""
         for message, number in zip(talk, numbers, strict=False):
             unused = f"m{100 + next(self.numbers)}"
@@ -210,7 +210,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
     @rule(
         request=sent_appends, change=st.sampled_from(("", "", "content", "token_count", "status", "window"))
     )
-    def append_again(self, request: Any, change: str) -> None:  # noqa: ANN401 - of either append
+    def append_again(self, request: Any, change: str) -> None:
         """What was sent before, as it was or with another content."""
         again = type(request)()
         again.CopyFrom(request)
@@ -294,7 +294,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         filters: dict[str, Any],
         times: list[int],
         all_of_them: bool,  # noqa: FBT001 - drawn by name
-    ) -> Any:  # noqa: ANN401 - a bundle's values
+    ) -> Any:
         """The first page of a list of messages."""
         if all_of_them:
             filters, times = {key: filters[key] for key in ("page_size", "descending")}, []
@@ -328,7 +328,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         filters: dict[str, Any],
         times: list[str],
         all_of_them: bool,  # noqa: FBT001 - drawn by name
-    ) -> Any:  # noqa: ANN401 - a bundle's values
+    ) -> Any:
         """The first page of a list of sessions."""
         if all_of_them:
             general = ("page_size", "order_by", "show_deleted")
@@ -343,7 +343,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         return self._list("ListSessions", request)
 
     @rule(target=open_lists, opened=consumes(open_lists), tamper=ODDS)
-    def next_page(self, opened: tuple[str, Any], tamper: int) -> Any:  # noqa: ANN401 - a bundle's values
+    def next_page(self, opened: tuple[str, Any], tamper: int) -> Any:
         """The page after one that was read before, whatever has happened since."""
         method, request = opened
         if tamper == 0:
@@ -365,13 +365,13 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
             request.session_id = name
         self._call(method, request)
 
-    def _remember(self, request: Any, response: Any) -> Any:  # noqa: ANN401 - of either append
+    def _remember(self, request: Any, response: Any) -> Any:
         """Keep what was stored under ids of the caller, to be sent again."""
         asked = [request.message] if isinstance(request, pb.AppendMessageRequest) else request.messages
         known = not isinstance(response, Refused) and all(message.message_id for message in asked)
         return request if known and request.session_id else multiple()
 
-    def _list(self, method: str, request: Any) -> Any:  # noqa: ANN401 - either list's
+    def _list(self, method: str, request: Any) -> Any:
         response = self._call(method, request)
         if isinstance(response, Refused) or not response.next_page_token:
             return multiple()
@@ -380,7 +380,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         following.page_token = response.next_page_token
         return method, following
 
-    def _follow(self, method: str, request: Any) -> Any:  # noqa: ANN401 - either list's
+    def _follow(self, method: str, request: Any) -> Any:
         self._reach(f"list of {method.removeprefix('List').lower()} in several pages")
         if method == "ListMessages" and request.descending:
             self._reach("list of messages backwards in several pages")
@@ -392,7 +392,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
         kept = self.both.reference.sessions.get(name)
         return kept.shown.user_id if kept else ""
 
-    def _call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
+    def _call(self, method: str, request: Any) -> Any:
         response = self.both.call(method, request)
         if isinstance(response, Refused):
             self._reach(f"{response.code} {response.reason}")

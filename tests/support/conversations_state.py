@@ -50,7 +50,7 @@ class States:
         expected: int | None,
         named: bool,  # noqa: FBT001 - drawn by name
         back: int | None,
-    ) -> Any:  # noqa: ANN401 - a bundle's values
+    ) -> Any:
         """Messages and the state that they cause, at the end of a session or in the place of it."""
         for message in talk:
             message.message_id = f"m{100 + next(self.numbers)}" if named else ""
@@ -82,7 +82,7 @@ class States:
         if not isinstance(response, Refused):
             self._reach("active session made" if response.created else "active session found")
 
-    def _expect(self, request: Any, name: str, expected: int | None) -> None:  # noqa: ANN401 - with a version
+    def _expect(self, request: Any, name: str, expected: int | None) -> None:
         """Expect the present version, or one beside it."""
         kept = self.both.reference.sessions.get(name)
         if expected is not None:

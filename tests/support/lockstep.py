@@ -32,14 +32,14 @@ _MADE_ID = re.compile(r"[0-9a-f]{32}")
 class Lockstep:
     """Calls both, compares, and returns what the reference said."""
 
-    def __init__(self, stub: Any, reference: Reference) -> None:  # noqa: ANN401 - the stub has no type
+    def __init__(self, stub: Any, reference: Reference) -> None:
         self.stub = stub
         self.reference = reference
         self._actual_times: dict[int, int] = {}
         self._ticks: list[int] = []
         self._actual_texts: dict[str, str] = {}
 
-    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
+    def call(self, method: str, request: Any) -> Any:
         """Call a method of both.
 
         Returns:
@@ -61,7 +61,7 @@ class Lockstep:
         assert actual == expected, _difference(method, request, actual, expected)
         return expected
 
-    def _call_service(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method
+    def _call_service(self, method: str, request: Any) -> Any:
         if isinstance(request, tuple):  # a stream, with nothing in it of the reference's own
             sent: Any = iter(request)
         else:
@@ -122,12 +122,12 @@ class Lockstep:
             assert time == known
 
 
-def _difference(method: str, request: Any, actual: Any, expected: Any) -> str:  # noqa: ANN401 - any of eleven
+def _difference(method: str, request: Any, actual: Any, expected: Any) -> str:
     sides = (f"{method} {request!r}", f"the service: {actual!r}", f"the reference: {expected!r}")
     return "\n\n".join(sides)
 
 
-def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:  # noqa: ANN401 - any field's value
+def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:
     """Yield the messages in a field, none of a map's."""
     if field.message_type is None or field.message_type.GetOptions().map_entry:
         return
@@ -137,7 +137,7 @@ def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:  # noqa:
         yield value
 
 
-def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - any method
+def _made_ids(request: Any, response: Any) -> Iterator[str]:
     """Yield the ids that the service made, in the order in which the reference needs them."""
     match type(request).__name__:
         case "GetActiveSessionRequest":
@@ -157,7 +157,7 @@ def _made_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - a
             yield from _made_message_ids(request, response)
 
 
-def _made_message_ids(request: Any, response: Any) -> Iterator[str]:  # noqa: ANN401 - of either append
+def _made_message_ids(request: Any, response: Any) -> Iterator[str]:
     single = type(request).__name__ == "AppendMessageRequest"
     asked = [request.message] if single else request.messages
     stored = [response.message] if single else response.messages

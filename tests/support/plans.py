@@ -64,7 +64,7 @@ def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
     name = conninfo_to_dict(url)["dbname"]
     send = Connection.fetch
 
-    async def fetch(connection: Connection, query: Any, parameters: Any) -> Any:  # noqa: ANN401
+    async def fetch(connection: Connection, query: Any, parameters: Any) -> Any:
         if connection.info.dbname == name:
             recorder.connection = connection
             recorder.statements.append(Statement(str(query), dict(parameters)))

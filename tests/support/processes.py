@@ -92,7 +92,7 @@ class Server:
         assert match, self.log
         return match["address"]
 
-    def stub(self) -> Any:  # noqa: ANN401 - the generated stub has no types
+    def stub(self) -> Any:
         """Wait until it serves; return its methods."""
         self.wait_for("database: ready")
         return pb_grpc.SessionHistoryServiceStub(grpc.insecure_channel(self.address()))

@@ -86,7 +86,7 @@ def _said(line: str) -> list[str]:
     return quoted or [line.strip()]
 
 
-def _json_differences(sample: Any, output: Any, path: str) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _json_differences(sample: Any, output: Any, path: str) -> Iterator[str]:
     if isinstance(sample, dict) and isinstance(output, dict):
         for key in sample.keys() - {_LEFT_OUT}:
             if key not in output:

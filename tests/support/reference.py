@@ -82,7 +82,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         self.sessions: dict[str, Kept] = {}
         self.made_ids: list[str] = []
 
-    def call(self, method: str, request: Any) -> Any:  # noqa: ANN401 - any method's
+    def call(self, method: str, request: Any) -> Any:
         """Answer a request.
 
         Raises:
@@ -93,7 +93,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         self._now = rules.tick(next(self._numbers))
         return getattr(self, f"_{method}")(request)
 
-    def _CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:  # noqa: N802
+    def _CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
         name = request.session_id or request.session.session_id or self._made_id()
         if name not in self.sessions:
             kept = self._new_session(name, request.session.user_id, request.session)
@@ -102,10 +102,10 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
             return pb.CreateSessionResponse(session=self.sessions[name].shown)
         raise Refused("ALREADY_EXISTS", "SESSION_EXISTS")
 
-    def _GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:  # noqa: N802
+    def _GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:
         return pb.GetSessionResponse(session=self._found(request).shown)
 
-    def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:  # noqa: N802
+    def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:
         new = request.session
         request.user_id = request.user_id or new.user_id
         kept = self._found(request, new.session_id)
@@ -129,7 +129,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         self._touch(shown)
         return pb.UpdateSessionResponse(session=shown)
 
-    def _GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:  # noqa: N802
+    def _GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:
         active = [kept for kept in self.sessions.values() if rules.is_active(kept, request.user_id)]
         if active:
             newest = max(active, key=lambda kept: rules.nanos(kept.active_time))
@@ -140,7 +140,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         kept = self._new_session(create.session_id or self._made_id(), request.user_id, create)
         return pb.GetActiveSessionResponse(session=kept.shown, created=True)
 
-    def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
+    def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
         by_creation = request.order_by == pb.SESSION_ORDER_CREATION
 
         def time(kept: Kept) -> int:
@@ -151,7 +151,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         page, token = rules.page(request, [-time(kept) for kept in wanted])
         return pb.ListSessionsResponse(sessions=[wanted[i].shown for i in page], next_page_token=token)
 
-    def _DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:  # noqa: N802
+    def _DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:
         name = request.session_id
         if not self._is_visible(name, request.user_id, deleted_too=request.purge):
             require(request.allow_missing, "NOT_FOUND", "SESSION_NOT_FOUND")
@@ -165,7 +165,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
             self._touch(shown)
         return pb.DeleteSessionResponse(session=shown)
 
-    def _UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:  # noqa: N802
+    def _UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:
         there = self._is_visible(request.session_id, request.user_id, deleted_too=True)
         require(there, "NOT_FOUND", "SESSION_NOT_FOUND")
         kept = self.sessions[request.session_id]
@@ -175,7 +175,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         self._touch(kept.shown)
         return pb.UndeleteSessionResponse(session=kept.shown)
 
-    def _AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
+    def _AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:
         kept, stored, created = self._append(request, [request.message])
         response = pb.AppendMessageResponse(
             message=stored[0], **self._counters(kept, request, created=created)
@@ -184,25 +184,25 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
             response.history.CopyFrom(kept.window(self._limits(kept, request.history)))
         return response
 
-    def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
+    def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:
         kept, stored, created = self._append(request, request.messages)
         return pb.AppendMessagesResponse(messages=stored, **self._counters(kept, request, created=created))
 
-    def _GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
+    def _GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:
         kept, key = self._found(request), request.WhichOneof("key")
         for message in kept.messages:
             if getattr(message, key) == getattr(request, key):
                 return pb.GetMessageResponse(message=message)
         raise Refused("NOT_FOUND", "MESSAGE_NOT_FOUND")
 
-    def _GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
+    def _GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:
         kept = self._found(request)
         limits = self._limits(kept, request)
         if request.HasField("before_sequence"):
             limits = limits._replace(before_sequence=request.before_sequence)
         return pb.GetHistoryResponse(history=kept.window(limits))
 
-    def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
+    def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         sign = -1 if request.descending else 1
         wanted = [m for m in self._found(request).messages if rules.is_wanted_message(request, m)]
         wanted = wanted[::sign]
@@ -293,7 +293,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         shown.update_time.CopyFrom(self._now)
         shown.etag = f"etag-{shown.session_id}-{rules.nanos(self._now)}"
 
-    def _limits(self, kept: Kept, asked: Any) -> Limits:  # noqa: ANN401 - options or a request
+    def _limits(self, kept: Kept, asked: Any) -> Limits:
         max_messages, token_budget, by_model = self._defaults
         token_budget = by_model.get(kept.shown.model, token_budget)
         include_pinned = True
@@ -307,7 +307,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         max_turns = asked.max_turns if asked.HasField("max_turns") else None
         return Limits(max_messages, token_budget, None, include_pinned, max_turns)
 
-    def _counters(self, kept: Kept, request: Any, *, created: bool) -> dict[str, Any]:  # noqa: ANN401
+    def _counters(self, kept: Kept, request: Any, *, created: bool) -> dict[str, Any]:
         fields = ["session_id", "last_sequence", "message_count", "total_tokens"]
         if request.state_patch or request.HasField("expected_state_version"):
             fields.append("state_version")
@@ -318,7 +318,7 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
         mine = kept is not None and (not user_id or kept.shown.user_id == user_id)
         return mine and (deleted_too or self.sessions[name].live)
 
-    def _found(self, request: Any, name: str = "") -> Kept:  # noqa: ANN401 - any request of a session
+    def _found(self, request: Any, name: str = "") -> Kept:
         name = name or request.session_id
         require(self._is_visible(name, request.user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
         return self.sessions[name]

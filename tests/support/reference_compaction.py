@@ -26,7 +26,7 @@ class Compactions:
     _found: Any
     _made_id: Any
 
-    def _CompactHistory(self, request: pb.CompactHistoryRequest) -> pb.CompactHistoryResponse:  # noqa: N802
+    def _CompactHistory(self, request: pb.CompactHistoryRequest) -> pb.CompactHistoryResponse:
         kept = self._found(request)
         through = request.through_sequence
         there = any(message.sequence == through for message in kept.messages)

@@ -31,7 +31,7 @@ class Edits:
     _touch: Any
     _now: Timestamp
 
-    def _TruncateHistory(self, request: pb.TruncateHistoryRequest) -> pb.TruncateHistoryResponse:  # noqa: N802
+    def _TruncateHistory(self, request: pb.TruncateHistoryRequest) -> pb.TruncateHistoryResponse:
         kept = self._found(request)
         require_changeable(kept, request, request.after_sequence)
         counters = {"removed_message_count": remove_after(kept, request.after_sequence)}
@@ -39,7 +39,7 @@ class Edits:
             counters[name] = getattr(kept.shown, name)
         return pb.TruncateHistoryResponse(**counters)
 
-    def _ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:  # noqa: N802
+    def _ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:
         kept, new = self._found(request), request.session
         upto = request.up_to_sequence if request.HasField("up_to_sequence") else kept.shown.last_sequence
         existing = self.sessions.get(new.session_id)
@@ -57,7 +57,7 @@ class Edits:
         copy = self._copy(kept, new, upto, upto, forgets=())
         return pb.ForkSessionResponse(session=copy.shown, created=True)
 
-    def _ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:  # noqa: N802
+    def _ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:
         kept, new = self._found(request), request.session
         existing, last = self.sessions.get(new.session_id), kept.shown.last_sequence
         if kept.shown.status != spb.SESSION_STATUS_ACTIVE:
@@ -72,7 +72,7 @@ class Edits:
         copy = self._copy(kept, new, last if request.keep_history else 0, last, forgets=forgets)
         return pb.ResetSessionResponse(session=copy.shown, previous_session=kept.shown)
 
-    def _is_child(self, request: Any, existing: Kept) -> bool:  # noqa: ANN401 - of a fork or a reset
+    def _is_child(self, request: Any, existing: Kept) -> bool:
         user_id = request.user_id or request.session.user_id
         visible = self._is_visible(existing.shown.session_id, user_id)
         return visible and existing.shown.parent.session_id == request.session_id
@@ -118,7 +118,7 @@ def replaced_after(request: pb.AppendMessageRequest | pb.AppendMessagesRequest) 
     return None
 
 
-def require_changeable(kept: Kept, request: Any, after: int | None) -> None:  # noqa: ANN401 - of several types
+def require_changeable(kept: Kept, request: Any, after: int | None) -> None:
     """Refuse a change of messages that the session is not in a state for."""
     shown = kept.shown
     active = shown.status == spb.SESSION_STATUS_ACTIVE

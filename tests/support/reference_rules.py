@@ -56,7 +56,7 @@ def require(holds: object, code: str, reason: str) -> None:
         raise Refused(code, reason)
 
 
-def check(method: str, request: Any) -> None:  # noqa: ANN401 - any request
+def check(method: str, request: Any) -> None:
     """Refuse what is malformed, before anything is looked up.
 
     Raises:
@@ -69,7 +69,7 @@ def check(method: str, request: Any) -> None:  # noqa: ANN401 - any request
         require(mine, "INVALID_ARGUMENT", "INVALID_PAGE_TOKEN")
 
 
-def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - any request
+def _validity(method: str, request: Any) -> Iterator[object]:
     names = {field.name for field in request.DESCRIPTOR.fields}
     yield all(getattr(request, name) >= 0 for name in names & _COUNTS)
     yield all(request.HasField(name) for name in _REQUIRED.get(method, ()))
@@ -104,7 +104,7 @@ def _validity(method: str, request: Any) -> Iterator[object]:  # noqa: ANN401 - 
         yield from _validity_of_append(request)
 
 
-def _validity_of_patch(request: Any) -> Iterator[object]:  # noqa: ANN401 - of UpdateState or an append
+def _validity_of_patch(request: Any) -> Iterator[object]:
     yield request.expected_state_version >= 0
     if isinstance(request, pb.UpdateStateRequest):
         yield _is_object(request.patch)
@@ -112,7 +112,7 @@ def _validity_of_patch(request: Any) -> Iterator[object]:  # noqa: ANN401 - of U
         yield not request.state_patch or _is_object(request.state_patch)
 
 
-def _validity_of_copy(request: Any) -> Iterator[object]:  # noqa: ANN401 - a fork's or a reset's
+def _validity_of_copy(request: Any) -> Iterator[object]:
     session = request.session
     yield not session.session_id or _is_id(session.session_id)
     yield not request.user_id or session.user_id in ("", request.user_id)
@@ -134,7 +134,7 @@ _RULES = {"expected_state_version": _validity_of_patch, "through_sequence": _val
 """Of requests that have a field, by its name."""
 
 
-def _validity_of_append(request: Any) -> Iterator[object]:  # noqa: ANN401 - of either append
+def _validity_of_append(request: Any) -> Iterator[object]:
     create, single = request.create_session, isinstance(request, pb.AppendMessageRequest)
     history = request.history if single else hpb.HistoryOptions()
     yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
@@ -176,7 +176,7 @@ def paths_of(request: pb.UpdateSessionRequest) -> list[str]:
     return [path for path in paths if path != "history_settings"]
 
 
-def copy_field(source: Any, target: Any, name: str) -> None:  # noqa: ANN401 - any message
+def copy_field(source: Any, target: Any, name: str) -> None:
     """Set a field to what it is in another message, or clear it."""
     target.ClearField(name)
     only = type(source)()
@@ -226,7 +226,7 @@ def is_wanted_message(request: pb.ListMessagesRequest, message: mpb.Message) -> 
     )
 
 
-def page(request: Any, places: Sequence[int]) -> tuple[list[int], str]:  # noqa: ANN401 - either list's request
+def page(request: Any, places: Sequence[int]) -> tuple[list[int], str]:
     """Return which of the ascending places are on the page asked for, by index, and the next page's token."""
     prefix, size = _page_prefix(request), min(request.page_size or 50, 1_000)
     after = int(request.page_token.removeprefix(prefix)) if request.page_token else None
@@ -264,7 +264,7 @@ def nanos(time: Timestamp) -> int:
     return int(time.seconds) * _SECOND + time.nanos
 
 
-def _is_between(request: Any, after: str, time: Timestamp, before: str) -> bool:  # noqa: ANN401 - either list's
+def _is_between(request: Any, after: str, time: Timestamp, before: str) -> bool:
     later = not request.HasField(after) or nanos(time) > nanos(getattr(request, after))
     return later and (not request.HasField(before) or nanos(time) < nanos(getattr(request, before)))
 
@@ -280,7 +280,7 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _page_prefix(request: Any) -> str:  # noqa: ANN401 - either list's request
+def _page_prefix(request: Any) -> str:
     asked = type(request)()
     asked.CopyFrom(request)
     asked.ClearField("page_size")

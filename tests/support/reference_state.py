@@ -21,7 +21,7 @@ class States:
     _found: Any
     _touch: Any
 
-    def _UpdateState(self, request: pb.UpdateStateRequest) -> pb.UpdateStateResponse:  # noqa: N802
+    def _UpdateState(self, request: pb.UpdateStateRequest) -> pb.UpdateStateResponse:
         kept = self._found(request)
         require_version(request, kept.shown.state_version)
         self._patch_state(kept, request.patch)
@@ -33,7 +33,7 @@ class States:
         self._touch(kept.shown)
 
 
-def require_version(request: Any, version: int) -> None:  # noqa: ANN401 - of UpdateState or an append
+def require_version(request: Any, version: int) -> None:
     """Refuse another version than the expected one."""
     expects = request.HasField("expected_state_version")
     require(not expects or request.expected_state_version == version, "ABORTED", "STATE_VERSION_MISMATCH")

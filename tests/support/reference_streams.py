@@ -28,7 +28,7 @@ class Streams:
     _is_visible: Any
     _append: Any
 
-    def _AppendMessageStream(  # noqa: N802
+    def _AppendMessageStream(
         self, pieces: Sequence[stream_pb.AppendMessageStreamRequest]
     ) -> stream_pb.AppendMessageStreamResponse:
         """Return the response; what a stream that is refused leaves is stored all the same."""

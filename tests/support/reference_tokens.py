@@ -21,7 +21,7 @@ class Recounts:
     counter = CHARACTERS
     _found: Any
 
-    def _RecountTokens(self, request: pb.RecountTokensRequest) -> pb.RecountTokensResponse:  # noqa: N802
+    def _RecountTokens(self, request: pb.RecountTokensRequest) -> pb.RecountTokensResponse:
         kept = self._found(request)
         kept.shown.token_counter = self.counter
         kept.shown.total_tokens = changed = 0

@@ -23,7 +23,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 PATIENCE_SECONDS = 30
 
 
-def default_settings(**changes: Any) -> Settings:  # noqa: ANN401 - any setting
+def default_settings(**changes: Any) -> Settings:
     """Settings for a test: any free port, no metrics port."""
     defaults = Settings(listen=Address("127.0.0.1", 0), metrics_listen=None, grace_seconds=5)
     return dataclasses.replace(defaults, **changes)

@@ -168,7 +168,7 @@ def sessions(draw: st.DrawFn, *, active: bool = False) -> spb.Session:
     return spb.Session(**fields)
 
 
-def _append(**message: Any) -> pb.AppendMessageRequest:  # noqa: ANN401 - a message's fields
+def _append(**message: Any) -> pb.AppendMessageRequest:
     return pb.AppendMessageRequest(message=mpb.Message(**({"role": mpb.ROLE_USER} | message)))
 
 

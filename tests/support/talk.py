@@ -19,17 +19,17 @@ RESPONSE_SIZE = hpb.HISTORY_CUT_RESPONSE_SIZE
 MAX_TURNS = hpb.HISTORY_CUT_MAX_TURNS
 
 
-def user(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+def user(tokens: int | None = None, **fields: Any) -> mpb.Message:
     """Return a message of the user that weighs so much."""
     return mpb.Message(role=mpb.ROLE_USER, token_count=tokens, **fields)
 
 
-def assistant(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+def assistant(tokens: int | None = None, **fields: Any) -> mpb.Message:
     """Return a message of the model that weighs so much."""
     return mpb.Message(role=mpb.ROLE_ASSISTANT, token_count=tokens, **fields)
 
 
-def pinned(tokens: int | None = None, **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+def pinned(tokens: int | None = None, **fields: Any) -> mpb.Message:
     """Return a pinned message that weighs so much."""
     return mpb.Message(role=mpb.ROLE_SYSTEM, token_count=tokens, pinned=True, **fields)
 
@@ -53,7 +53,7 @@ async def store(service: Service, *messages: mpb.Message, session: spb.Session |
         )
 
 
-async def window(service: Service, session_id: str = "s", /, **limits: Any) -> hpb.History:  # noqa: ANN401 - a request's fields
+async def window(service: Service, session_id: str = "s", /, **limits: Any) -> hpb.History:
     """Read the window of a session."""
     response = await service.stub.GetHistory(pb.GetHistoryRequest(session_id=session_id, **limits))
     history: hpb.History = response.history
@@ -77,7 +77,7 @@ async def compact(
     /,
     content: str = "in short",
     message: dict[str, Any] | None = None,
-    **fields: Any,  # noqa: ANN401 - a request's fields
+    **fields: Any,
 ) -> pb.CompactHistoryResponse:
     """Store a summary that weighs so much in the session "s"."""
     made = mpb.Message(content=content, token_count=tokens, **message or {})

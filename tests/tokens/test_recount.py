@@ -148,7 +148,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Awaitable[ob
     original = storing.locked
 
     @asynccontextmanager
-    async def locked(connection: Connection, key: Any) -> AsyncIterator[bool]:  # noqa: ANN401
+    async def locked(connection: Connection, key: Any) -> AsyncIterator[bool]:
         while todo:
             await todo.pop()()
         async with original(connection, key) as is_there:

@@ -130,7 +130,7 @@ def test_it_goes_on_where_it_stopped(database_url: str, monkeypatch: pytest.Monk
     """What is done stays done when the database goes away."""
     by_key, left = Recounts.by_key, [None] * 4
 
-    async def failing(recounts: Recounts, key: Any) -> Recounted | None:  # noqa: ANN401
+    async def failing(recounts: Recounts, key: Any) -> Recounted | None:
         if not left:
             raise database_unavailable()
         left.pop()
@@ -160,7 +160,7 @@ def test_another_conflict_is_tried_again(
     assert service
     by_key, refusals = Recounts.by_key, [None] * 2
 
-    async def refused(recounts: Recounts, key: Any) -> Recounted | None:  # noqa: ANN401
+    async def refused(recounts: Recounts, key: Any) -> Recounted | None:
         if refusals:
             refusals.pop()
             raise UnavailableError("in the way", reason="TRANSACTION_CONFLICT")

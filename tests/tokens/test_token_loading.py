@@ -27,7 +27,7 @@ def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiktoken.load, "read_file", fetch)
 
 
-def content(text: str | None = None, **fields: Any) -> MessageContent:  # noqa: ANN401 - a message's fields
+def content(text: str | None = None, **fields: Any) -> MessageContent:
     """Return a message."""
     return MessageContent("id", "USER", content=text)._replace(**fields)
 

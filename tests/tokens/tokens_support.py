@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 
-def says(text: str | None = "hello", **fields: Any) -> mpb.Message:  # noqa: ANN401 - a message's fields
+def says(text: str | None = "hello", **fields: Any) -> mpb.Message:
     """Return a message of the user, without a token count."""
     return mpb.Message(**{"role": mpb.ROLE_USER, "content": text} | fields)
 
@@ -35,7 +35,7 @@ async def counter_of(service: Service, session_id: str = "s") -> str:
     return str((await service.stub.GetSession(request)).session.token_counter)
 
 
-async def recount(service: Service, session_id: str = "s", **fields: Any) -> pb.RecountTokensResponse:  # noqa: ANN401
+async def recount(service: Service, session_id: str = "s", **fields: Any) -> pb.RecountTokensResponse:
     """Count a session again."""
     request = pb.RecountTokensRequest(session_id=session_id, **fields)
     response: pb.RecountTokensResponse = await service.stub.RecountTokens(request)

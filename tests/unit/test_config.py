@@ -76,7 +76,7 @@ _BAD_BY = [
 @click.command
 @options()
 @click.pass_context
-def _command(context: click.Context, **values: Any) -> None:  # noqa: ANN401 - the settings, by name
+def _command(context: click.Context, **values: Any) -> None:
     context.obj.append(Settings(**values))
 
 

@@ -10,7 +10,7 @@ from sessionhistory_server import tokens
 from sessionhistory_server.model import Media, MessageContent, Part, ToolCall
 
 
-def content(**fields: Any) -> MessageContent:  # noqa: ANN401 - a message's fields
+def content(**fields: Any) -> MessageContent:
     """Return a message with some fields."""
     return MessageContent("id", "USER")._replace(**fields)
 

@@ -22,7 +22,7 @@ class CompactionServicer(Servicer):
         super().__init__(require_user_id=require_user_id)
         self._compactor = compactor
 
-    async def CompactHistory(self, request: pb.CompactHistoryRequest) -> pb.CompactHistoryResponse:  # noqa: N802
+    async def CompactHistory(self, request: pb.CompactHistoryRequest) -> pb.CompactHistoryResponse:
         """Store a summary."""
         message = request.message
         message.role = message.role or mpb.ROLE_SYSTEM

@@ -24,9 +24,7 @@ class EditServicer(Servicer):
         super().__init__(require_user_id=require_user_id)
         self._edits = edits
 
-    async def TruncateHistory(  # noqa: N802
-        self, request: pb.TruncateHistoryRequest
-    ) -> pb.TruncateHistoryResponse:
+    async def TruncateHistory(self, request: pb.TruncateHistoryRequest) -> pb.TruncateHistoryResponse:
         """Remove the messages after a sequence."""
         checks = self.checked(request)
         checks.require(request.HasField("after_sequence"), "after_sequence", "is required; 0 removes all")
@@ -43,7 +41,7 @@ class EditServicer(Servicer):
             removed_message_count=truncated.removed_message_count, **truncated.counters._asdict()
         )
 
-    async def ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:  # noqa: N802
+    async def ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:
         """Make a session with the messages of another."""
         checks = self._checked(request)
         checks.not_negative("up_to_sequence", request.up_to_sequence)
@@ -55,7 +53,7 @@ class EditServicer(Servicer):
         )
         return pb.ForkSessionResponse(session=convert.session_message(session), created=created)
 
-    async def ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:  # noqa: N802
+    async def ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:
         """End a session and make one that goes on in its place."""
         checks = self._checked(request)
         active = request.session.status in (spb.SESSION_STATUS_UNSPECIFIED, spb.SESSION_STATUS_ACTIVE)

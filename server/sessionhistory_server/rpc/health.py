@@ -47,13 +47,13 @@ class Health(health_pb2_grpc.HealthServicer):
         self._ended = True
         await self.set_serving(serving=False)
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> _Answer:  # noqa: N802
+    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> _Answer:
         """Answer once."""
         if request.service not in _NAMES:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such service here")
         return _Answer(status=self._status_of(request.service))
 
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:  # noqa: N802
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
         """Answer now and whenever it changes."""
         told = None
         while True:

@@ -21,9 +21,7 @@ class LifecycleServicer(Servicer):
         super().__init__(require_user_id=require_user_id)
         self._active = active
 
-    async def GetActiveSession(  # noqa: N802
-        self, request: pb.GetActiveSessionRequest
-    ) -> pb.GetActiveSessionResponse:
+    async def GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:
         """Return the active session of a user, or make it."""
         self._checked_active(request).finish()
         if not request.HasField("create_session"):

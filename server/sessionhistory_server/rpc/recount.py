@@ -19,7 +19,7 @@ class RecountServicer(Servicer):
         super().__init__(require_user_id=require_user_id)
         self._recounts = recounts
 
-    async def RecountTokens(self, request: pb.RecountTokensRequest) -> pb.RecountTokensResponse:  # noqa: N802
+    async def RecountTokens(self, request: pb.RecountTokensRequest) -> pb.RecountTokensResponse:
         """Count the messages of a session again."""
         self.checked(request).finish()
         recounted = await self._recounts.session(request.session_id, request.user_id or None)

@@ -35,7 +35,7 @@ class HistoryServicer(Servicer):
         self._history = history
         self._metrics = metrics
 
-    async def CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:  # noqa: N802
+    async def CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
         """Create a session."""
         checks = Checks()
         checks.identifier("session_id", request.session_id)
@@ -50,13 +50,13 @@ class HistoryServicer(Servicer):
         )
         return pb.CreateSessionResponse(session=convert.session_message(session), created=created)
 
-    async def GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:  # noqa: N802
+    async def GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:
         """Return one session."""
         self.checked(request).finish()
         session = await self._history.get_session(request.session_id, request.user_id or None)
         return pb.GetSessionResponse(session=convert.session_message(session))
 
-    async def UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:  # noqa: N802
+    async def UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:
         """Change the fields that the mask names."""
         checks = Checks()
         checks.identifier("session.session_id", request.session.session_id, required=True)
@@ -75,7 +75,7 @@ class HistoryServicer(Servicer):
         )
         return pb.UpdateSessionResponse(session=convert.session_message(session))
 
-    async def ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:  # noqa: N802
+    async def ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
         """Return a page of sessions."""
         checks = Checks()
         checks.user_id("user_id", request.user_id, required=self.require_user_id)
@@ -95,7 +95,7 @@ class HistoryServicer(Servicer):
             sessions=map(convert.session_message, found), next_page_token=next_page_token
         )
 
-    async def DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:  # noqa: N802
+    async def DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:
         """Delete a session."""
         self.checked(request).finish()
         try:
@@ -108,13 +108,13 @@ class HistoryServicer(Servicer):
             raise
         return pb.DeleteSessionResponse(session=convert.session_message(session))
 
-    async def UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:  # noqa: N802
+    async def UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:
         """Restore a deleted session."""
         self.checked(request).finish()
         session = await self._history.undelete_session(request.session_id, request.user_id or None)
         return pb.UndeleteSessionResponse(session=convert.session_message(session))
 
-    async def AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:  # noqa: N802
+    async def AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:
         """Store one message."""
         checks = appends.checked(request, require_user_id=self.require_user_id)
         checks.require(request.HasField("message"), "message", "is required")
@@ -131,7 +131,7 @@ class HistoryServicer(Servicer):
             state_version=appended.state_version,
         )
 
-    async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:  # noqa: N802
+    async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:
         """Store a batch of messages."""
         checks = appends.checked(request, require_user_id=self.require_user_id)
         validate.check_batch(checks, "messages", request.messages)
@@ -145,7 +145,7 @@ class HistoryServicer(Servicer):
             state_version=appended.state_version,
         )
 
-    async def GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:  # noqa: N802
+    async def GetMessage(self, request: pb.GetMessageRequest) -> pb.GetMessageResponse:
         """Return one message."""
         checks = self.checked(request)
         match request.WhichOneof("key"):
@@ -164,7 +164,7 @@ class HistoryServicer(Servicer):
         )
         return pb.GetMessageResponse(message=messages.message(message))
 
-    async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:  # noqa: N802
+    async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:
         """Return the context window."""
         checks = self.checked(request)
         checks.not_negative("max_messages", request.max_messages)
@@ -178,7 +178,7 @@ class HistoryServicer(Servicer):
         window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
         return pb.GetHistoryResponse(history=self._shown(window))
 
-    async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:  # noqa: N802
+    async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         """Return a page of messages."""
         checks = self.checked(request)
         checks.not_negative("after_sequence", request.after_sequence)

@@ -22,7 +22,7 @@ class StateServicer(Servicer):
         super().__init__(require_user_id=require_user_id)
         self._state = state
 
-    async def UpdateState(self, request: pb.UpdateStateRequest) -> pb.UpdateStateResponse:  # noqa: N802
+    async def UpdateState(self, request: pb.UpdateStateRequest) -> pb.UpdateStateResponse:
         """Change a state by a merge patch."""
         checks = self.checked(request)
         checks.require(request.patch, "patch", "is required")

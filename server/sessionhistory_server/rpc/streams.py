@@ -32,7 +32,7 @@ class StreamServicer(Servicer):
         self._streams = streams
         self._metrics = metrics
 
-    async def AppendMessageStream(self, pieces: Pieces) -> Response:  # noqa: N802
+    async def AppendMessageStream(self, pieces: Pieces) -> Response:
         """Store a message that comes in pieces: as a whole at its finish, or what there is if it breaks."""
         header = self._checked_header(await pieces.read())
         await pieces.within(self._streams.check(appends.translated(header, [header.message])))
