@@ -52,8 +52,8 @@ def _make(folder: Path) -> None:
     rule = unasync.Rule(str(_PACKAGE / "_async"), str(folder), _NAMES)
     unasync.unasync_files(sources, [rule])
     quiet = ("--quiet", "--no-cache", folder)
-    subprocess.run([_RUFF, "check", "--fix-only", "--select", "I", *quiet], check=True)  # noqa: S603
-    subprocess.run([_RUFF, "format", *quiet], check=True)  # noqa: S603
+    subprocess.run([_RUFF, "check", "--fix-only", "--select", "I", *quiet], check=True)  # noqa: S603 - our own ruff
+    subprocess.run([_RUFF, "format", *quiet], check=True)  # noqa: S603 - our own ruff
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Words:
     """The words of one enum, by their numbers and back."""
 
-    def __init__(self, words: type[StrEnum], numbers: Any, prefix: str) -> None:  # noqa: ANN401 - generated
+    def __init__(self, words: type[StrEnum], numbers: Any, prefix: str) -> None:  # noqa: ANN401 - a generated enum, without types
         self._unknown = getattr(words, "UNKNOWN", None)
         self._numbers: dict[str, int] = {
             word: numbers.Value(prefix + word.name) for word in words if word is not self._unknown
@@ -28,7 +28,7 @@ class Words:
         self._words = {number: word for word, number in self._numbers.items()}
         self.choices: Final = ", ".join(self._numbers)
 
-    def word(self, number: int) -> Any:  # noqa: ANN401 - of the enum
+    def word(self, number: int) -> Any:  # noqa: ANN401 - a member of the enum
         """Return what a number means; ``UNKNOWN`` if it is newer than this client."""
         return self._words.get(number, self._unknown)
 

@@ -15,7 +15,7 @@ def maker(kind: type[T]) -> type[T]:
     the price. This one makes a twin that is not frozen, which has the same slots and so may turn into it.
     """
 
-    def freeze(made: Any) -> None:  # noqa: ANN401 - the twin
+    def freeze(made: Any) -> None:  # noqa: ANN401 - of a class made below
         made.__class__ = kind
 
     twin = make_dataclass(

@@ -52,7 +52,7 @@ class Attempts:
         at_most = self.remaining_seconds - _SHORTEST_ATTEMPT_SECONDS
         if not may_help(error, repeatable=self._repeatable) or at_most <= 0 or at_most < at_least:
             return None
-        seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), at_least)  # noqa: S311
+        seconds = max(self._delay_seconds * random.uniform(0.5, 1.0), at_least)  # noqa: S311 - no secret
         self._delay_seconds = min(2 * self._delay_seconds, _LONGEST_DELAY_SECONDS)
         return min(seconds, at_most)
 

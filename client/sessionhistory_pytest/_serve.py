@@ -75,7 +75,7 @@ async def _until_serving(health: Any) -> None:  # noqa: ANN401 - the generated s
     watch.cancel()
 
 
-async def _empty(app: App, health: Any, connection: psycopg.AsyncConnection) -> dict[str, str]:  # noqa: ANN401
+async def _empty(app: App, health: Any, connection: psycopg.AsyncConnection) -> dict[str, str]:  # noqa: ANN401 - the generated stub has no types
     """Delete all rows: the service keeps nothing anywhere else. Say what is in the way."""
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):

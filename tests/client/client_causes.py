@@ -260,4 +260,4 @@ async def another_service(world: World) -> None:
 
 def _configure(world: World, before: str, after: str) -> None:
     """Change a limit of the connections that are made from now on."""
-    world.patch.setattr(store, "_CONFIGURE", store._CONFIGURE.replace(f"'{before}'", f"'{after}'"))  # noqa: SLF001
+    world.patch.setattr(store, "_CONFIGURE", store._CONFIGURE.replace(f"'{before}'", f"'{after}'"))  # noqa: SLF001 - no setting: it is the same for all

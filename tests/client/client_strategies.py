@@ -61,5 +61,5 @@ def messages(draw: st.DrawFn) -> Message:
         pinned=pinnable and draw(st.booleans()),
         status=draw(st.sampled_from([MessageStatus.COMPLETE, MessageStatus.INTERRUPTED])),
         turn_id=draw(_names),
-        send_time=some(st.datetimes(datetime(1679, 1, 1), datetime(2261, 1, 1), timezones=_zones)),  # noqa: DTZ001
+        send_time=some(st.datetimes(datetime(1679, 1, 1), datetime(2261, 1, 1), timezones=_zones)),  # noqa: DTZ001 - zones are drawn
     )

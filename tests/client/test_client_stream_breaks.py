@@ -1,6 +1,5 @@
 """Messages that are stored while they are written, and the service is lost, slow or silent."""
 # ruff: noqa: PT012 - it is a block that fails
-# ruff: noqa: SLF001 - its moments cannot be had by chance
 
 from __future__ import annotations
 
@@ -39,10 +38,9 @@ async def test_a_server_that_stops_meanwhile(
     async with client.append_message_stream("s", message, create_session=Session()) as stream:
         await stream.write("before ")
         index = await stream.call_tool("g", "[")
-        streams = [service.app._open_streams for service in services]
-        await until(lambda: any(each._waiting for each in streams))
-        (serving,) = (i for i, each in enumerate(streams) if each._waiting)
-        await services[serving].app.stop()
+        await until(lambda: any(service.awaits_pieces for service in services))
+        (serving,) = (service for service in services if service.awaits_pieces)
+        await serving.app.stop()
         for word in ("and ", "after"):
             await stream.write(word)
         await stream.write_arguments(index, "]")
@@ -69,6 +67,12 @@ class _Ending:
         raise cygrpc.InternalError
 
 
+def _end_meanwhile(stream: Any) -> None:
+    """End the call of a stream in the moment in which it is written to: that cannot be had by chance."""
+    call = stream._upload._call  # noqa: SLF001 - nobody else may have it
+    call._cython_call = _Ending(call._cython_call)  # noqa: SLF001 - below is no Python
+
+
 @pytest.mark.parametrize("after", [("and ", "after"), ()])
 async def test_a_write_that_meets_the_end(
     connect_twin: Callable[..., Client], shared: Service, after: tuple[str, ...]
@@ -78,8 +82,7 @@ async def test_a_write_that_meets_the_end(
     session_id = fresh_id()
     async with client.append_message_stream(session_id, create_session=Session()) as stream:
         await stream.write("before ")
-        call: Any = stream._upload._call  # type: ignore[union-attr]
-        call._cython_call = _Ending(call._cython_call)
+        _end_meanwhile(stream)
         for word in after:
             await stream.write(word)
     (stored,) = [message async for message in client.list_messages(session_id)]

@@ -66,7 +66,7 @@ async def _stored(service: Service) -> list[tuple[str, int]]:
 
 
 async def _all_connections_are_back(service: Service) -> None:
-    await until(lambda: service.app._database.pool_stats["pool_available"] == 8)  # noqa: SLF001
+    await until(lambda: service.app.is_idle)
 
 
 async def test_a_late_read_is_cancelled_in_the_database(service: Service, lock: _Lock) -> None:

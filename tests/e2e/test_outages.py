@@ -53,10 +53,6 @@ async def _outcome(call: Awaitable[Any]) -> str:
     return "OK"
 
 
-def _pool(service: Service) -> dict[str, int]:
-    return service.app._database.pool_stats  # noqa: SLF001 - else a port for metrics would be needed
-
-
 _GONE = "UNAVAILABLE DATABASE_UNAVAILABLE 1.0"
 
 
@@ -70,7 +66,7 @@ async def _all_replaced(service: Service) -> None:
     """Wait until the pool has lost every connection and has as many new ones, then use them all."""
 
     def replaced() -> bool:
-        stats = _pool(service)
+        stats = service.pool_stats
         lost = stats.get("connections_lost", 0) + stats.get("returns_bad", 0)
         return lost >= 8 and stats["pool_available"] == 8
 
@@ -161,9 +157,9 @@ async def test_callers_that_wait_for_a_connection_are_failed_too(
         for service in (proxied, alone)
         for i in range(100)
     ]
-    await until(lambda: _pool(alone)["requests_waiting"] == 92)
+    await until(lambda: alone.pool_stats["requests_waiting"] == 92)
     await until(
-        lambda: _pool(proxied)["pool_available"] < 7
+        lambda: proxied.pool_stats["pool_available"] < 7
     )  # others wait behind a statement, to share the next
     await proxy.refuse()
     assert set(await asyncio.gather(*calls)) == {_GONE}
@@ -190,7 +186,7 @@ async def test_a_stalled_database_does_not_hold_up_the_stop(
     service = await serve(proxy.url, grace_seconds=0.1)
     proxy.stall()
     call = asyncio.create_task(_outcome(service.stub.AppendMessage(_append("m"), timeout=600)))
-    await until(lambda: _pool(service)["pool_available"] == 7)
+    await until(lambda: service.pool_stats["pool_available"] == 7)
     async with asyncio.timeout(PATIENCE_SECONDS):
         await service.app.stop()
     assert await call != "OK"

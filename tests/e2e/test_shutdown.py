@@ -49,7 +49,7 @@ async def _code(call: Awaitable[object]) -> grpc.StatusCode:
 async def _under_way(service: Service, database_url: str, call: Any) -> asyncio.Future[Any]:
     """Return a call once the database has it."""
     future = asyncio.ensure_future(call)
-    await until(lambda: service.app._database.pool_stats["pool_available"] == 7)  # noqa: SLF001
+    await until(lambda: service.pool_stats["pool_available"] == 7)
     await until(lambda: execute(database_url, _WAITING) == [(1,)])
     return future
 

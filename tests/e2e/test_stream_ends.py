@@ -165,7 +165,7 @@ async def test_a_stop_does_not_wait_for_the_database(
     await proxy.refuse()
     await service.wait_until_serving(NOT_SERVING)
     call.cancel()
-    await until(lambda: service.app._append_streams._under_way)  # noqa: SLF001
+    await until(lambda: service.stores_streams)
     async with asyncio.timeout(PATIENCE_SECONDS):
         await service.app.stop()
 

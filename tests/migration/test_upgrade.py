@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
-_LOCK = f"select pg_advisory_xact_lock({_runner._LOCK_KEY})"  # noqa: SLF001
+_LOCK = f"select pg_advisory_xact_lock({_runner._LOCK_KEY})"  # noqa: SLF001 - the lock of every upgrade
 _WAITING = """
 select pid from pg_stat_activity where wait_event = 'advisory' and datname = current_database()
 """

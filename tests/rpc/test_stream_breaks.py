@@ -53,8 +53,7 @@ async def _said(service: Service, session_id: str = "s") -> list[tuple[str, int]
 
 async def _until_settled(service: Service) -> None:
     """Wait until no stream is open and nothing of one is under way."""
-    app = service.app
-    await until(lambda: not app._open_streams._waiting and not app._append_streams._under_way)  # noqa: SLF001
+    await until(lambda: not service.awaits_pieces and not service.stores_streams)
 
 
 class Reads:
@@ -100,26 +99,28 @@ BREAKS = {"cancel": _cancel, "deadline": _pass_the_deadline}
 
 
 @pytest.mark.parametrize("how", BREAKS)
-async def test_a_caller_that_goes(service: Service, reads: Reads, how: str) -> None:
+async def test_a_caller_that_goes(service: Service, reads: Reads, database_url: str, how: str) -> None:
     """With KEEP there is what had arrived, INTERRUPTED; with DROP there is nothing."""
     await create(service)
     for on_break, number in ((KEEP, 0), (DROP, 1), (0, 2)):
         first = header(message_id=f"m{number}", on_break=on_break)
         await BREAKS[how](reads, service, first, text("what had "), text("come"))
-    await until(lambda: execute(service.app._database._conninfo, _COUNT) == [(2,)])  # noqa: SLF001
+    await until(lambda: execute(database_url, _COUNT) == [(2,)])
     await _until_settled(service)
     assert await _said(service) == [("what had come", INTERRUPTED)] * 2
     assert [message.message_id for message in await stored(service)] == ["m0", "m2"]
 
 
 @pytest.mark.parametrize("how", BREAKS)
-async def test_of_a_header_alone_nothing_is_kept(service: Service, reads: Reads, how: str) -> None:
+async def test_of_a_header_alone_nothing_is_kept(
+    service: Service, reads: Reads, database_url: str, how: str
+) -> None:
     """Neither a message nor its session; unless the header has something to say itself."""
     await create(service)
     for empty in (header("new", create_session={}), header(message={"metadata": "{}", "content": ""})):
         await BREAKS[how](reads, service, empty)
     await BREAKS[how](reads, service, header("kept", create_session={}, message={"content": "begun"}))
-    await until(lambda: execute(service.app._database._conninfo, _COUNT) == [(1,)])  # noqa: SLF001
+    await until(lambda: execute(database_url, _COUNT) == [(1,)])
     await _until_settled(service)
     assert await _said(service) == []
     assert await _said(service, "kept") == [("begun", INTERRUPTED)]
@@ -127,7 +128,7 @@ async def test_of_a_header_alone_nothing_is_kept(service: Service, reads: Reads,
         await get(service, "new")
 
 
-async def test_tool_calls_are_kept(service: Service, reads: Reads) -> None:
+async def test_tool_calls_are_kept(service: Service, reads: Reads, database_url: str) -> None:
     """As far as they came."""
     await create(service)
     await _cancel(
@@ -137,7 +138,7 @@ async def test_tool_calls_are_kept(service: Service, reads: Reads) -> None:
         tool_call(0, name="f", arguments='{"a": '),
         Piece(delta={"parts": [{"text": "p"}]}),
     )
-    await until(lambda: execute(service.app._database._conninfo, _COUNT) == [(1,)])  # noqa: SLF001
+    await until(lambda: execute(database_url, _COUNT) == [(1,)])
     (message,) = await stored(service)
     assert (message.tool_calls[0].arguments, message.parts[0].text) == ('{"a": ', "p")
     assert not message.HasField("content")
@@ -179,7 +180,7 @@ async def test_a_finish_is_no_break(service: Service, database_url: str, gone: s
     with locked(database_url):
         timeout = 2 if gone == "deadline" else None
         call = await begin(service, header(on_break=on_break), text("a"), finish(), timeout=timeout)
-        await until(lambda: service.app._append_streams._under_way)  # noqa: SLF001
+        await until(lambda: service.stores_streams)
         if gone == "cancel":
             call.cancel()
         expected = "DEADLINE_EXCEEDED" if gone == "deadline" else "CANCELLED"

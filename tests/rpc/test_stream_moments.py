@@ -12,6 +12,7 @@ from stream_support import COMPLETE, DROP, INTERRUPTED, KEEP, Piece, finish, hea
 from sessionhistory_server.errors import database_unavailable
 from sessionhistory_server.rpc.streams import StreamServicer
 from sessionhistory_server.store.database import Database
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,13 +83,12 @@ async def _run(service: Service, pieces: tuple[Piece, ...], at: int, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Database, "write", slow_write)
         patch.setattr(Database, "_run", slow_run)
-        streams = service.app._append_streams  # noqa: SLF001
+        streams = service.app._append_streams  # noqa: SLF001 - a servicer beside the service's own
         servicer = StreamServicer(streams, service.app.metrics, require_user_id=False)
         fake: Any = FakePieces(pieces, moments)
         task = asyncio.create_task(servicer.AppendMessageStream(fake))
         await asyncio.wait([task])
-        while streams._under_way:  # noqa: SLF001
-            await asyncio.wait(streams._under_way)  # noqa: SLF001
+        await until(lambda: not service.stores_streams)
         if not task.cancelled():
             task.exception()
     return moments.passed
@@ -135,7 +135,7 @@ async def test_a_database_that_fails_at_every_statement(
     for at in range(1, 6):
         session_id, calls = fresh_id(), 0
         await create(shared, session_id)
-        run = Database._run  # noqa: SLF001
+        run = Database._run  # noqa: SLF001 - it is where the database's failures are translated
 
         async def failing(database: Database, checkout: Any, work: Any, at: int = at) -> Any:
             nonlocal calls

@@ -80,7 +80,7 @@ async def test_a_compaction_reads_what_no_summary_covered(
         assert recorder.connection
         sent = {statement.text: statement for statement in recorder.take()}
         rows: dict[str, list[int]] = {"messages": [], "summaries": []}
-        for text in (compaction._PLACE, compaction._STORED, compaction._STORE):  # noqa: SLF001
+        for text in (compaction._PLACE, compaction._STORED, compaction._STORE):  # noqa: SLF001 - each that it sends
             found = await plan(recorder.connection, sent[text], execute=True)
             for table, counts in rows.items():
                 counts.append(found.rows(table))

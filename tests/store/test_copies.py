@@ -46,7 +46,7 @@ async def test_a_fork_reads_what_it_copies(
     wanted = edits.plan(LONG, None, "fork", SessionContent())
     with recording(monkeypatch, full_database_url) as recorder:
         made, created = await edits.fork(wanted, up_to_sequence=UP_TO, allow_existing=False)
-        (statement,) = (s for s in recorder.take() if s.text == forks._FORK)  # noqa: SLF001
+        (statement,) = (s for s in recorder.take() if s.text == forks._FORK)  # noqa: SLF001 - the statement that is meant
         again = statement.parameters | {"new_key": "00" * 16, "new_id": "another"}
         assert recorder.connection
         found = await plan(recorder.connection, statement._replace(parameters=again), execute=True)

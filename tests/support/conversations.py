@@ -266,7 +266,7 @@ class Conversations(Edits, States, Streams, Compacting, RuleBasedStateMachine):
                 self._reach("window paged back three times")
 
     @rule(name=SESSION_IDS, user=ACTING, by_id=st.booleans(), number=st.integers(1, 20))
-    def get_message(self, name: str, user: str, by_id: bool, number: int) -> None:  # noqa: FBT001
+    def get_message(self, name: str, user: str, by_id: bool, number: int) -> None:  # noqa: FBT001 - drawn by name
         """One message, by id or by sequence."""
         key: Any = {"message_id": f"m{number}"} if by_id else {"sequence": number}
         user_id = self._user(user, name)

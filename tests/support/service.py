@@ -43,6 +43,21 @@ class Service:
         """Where it listens."""
         return f"127.0.0.1:{self.app.port}"
 
+    @property
+    def pool_stats(self) -> dict[str, int]:
+        """What the pool of its database counts, in the terms of psycopg_pool."""
+        return self.app._database.pool_stats  # noqa: SLF001 - else a port for metrics would be needed
+
+    @property
+    def awaits_pieces(self) -> bool:
+        """Whether a stream is open."""
+        return bool(self.app._open_streams._waiting)  # noqa: SLF001 - nobody else has to know
+
+    @property
+    def stores_streams(self) -> bool:
+        """Whether what came on a stream is being stored."""
+        return bool(self.app._append_streams._under_way)  # noqa: SLF001 - nobody else has to know
+
     @classmethod
     @asynccontextmanager
     async def running(cls, settings: Settings, database_url: str) -> AsyncIterator[Service]:

@@ -66,7 +66,7 @@ class AsyncSessionHistoryClient(AsyncEdits, AsyncLifecycle, AsyncStreams):
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = {},  # noqa: B006
+        metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = {},  # noqa: B006 - only read
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:

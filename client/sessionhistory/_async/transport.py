@@ -102,7 +102,7 @@ class AsyncTransport:
         if channel is not None:
             await channel.close()
 
-    async def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401
+    async def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - what the attempt returns
         """Return what an attempt returns, which is told how many seconds it has."""
         while True:
             try:
@@ -114,7 +114,7 @@ class AsyncTransport:
                     raise ours from error
             await asyncio.sleep(delay_seconds)
 
-    async def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401
+    async def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
         call = getattr(self._connected(), method)
         sent = iter(request) if isinstance(request, tuple) else request
         return await call(sent, timeout=timeout_seconds, metadata=self._sent_metadata())

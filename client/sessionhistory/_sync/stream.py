@@ -71,7 +71,7 @@ class MessageStream:
         """Add text to the message's content."""
         self._send(self._written.text(text))
 
-    def call_tool(self, name: str, arguments: str = "", *, id: str = "") -> int:  # noqa: A002 - its name
+    def call_tool(self, name: str, arguments: str = "", *, id: str = "") -> int:  # noqa: A002 - as in ToolCall
         """Begin a tool call; return its index, for ``write_arguments``."""
         index, piece = self._written.call(name, arguments, id)
         self._send(piece)

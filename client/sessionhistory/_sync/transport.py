@@ -102,7 +102,7 @@ class Transport:
         if channel is not None:
             channel.close()
 
-    def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401
+    def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - what the attempt returns
         """Return what an attempt returns, which is told how many seconds it has."""
         while True:
             try:
@@ -114,7 +114,7 @@ class Transport:
                     raise ours from error
             time.sleep(delay_seconds)
 
-    def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401
+    def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
         call = getattr(self._connected(), method)
         sent = iter(request) if isinstance(request, tuple) else request
         return call(sent, timeout=timeout_seconds, metadata=self._sent_metadata())

@@ -117,7 +117,7 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def with_server(*, target: str, tls: bool, timeout_seconds: int, **rest: Any) -> None:  # noqa: ANN401
+        def with_server(*, target: str, tls: bool, timeout_seconds: int, **rest: Any) -> None:  # noqa: ANN401 - the command's own, by name
             command(server=Server(target, tls, timeout_seconds), **rest)
 
         return reduce(lambda decorated, option: option(decorated), reversed(options), with_server)

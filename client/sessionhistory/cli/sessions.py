@@ -55,7 +55,7 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
 @click.option("--limit", type=click.IntRange(1), default=20, help="So many at most.")
 @server_options(timeout_seconds=5)
 @json_option
-def sessions(server: Server, *, order: str, limit: int, as_json: bool, **filters: Any) -> None:  # noqa: ANN401
+def sessions(server: Server, *, order: str, limit: int, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - of the list, by name
     """List sessions, newest first.
 
     Elsewhere than on a terminal each is a line of whole values with tabs between them: id, title, user,

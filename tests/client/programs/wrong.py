@@ -2,6 +2,7 @@
 
 Each ``type: ignore`` names the objection; one that is not raised is an error of its own.
 """
+# ruff: noqa: B018, FBT003, T201 - it is never run
 
 from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, SessionHistoryClient, Usage
 
@@ -9,7 +10,7 @@ from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, Se
 def wrong(client: SessionHistoryClient, message: Message) -> None:
     """Misuse the client for threads."""
     client.create_session("s")  # type: ignore[arg-type]
-    client.create_session(Session(), True)  # type: ignore[call-arg]  # noqa: FBT003
+    client.create_session(Session(), True)  # type: ignore[call-arg]
     client.get_session(session="s")  # type: ignore[call-arg]
     client.get_session(None)  # type: ignore[arg-type]
     client.update_session("s", nickname="n")  # type: ignore[call-arg]
@@ -34,10 +35,10 @@ def wrong(client: SessionHistoryClient, message: Message) -> None:
 
 async def wrong_too(client: AsyncSessionHistoryClient) -> str:
     """Misuse the client for asyncio."""
-    client.get_session("s").title  # type: ignore[attr-defined]  # noqa: B018
+    client.get_session("s").title  # type: ignore[attr-defined]
     await client.list_messages("s")  # type: ignore[misc]
     for message in client.list_messages("s"):  # type: ignore[attr-defined]
-        print(message)  # noqa: T201
+        print(message)
     with client:  # type: ignore[attr-defined]
         pass
     return await client.delete_session("s")  # type: ignore[return-value]
