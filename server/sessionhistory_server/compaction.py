@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sessionhistory_server.counting import store_counted
 from sessionhistory_server.history import TENANT, new_id
 from sessionhistory_server.model import CHARACTERS
 from sessionhistory_server.store import compaction
-from sessionhistory_server.store.append import OtherCounterError
 from sessionhistory_server.store.sessions import SessionRef
 
 if TYPE_CHECKING:
@@ -47,19 +47,12 @@ class Compactor:
             expected_last_sequence=request.expected_last_sequence,
             expected_compacted_through_sequence=request.expected_compacted_through_sequence,
         )
-        counter = self._counters.name
-        while True:
-            if counter != asked.token_counter:
-                asked = await self._counted(asked, counter)
-            try:
-                return await self._store(asked)
-            except OtherCounterError as error:
-                counter = error.counter
+        return await store_counted(asked, self._counters.name, self._count, self._store)
 
     async def _store(self, asked: compaction.Compaction) -> Summary:
         return await self._database.write(lambda connection: compaction.compact(connection, asked))
 
-    async def _counted(self, asked: compaction.Compaction, counter: str) -> compaction.Compaction:
+    async def _count(self, asked: compaction.Compaction, counter: str) -> compaction.Compaction:
         (count,), token_counter = await self._counters.count([asked.message.content], counter)
         message = asked.message._replace(token_count=count)
         return asked._replace(message=message, token_counter=token_counter)

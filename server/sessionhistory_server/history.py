@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sessionhistory_server import paging
+from sessionhistory_server.counting import store_counted
 from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.model import (
@@ -23,7 +24,7 @@ from sessionhistory_server.model import (
     Window,
 )
 from sessionhistory_server.store import messages, session_list, session_update, sessions, truncation, window
-from sessionhistory_server.store.append import Batch, OtherCounterError
+from sessionhistory_server.store.append import Batch
 from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
 from sessionhistory_server.store.sessions import SessionRef
@@ -179,14 +180,7 @@ class SessionHistory:
 
     async def counted(self, batch: Batch, store: Callable[[Batch], Awaitable[T]]) -> T:
         """Store messages counted by the session's own counter: the server's, unless it had another."""
-        counter = self._counters.name
-        while True:
-            if counter != batch.token_counter:
-                batch = await self._count(batch, counter)
-            try:
-                return await store(batch)
-            except OtherCounterError as error:
-                counter = error.counter
+        return await store_counted(batch, self._counters.name, self._count, store)
 
     async def _append_with_state(
         self, change: StateChange, replace_after_sequence: int | None, batch: Batch
