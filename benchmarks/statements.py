@@ -14,7 +14,7 @@ from sessionhistory_server.history import TENANT
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.model import CHARACTERS, USER, MessageContent, NewMessage, WindowLimits
 from sessionhistory_server.store import append, window
-from sessionhistory_server.store.database import connect
+from sessionhistory_server.store.connecting import connect
 from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.sessions import SessionRef
 

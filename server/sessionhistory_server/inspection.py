@@ -6,7 +6,7 @@ import asyncio
 from typing import NamedTuple
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server.store.database import connect
+from sessionhistory_server.store.connecting import connect
 from sessionhistory_server.store.readiness import State, probe
 
 

@@ -15,7 +15,7 @@ from sessionhistory._failures import failure
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.history import SessionHistory
-from sessionhistory_server.store import database as store
+from sessionhistory_server.store import connecting
 from support.databases import execute
 from support.proxy import free_port, locked
 from support.relay import relay
@@ -260,4 +260,5 @@ async def another_service(world: World) -> None:
 
 def _configure(world: World, before: str, after: str) -> None:
     """Change a limit of the connections that are made from now on."""
-    world.patch.setattr(store, "_CONFIGURE", store._CONFIGURE.replace(f"'{before}'", f"'{after}'"))  # noqa: SLF001 - no setting: it is the same for all
+    configured = connecting._CONFIGURE.replace(f"'{before}'", f"'{after}'")  # noqa: SLF001 - it is no setting
+    world.patch.setattr(connecting, "_CONFIGURE", configured)

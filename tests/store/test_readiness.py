@@ -13,7 +13,7 @@ import pytest
 import sessionhistory_migrations as migrations
 from sessionhistory_server import inspection
 from sessionhistory_server.store import readiness
-from sessionhistory_server.store.database import Database, answering, connect
+from sessionhistory_server.store.connecting import answering, connect
 from sessionhistory_server.store.readiness import MINIMUM_REVISION, Finding, Journal, Monitor, State, probe
 from support.databases import execute
 from support.waiting import until
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.database import Database
     from support.proxy import Proxy
 
 

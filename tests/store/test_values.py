@@ -11,7 +11,7 @@ from store_support import append, new_message, use_cases
 
 from sessionhistory_server.model import MessageContent, SessionContent, ToolCall, WindowLimits
 from sessionhistory_server.store import rows, schema
-from sessionhistory_server.store.database import connect
+from sessionhistory_server.store.connecting import connect
 from sessionhistory_server.store.keys import session_key
 from sessionhistory_server.store.messages import MessageFilter
 from sessionhistory_server.store.session_list import SessionFilter

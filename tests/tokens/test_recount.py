@@ -22,7 +22,7 @@ from support.talk import window
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from sessionhistory_server.store.database import Connection
+    from sessionhistory_server.store.connection import Connection
     from support.service import Service
 
     Serve = Callable[..., Awaitable[Service]]

@@ -19,7 +19,7 @@ from sessionhistory_server import logs, recount_all
 from sessionhistory_server.cli import cli
 from sessionhistory_server.errors import UnavailableError, database_unavailable
 from sessionhistory_server.recount import Recounts
-from sessionhistory_server.store import database
+from sessionhistory_server.store import connecting
 from support.databases import execute
 from support.processes import COMMAND, environment, run
 from support.waiting import eventually
@@ -113,8 +113,8 @@ async def test_sessions_that_stay_mixed(service: Service, database_url: str) -> 
 @pytest.mark.usefixtures("service")
 def test_a_session_in_use_is_left_out(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """After some attempts the others are done, and the exit code says that one is left."""
-    impatient = database._CONFIGURE.replace("'5s'", "'100ms'")  # noqa: SLF001 - or it would take as long as it does
-    monkeypatch.setattr(database, "_CONFIGURE", impatient)
+    impatient = connecting._CONFIGURE.replace("'5s'", "'100ms'")  # noqa: SLF001 - or it would take as long as it does
+    monkeypatch.setattr(connecting, "_CONFIGURE", impatient)
     with psycopg.connect(database_url) as connection:
         connection.execute("select from sessions where session_id = 's3' for update")
         result = invoke(database_url, "--token-counter", "words", "--json")

@@ -14,7 +14,9 @@ from sessionhistory_server.cli._lazy import LazyCommand
 
 _HEAVY = ("alembic", "grpc", "prometheus_client", "psycopg", "sqlalchemy")
 
-_SERVE = ["serve", "--database-url", "postgresql://127.0.0.1:1/none", "--listen", "127.0.0.1:0"]
+_ANY_PORT = "127.0.0.1:0"
+_NOWHERE = "postgresql://127.0.0.1:1/none"
+_SERVE = ["serve", "--database-url", _NOWHERE, "--listen", _ANY_PORT, "--metrics-listen", _ANY_PORT]
 
 # Runs the command in an interpreter of its own, without some packages; then prints which are loaded.
 _RUN = f"""

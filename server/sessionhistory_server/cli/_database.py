@@ -10,7 +10,7 @@ import psycopg
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server.config import variable
-from sessionhistory_server.store.database import conninfo
+from sessionhistory_server.store.connecting import conninfo
 from sessionhistory_server.store.reasons import reason
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 
 from sessionhistory_server.errors import database_unavailable, schema_outdated
-from sessionhistory_server.store.database import CONNECT_TIMEOUT_SECONDS, answering, connect
+from sessionhistory_server.store.connecting import CONNECT_TIMEOUT_SECONDS, answering, connect
 from sessionhistory_server.store.reasons import reason
 
 if TYPE_CHECKING:
