@@ -1,4 +1,4 @@
-"""Every limit of the contract. The README lists them; a test compares the two."""
+"""Every limit of the contract. `docs/limits.md` lists them; a test compares the two."""
 
 from __future__ import annotations
 

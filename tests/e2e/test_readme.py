@@ -1,4 +1,4 @@
-"""The README's commands are run, and show what the README shows."""
+"""The commands of the README and of docs/ are run, and print what is shown of them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sessionhistory_server import embedded
 from support.processes import Server, environment, run
 from support.proxy import free_port
-from support.readme import Block, blocks, code, differences, table
+from support.readme import Block, all_blocks, code, differences, page, table
 from support.tools import ROOT, require, search_path
 
-_README = (ROOT / "README.md").read_text()
-_BLOCKS = blocks(_README)
+_BLOCKS = all_blocks()
 _PATIENCE_SECONDS = 60
 _INSTALL_SECONDS = 240
 
@@ -35,6 +34,7 @@ _OWN_POSTGRES = "pip install '.[server]'"
 _ELSEWHERE = {
     "make serve": "test_make_serve runs it in a copy of the repository",
     "make test": "is what runs this",
+    ". .venv/bin/activate": "this shell has it on its path",
     _OWN_POSTGRES: "test_make_serve runs it where nothing but the service is installed",
     "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
     "pip install .": "test_client_wheel installs the client alone",
@@ -45,7 +45,7 @@ _PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 
 
 class _Shell:
-    """Runs the README's commands as somebody who has just opened a terminal."""
+    """Runs the commands as somebody who has just opened a terminal."""
 
     def __init__(self, folder: Path, ports: dict[str, int], path: str, **variables: str) -> None:
         home = folder / "home"
@@ -73,7 +73,7 @@ class _Shell:
             timeout=_PATIENCE_SECONDS,
             check=False,
         )
-        assert done.returncode == block.exit_code, f"README line {block.line}:\n{block.text}\n{done.stdout}"
+        assert done.returncode == block.exit_code, f"{block.place}:\n{block.text}\n{done.stdout}"
         return done.stdout
 
     def _local(self, text: str) -> str:
@@ -98,7 +98,7 @@ def test_excerpts_are_of_programs_that_run(kind: str) -> None:
     excerpts = [block for block in _BLOCKS if block.kind == kind]
     assert excerpts
     for block in excerpts:
-        assert any(_lines(block.text) in source for source in sources), f"README line {block.line}"
+        assert any(_lines(block.text) in source for source in sources), block.place
 
 
 def _lines(text: str) -> str:
@@ -107,7 +107,7 @@ def _lines(text: str) -> str:
 
 
 def test_what_is_run_elsewhere_is_there() -> None:
-    """The exceptions are in the README, the make targets in the Makefile, grpcurl's version as there."""
+    """The exceptions are in the pages, the make targets in the Makefile, grpcurl's version as there."""
     makefile = (ROOT / "Makefile").read_text()
     assert set(_ELSEWHERE) <= {_first_line(block) for block in _BLOCKS}
     for first_line in _ELSEWHERE:
@@ -118,7 +118,7 @@ def test_what_is_run_elsewhere_is_there() -> None:
 
 
 def test_every_command_runs(tmp_path: Path) -> None:
-    """In the README's order, on one server: each ends as it should, and prints the sample that follows."""
+    """In the order of the pages, on one server: each ends as it should and prints the sample that follows."""
     path = search_path(Path(sys.executable).parent, embedded.binaries())
     require("grpcurl", "curl", path=path)
     ports = {"127.0.0.1:50051": free_port(), "127.0.0.1:9464": free_port()}
@@ -134,7 +134,11 @@ def test_every_command_runs(tmp_path: Path) -> None:
         _require_of_use(make_conninfo(match[1], user="history", dbname="history_restored"))
     finally:
         server.clean()
-    names = [name.partition("{")[0] for row in table(_README, "Watching it") for name in code(row[0])[:1]]
+    names = [
+        name.partition("{")[0]
+        for row in table(page("docs/operations.md"), "Monitoring")
+        for name in code(row[0])[:1]
+    ]
     assert names
     for name in names:
         assert f"# HELP {name.removesuffix('_total')}" in outputs, name
@@ -151,7 +155,7 @@ def test_the_programs_are_typed(tmp_path: Path) -> None:
     programs = []
     for block in _BLOCKS:
         if block.kind == _PROGRAM:
-            programs.append(tmp_path / f"line_{block.line}.py")
+            programs.append(tmp_path / f"block_{len(programs)}.py")
             programs[-1].write_text(block.text)
     assert programs
     output, errors, code = mypy.api.run(["--strict", "--config-file=", *map(str, programs)])
@@ -170,7 +174,7 @@ def _run_all(shell: _Shell) -> str:
     output, outputs = "", []
     for block in _BLOCKS:
         if block.kind in _SAMPLES:
-            assert differences(block.text, block.kind, output) == [], f"README line {block.line}"
+            assert differences(block.text, block.kind, output) == [], block.place
         elif block.kind not in _EXCERPTS and _first_line(block) not in _ELSEWHERE:
             output = shell.run(block)
             outputs.append(output)

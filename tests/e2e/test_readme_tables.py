@@ -1,23 +1,22 @@
-"""The tables of the README and of the limits say what the code says."""
+"""The tables of the README and of docs/ say what the code says."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 
 import pytest
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import limits
 from sessionhistory_server.config import Settings, variable
-from support.readme import blocks, code, table
+from support.readme import all_blocks, code, page, table
+from support.tools import ROOT
 
-_ROOT = Path(__file__).parents[2]
-_README = (_ROOT / "README.md").read_text()
-_LIMITS = (_ROOT / "docs" / "limits.md").read_text()
-_PROTO = (_ROOT / "protos/sessionhistory/v1/session_history_service.proto").read_text()
-_SERVER = _ROOT / "server" / "sessionhistory_server"
+_LIMITS = page("docs/limits.md")
+_CONFIGURATION = table(page("docs/operations.md"), "Configuration")
+_PROTO = (ROOT / "protos/sessionhistory/v1/session_history_service.proto").read_text()
+_SERVER = ROOT / "server" / "sessionhistory_server"
 
 # The row that shows each limit, by its first words. KIB and MIB are units.
 _ROWS = {
@@ -87,32 +86,32 @@ def test_the_settings() -> None:
         ]
         for field in dataclasses.fields(Settings)
     ]
-    found = [["".join(code(cell)) for cell in row[:3]] for row in table(_README, "Configuration")]
+    found = [["".join(code(cell)) for cell in row[:3]] for row in _CONFIGURATION]
     assert found == expected
 
 
 def test_the_settings_are_explained_as_their_help_explains_them() -> None:
     """The words are the help's, so that both stay true together."""
     helps = [field.metadata["help"] for field in dataclasses.fields(Settings)]
-    rows = [row[3].replace("`", "") for row in table(_README, "Configuration")]
+    rows = [row[3].replace("`", "") for row in _CONFIGURATION]
     for row, text in zip(rows, helps, strict=True):
         assert row.split(". ")[0].split(":")[0].rstrip(".") in text.replace("`", "")
 
 
 def test_the_reasons_of_errors() -> None:
-    """README, contract and code have the same reasons, under the same codes."""
-    in_readme = {row[0]: set(code(row[1])) for row in table(_README, "Errors")}
+    """Page, contract and code have the same reasons, under the same codes."""
+    on_page = {row[0]: set(code(row[1])) for row in table(page("docs/behaviour.md"), "Errors")}
     comment = re.findall(r"^//   ([A-Z_]{5,}) +([A-Z][A-Z_, ]+[A-Z])", _PROTO, re.MULTILINE)
-    assert {name: set(reasons.split(", ")) for name, reasons in comment} == in_readme
+    assert {name: set(reasons.split(", ")) for name, reasons in comment} == on_page
     source = "".join(path.read_text() for path in sorted(_SERVER.rglob("*.py")))
     in_code = set(re.findall(r'reason(?:: str)? ?= ?"([A-Z_]+)"', source))
-    assert in_code == set().union(*in_readme.values())
+    assert in_code == set().union(*on_page.values())
 
 
 def test_every_rpc_is_listed_and_shown() -> None:
     """Each RPC is in the table and in a command."""
     methods = {method.name for method in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods}
-    listed = [name for row in table(_README, "The API at a glance") for name in code(row[0])]
+    listed = [name for row in table(page("README.md"), "The API at a glance") for name in code(row[0])]
     assert sorted(listed) == sorted(methods)
-    commands = "\n".join(block.text for block in blocks(_README) if block.kind == "sh")
+    commands = "\n".join(block.text for block in all_blocks() if block.kind == "sh")
     assert set(re.findall(r"SessionHistoryService/(\w+)", commands)) == methods

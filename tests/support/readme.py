@@ -7,9 +7,22 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from support.tools import ROOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# The pages that are run, in the order of reading: the later use what the earlier have stored.
+PAGES = (
+    "README.md",
+    "docs/grpcurl.md",
+    "docs/command-line.md",
+    "docs/python.md",
+    "docs/testing.md",
+    "docs/other-languages.md",
+    "docs/operations.md",
+    "docs/behaviour.md",
+)
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<kind>\S*)\s*$")
 _FAILS = re.compile(r"^<!-- fails: (?P<code>[0-9]+) -->$")
 _QUOTED = re.compile(r'"([^"]*)"')
@@ -19,30 +32,46 @@ _TIME = "_time"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its kind as tagged, where it starts, and how its commands are to end."""
+    """A fenced block: its kind as tagged, where it starts, how its commands are to end, and on which page."""
 
     kind: str
     text: str
     line: int
     exit_code: int = 0
+    page: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for the message of a test that fails."""
+        return f"{self.page}:{self.line}"
 
 
-def blocks(markdown: str) -> list[Block]:
+def page(name: str) -> str:
+    """Return the text of a page of the repository."""
+    return (ROOT / name).read_text()
+
+
+def all_blocks() -> list[Block]:
+    """Return the blocks of all pages that are run."""
+    return [block for name in PAGES for block in blocks(page(name), name)]
+
+
+def blocks(markdown: str, page: str = "") -> list[Block]:
     """Return the fenced blocks in order.
 
     Raises:
         ValueError: a block does not end.
     """
-    return list(_blocks(enumerate(markdown.splitlines(), start=1)))
+    return list(_blocks(enumerate(markdown.splitlines(), start=1), page))
 
 
-def _blocks(lines: Iterator[tuple[int, str]]) -> Iterator[Block]:
+def _blocks(lines: Iterator[tuple[int, str]], page: str) -> Iterator[Block]:
     before = ""
     for number, line in lines:
         if opening := _FENCE.match(line):
             fails = _FAILS.match(before)
             text = _until(opening["fence"], lines, number)
-            yield Block(opening["kind"], text, number, int(fails["code"]) if fails else 0)
+            yield Block(opening["kind"], text, number, int(fails["code"]) if fails else 0, page)
         before = line or before
 
 
