@@ -27,6 +27,7 @@ ENCODING_CONSTRUCTORS = {{
     "tiny": lambda: made_of("{URL}", "HASH"),
     "of_a_file": lambda: made_of("FILE"),
     "of_no_file": lambda: made_of("FILE.gone"),
+    "of_no_pattern": lambda: {{"name": "of_no_pattern"}},
     "unhashed": lambda: made_of("https://example.org/encodings/unhashed.tiktoken"),
 }}
 """
@@ -55,6 +56,8 @@ def failing(argument):
         match argument:
             case "panic":
                 raise Panic(text)
+            case "exit":
+                raise SystemExit(text)
             case "text":
                 return "one"
             case "negative":
@@ -84,6 +87,12 @@ def refusing(argument):
 def broken(argument):
     raise KeyError("nothing works")
 
+def panicking(argument):
+    raise Panic("at the disco")
+
+def leaving(argument):
+    raise SystemExit("no more")
+
 def nonsense(argument):
     return lambda text: 1.5
 """
@@ -96,6 +105,8 @@ failing = test_plugin:failing
 slow = test_plugin:slow
 refusing = test_plugin:refusing
 broken = test_plugin:broken
+panicking = test_plugin:panicking
+leaving = test_plugin:leaving
 nonsense = test_plugin:nonsense
 missing = test_plugin:missing
 """

@@ -150,6 +150,9 @@ def test_plug_ins() -> None:
         ("broken", "test_plugin:broken failed: KeyError: 'nothing works'"),
         ("missing", "test_plugin:missing failed: AttributeError"),
         ("nonsense", "test_plugin:nonsense failed: TypeError"),
+        ("panicking", "test_plugin:panicking failed: Panic: at the disco"),
+        ("leaving", "test_plugin:leaving failed: SystemExit: no more"),
+        ("tiktoken:of_no_pattern", "tiktoken failed: TypeError: "),
         ("bytes:few", "test_plugin:bytes_ failed: ValueError"),
     ],
 )

@@ -92,7 +92,7 @@ def _count(
         if content.token_count_given is None:
             try:
                 count = counter(content)
-            except (KeyboardInterrupt, SystemExit):
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - a panic in Rust is no Exception
                 _log.warning("token counter failed", exc_info=error, extra={"counter": name})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.limits import MAX_INT32
@@ -45,7 +46,8 @@ def load(name: str, tiktoken_dir: Path | None) -> MessageCounter:
         raise TokenCounterError(f"the name has more than {_MAX_NAME_CHARACTERS} characters")
     kind, _, argument = name.partition(":")
     if kind == TIKTOKEN:
-        counter = tiktoken_counter(argument, tiktoken_dir)
+        with _said_of(kind):
+            counter = tiktoken_counter(argument, tiktoken_dir)
     else:
         counter = _plugged_in(_entry_point(kind), argument)
     return functools.partial(_count, counter)
@@ -66,14 +68,25 @@ def _entry_point(kind: str) -> EntryPoint:
 
 def _plugged_in(entry_point: EntryPoint, argument: str) -> TokenCounter:
     """Return a plug-in's counter, tried once."""
-    try:
+    with _said_of(entry_point.value):
         counter: TokenCounter = entry_point.load()(argument)
         _checked(counter(_SAMPLE))
-    except TokenCounterError:
-        raise
-    except Exception as error:  # of whatever kind: it is somebody else's
-        raise TokenCounterError(f"{entry_point.value} failed: {type(error).__name__}: {error}") from error
     return counter
+
+
+@contextmanager
+def _said_of(what: str) -> Iterator[None]:
+    """Say of what is somebody else's that it failed, in whatever way.
+
+    Raises:
+        TokenCounterError: its own, or one that names it and its error.
+    """
+    try:
+        yield
+    except (TokenCounterError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a panic in Rust is no Exception
+        raise TokenCounterError(f"{what} failed: {type(error).__name__}: {error}") from error
 
 
 def _count(counter: TokenCounter, content: MessageContent) -> int:
