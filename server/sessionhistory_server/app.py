@@ -164,7 +164,9 @@ class App:
 
     def _servicers(self, history: SessionHistory) -> list[Servicer]:
         requires = self._settings.require_user_id
-        edits = Edits(self._database, delete_retention=self._delete_retention)
+        edits = Edits(
+            self._database, token_counter=self._counters.name, delete_retention=self._delete_retention
+        )
         return [
             HistoryServicer(history, self.metrics, require_user_id=requires),
             RecountServicer(Recounts(self._database, self._counters), require_user_id=requires),

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Edits:
     """Operations on whole histories."""
 
-    def __init__(self, database: Database, *, delete_retention: timedelta) -> None:
+    def __init__(self, database: Database, *, token_counter: str, delete_retention: timedelta) -> None:
         self._database = database
+        self._token_counter = token_counter
         self._retention = delete_retention
 
     async def truncate(
@@ -47,6 +48,7 @@ class Edits:
             source=SessionRef.of(TENANT, session_id, user_id),
             new=SessionRef.of(TENANT, new_session_id or new_id(), user_id or content.user_id),
             content=content,
+            token_counter=self._token_counter,
             retention=self._retention,
         )
 

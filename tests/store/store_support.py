@@ -89,7 +89,7 @@ def use_cases(
 
 def edits_on(database: Database) -> Edits:
     """Return the use cases of whole histories on a database."""
-    return Edits(database, delete_retention=timedelta(days=30))
+    return Edits(database, token_counter=CHARACTERS, delete_retention=timedelta(days=30))
 
 
 def new_message(message_id: str = "", *, tokens: int = MESSAGE_TOKENS, **content: Any) -> NewMessage:

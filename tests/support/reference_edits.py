@@ -95,7 +95,6 @@ class Edits:
             copy.shown.expire_time.CopyFrom(kept.shown.expire_time)
             copy.shown.purge_time.CopyFrom(kept.shown.purge_time)
         copy.titled = bool(new.title) or (kept.titled and "title" not in forgets)
-        copy.shown.token_counter = kept.shown.token_counter
         copy.shown.parent.session_id = kept.shown.session_id
         copy.shown.parent.sequence = parent_sequence
         for message in kept.messages:
@@ -106,6 +105,8 @@ class Edits:
                 copy.shown.total_tokens += message.token_count
                 copy.shown.last_sequence = message.sequence
                 copy.shown.last_message_time.CopyFrom(self._now)
+        if copy.messages:
+            copy.shown.token_counter = kept.shown.token_counter
         copy.summaries = [deepcopy(s) for s in kept.summaries if s.covers.through_sequence <= upto]
         copy.shown.compacted_through_sequence = newest_place(copy)
         return copy

@@ -118,6 +118,21 @@ async def test_all_ways_to_append_heed_the_sessions_counter(serve: Serve, databa
     assert inconsistent(database_url) == []
 
 
+async def test_copies_are_counted_as_what_they_hold(serve: Serve, database_url: str) -> None:
+    """By the counter of the messages that were copied; without any by the server's, as any new session."""
+    old, new = await serve(database_url), await serve(database_url, token_counter="words")
+    await append(old, says("a b c d e"))
+    for up_to, counter in ((1, "characters"), (0, "words")):
+        fork = pb.ForkSessionRequest(session_id="s", up_to_sequence=up_to)
+        assert (await new.stub.ForkSession(fork)).session.token_counter == counter
+    execute(database_url, "update sessions set token_counter = 'mixed'")
+    for keeps, counter in ((True, "mixed"), (False, "words")):
+        reset = pb.ResetSessionRequest(session_id="s", keep_history=keeps)
+        assert (await new.stub.ResetSession(reset)).session.token_counter == counter
+        opened = spb.Session(session_id="s", status=spb.SESSION_STATUS_ACTIVE)
+        await new.stub.UpdateSession(pb.UpdateSessionRequest(session=opened))
+
+
 async def test_refusals_come_before_counters(serve: Serve, database_url: str) -> None:
     """Of a session of another counter one is told what one would be told of any."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")

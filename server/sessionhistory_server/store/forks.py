@@ -90,7 +90,8 @@ select %(new_key)s::uuid, tenant_id, %(new_id)s::text, coalesce(%(owner)s::text,
        counted.unpinned_tokens, counted.unpinned_bytes, counted.pins, 1,
        now(), now(), counted.active_time, case when %(status)s::text = '{ACTIVE}' then null else now() end,
        coalesce({EXPIRE_TIME}, expire_time), coalesce({EXPIRE_TIME}, expire_time) + %(retention)s::interval,
-       token_counter, source.session_id, coalesce(%(parent_sequence)s::bigint, fork_sequence),
+       case when counted.messages = 0 then %(token_counter)s::text else token_counter end,
+       source.session_id, coalesce(%(parent_sequence)s::bigint, fork_sequence),
        (select coalesce(max(through_sequence), 0) from summed_up)
 from source cross join counted
 returning {COLUMNS}
@@ -118,6 +119,8 @@ class Fork:
     source: SessionRef
     new: SessionRef
     content: SessionContent
+    token_counter: str
+    """The server's: of a session without messages."""
     retention: timedelta
     up_to_sequence: int | None = None
     keeps_title: bool = True
@@ -132,6 +135,7 @@ class Fork:
             "new_key": self.new.session_key,
             "new_id": self.new.session_id,
             "owner": content.user_id,
+            "token_counter": self.token_counter,
             "labels": json.dumps(content.labels) if content.labels else None,
             "expire_time": timestamp(content.expire_time),
             "retention": self.retention,
