@@ -102,10 +102,12 @@ def test_what_can_be_caught() -> None:
 
 @pytest.mark.parametrize("client", [AsyncSessionHistoryClient, SessionHistoryClient])
 def test_what_a_client_can_do(client: type) -> None:
-    """These methods, each with a word about it."""
+    """These methods, each with a word about it, and all named by the client's own."""
     methods = {name: value for name, value in inspect.getmembers(client) if not name.startswith("_")}
     assert methods.keys() == METHODS
     assert all(inspect.getdoc(method) for method in methods.values())
+    described = inspect.getdoc(client) or ""
+    assert [name for name in METHODS if f"``{name}``" not in described] == []
 
 
 @pytest.mark.parametrize("name", sorted(METHODS | {"__init__"}))
