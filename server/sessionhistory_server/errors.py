@@ -106,10 +106,10 @@ def session_exists(session_id: str) -> AlreadyExistsError:
     )
 
 
-def message_not_found(session_id: str) -> NotFoundError:
+def message_not_found(session_id: str, sought: str) -> NotFoundError:
     """Return the error for a message that is not in the session."""
     return NotFoundError(
-        f"no such message in session {session_id!r}",
+        f"session {session_id!r} has no message {sought}",
         reason="MESSAGE_NOT_FOUND",
         session_id=session_id,
     )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.config import Address, Settings
 
 _STREAM: Final = socket.SOCK_STREAM
+_OPTIONS: Final = {"gRPC": "--listen", "metrics": "--metrics-listen"}
 
 
 class ListenError(Exception):
@@ -68,7 +69,9 @@ def listen(what: str, address: Address) -> socket.socket:
     try:
         return _listening(address)
     except OSError as error:
-        raise ListenError(f"cannot serve {what} on {address}: {error.strerror}") from error
+        raise ListenError(
+            f"cannot serve {what} on {address}: {error.strerror}; {_OPTIONS[what]} sets another address"
+        ) from error
 
 
 def _listening(address: Address) -> socket.socket:

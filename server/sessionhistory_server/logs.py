@@ -25,6 +25,8 @@ FORMATS: Final = ("auto", "console", "json")
 _POOL: Final = "psycopg.pool"
 # Of event loops that start, at debug.
 _LOOPS: Final = ("asyncio", "grpc._cython.cygrpc")
+# Names each of its plugins, at info.
+_PLUGINS: Final = "alembic.runtime.plugins"
 
 _MAX_CAUSES: Final = 8  # an error can be its own cause
 
@@ -87,7 +89,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _tells_something(record: logging.LogRecord) -> bool:
     """Return whether a line is of use to those who run the service, at the level that they have chosen."""
-    if record.name == _POOL:
+    if record.name in {_POOL, _PLUGINS}:
         return logging.root.isEnabledFor(logging.DEBUG)
     return record.name not in _LOOPS or record.levelno > logging.DEBUG
 

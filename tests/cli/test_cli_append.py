@@ -78,21 +78,46 @@ async def test_a_session_that_is_missing(command: Command, unique: str) -> None:
     assert f"no session '{unique}'" in shown.stderr
 
 
-async def test_an_interrupt(shared: Service, client: Client, unique: str, read: Callable[[], int]) -> None:
-    """Ctrl-C keeps what had come."""
-    process = await asyncio.create_subprocess_exec(
-        *(COMMAND, "append", unique, "--create", "--server", shared.address),
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+@pytest.fixture
+def interrupted(
+    shared: Service, unique: str, read: Callable[[], int]
+) -> Callable[..., Awaitable[tuple[int, str]]]:
+    """Begins an append, stops it by Ctrl-C, and returns its exit code and what it says."""
+
+    async def run(*options: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(COMMAND, "append", unique, "--create", "--server", shared.address, *options),
+            env=environment(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        assert process.stdin
+        process.stdin.write(b"so far")
+        await process.stdin.drain()
+        await until(lambda: read() == 3)  # what comes after the header and the text
+        process.send_signal(signal.SIGINT)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
+        return process.returncode or 0, output.decode().strip()
+
+    return run
+
+
+async def test_an_interrupt(
+    client: Client, unique: str, interrupted: Callable[..., Awaitable[tuple[int, str]]]
+) -> None:
+    """Ctrl-C keeps what had arrived, and says so."""
+    assert await interrupted() == (
+        130,
+        f"Error: interrupted: what had arrived is stored in {unique} as message 1",
     )
-    assert process.stdin
-    process.stdin.write(b"so far")
-    await process.stdin.drain()
-    await until(lambda: read() == 3)  # what comes after the header and the text
-    process.send_signal(signal.SIGINT)
-    output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
-    assert (process.returncode, output.strip()) == (1, b"Aborted!")
     (message,) = [message async for message in client.list_messages(unique)]
     assert (message.content, message.status) == ("so far", "interrupted")
+
+
+async def test_an_interrupt_that_drops(
+    client: Client, unique: str, interrupted: Callable[..., Awaitable[tuple[int, str]]]
+) -> None:
+    """With --drop, Ctrl-C leaves nothing, and says so."""
+    assert await interrupted("--drop") == (130, "Error: interrupted: nothing is stored")
+    assert [session async for session in client.list_sessions(user_id=unique)] == []

@@ -119,13 +119,15 @@ async def test_a_summary_is_read_from_standard_input(command: Command, client: C
     arguments = ("compact", talk, "--through", "2", "--user", talk, "--expected-through", "0")
     result = await command(*arguments, "--token-count", "9", "--model", "m", typed="  one, twö\n\n")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "2 messages up to 2 covered: 2 tokens by 9\n"
+    assert result.stdout == "summary stored for 2 messages up to sequence 2: 9 tokens instead of 2\n"
     summary = (await client.get_history(talk)).messages[0]
     assert (summary.content, summary.role, summary.model) == ("one, twö", Role.SYSTEM, "m")
     assert await _texts(client, talk) == ["one\n", "two", "three"]
     result = await command(*arguments, typed="another")
     assert result.exit_code == 1
-    assert f"(COMPACTION_MISMATCH): session '{talk}' is compacted through sequence 2, not 0" in result.stderr
+    assert result.stderr == (
+        f"Error: session '{talk}' is compacted through sequence 2, not 0 (COMPACTION_MISMATCH)\n"
+    )
 
 
 async def test_a_summary_is_read_from_a_file(command: Command, talk: str, tmp_path: Path) -> None:
@@ -141,8 +143,8 @@ async def test_a_summary_is_read_from_a_file(command: Command, talk: str, tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "typed", "code", "said"),
     [
-        (["--through", "1"], " \n", 2, "message: must have content"),
-        (["--through", "9"], "a", 1, "no such message"),
+        (["--through", "9"], "a", 1, "has no message with sequence 9"),
+        (["--through", "1"], " \n", 2, "the summary is empty"),
         (["--through", "0"], "a", 2, "'--through'"),
         (["no-such-file", "--through", "1"], "", 2, "no-such-file"),
         ([], "a", 2, "'--through'"),

@@ -157,7 +157,9 @@ def test_two_servers_on_one_port(start: Start, database_url: str, others: str) -
     flags = ("--database-url", database_url, "--listen", address, "--metrics-listen", "off")
     second = run("serve", *flags, "--workers", others)
     assert second.returncode == 1
-    assert second.stderr == f"Error: cannot serve gRPC on {address}: Address already in use\n"
+    assert second.stderr == (
+        f"Error: cannot serve gRPC on {address}: Address already in use; --listen sets another address\n"
+    )
     first.stub().AppendMessage(_append("m"))
 
 
@@ -172,7 +174,10 @@ def test_a_port_that_is_taken_is_known_before_a_database_is_made(
         flags = ("--data-dir", data_dir, "--workers", workers)
         done = run("serve", *flags, "--listen", listen, "--metrics-listen", metrics)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"Error: cannot serve {what} on {address}: Address already in use"
+    option = "--listen" if what == "gRPC" else "--metrics-listen"
+    assert done.stderr.splitlines()[-1] == (
+        f"Error: cannot serve {what} on {address}: Address already in use; {option} sets another address"
+    )
     assert "Traceback" not in done.stderr
     assert not data_dir.exists()
 

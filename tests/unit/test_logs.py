@@ -88,13 +88,16 @@ def test_the_level(configure: Configure, level: str) -> None:
 
 @pytest.mark.parametrize("level", logs.LEVELS)
 def test_lines_of_libraries(configure: Configure, level: str) -> None:
-    """Each connection that a pool loses is for who debugs; an event loop's start is for nobody."""
+    """Lost connections and plugins are for who debugs; an event loop's start is for nobody."""
     stream = configure("json", level=level)
     logging.getLogger("psycopg.pool").error("discarding closed connection: %s", "<at 0x7f>")
+    logging.getLogger("alembic.runtime.plugins").info("setup plugin %s", "alembic.autogenerate.tables")
     logging.getLogger("grpc._cython.cygrpc").debug("Loaded running loop")
     logging.getLogger("asyncio").debug("Using selector")
     assert [line["event"] for line in _objects(stream)] == (
-        ["discarding closed connection: <at 0x7f>"] if level == "debug" else []
+        ["discarding closed connection: <at 0x7f>", "setup plugin alembic.autogenerate.tables"]
+        if level == "debug"
+        else []
     )
 
 

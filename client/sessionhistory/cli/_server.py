@@ -17,8 +17,12 @@ import grpc
 from sessionhistory import SessionHistoryClient, SessionHistoryError
 from sessionhistory.cli._text import counted, visible
 from sessionhistory.errors import (
+    AbortedError,
+    AlreadyExistsError,
     DeadlineExceededError,
+    FailedPreconditionError,
     InvalidArgumentError,
+    NotFoundError,
     SessionNotFoundError,
     UnavailableError,
 )
@@ -35,7 +39,15 @@ _NAME: Final = rf"[^\s:/,\[\]]+{_PORT}"
 _TARGET: Final = re.compile(
     rf"(dns:(//[^\s/]*/)?)?({_NAME}|{_IPV6})|ipv4:{_IPV4}(,{_IPV4})*|ipv6:{_IPV6}(,{_IPV6})*|unix:\S+"
 )
+# What does not become another answer by itself.
+_REFUSALS: Final = (NotFoundError, AlreadyExistsError, AbortedError, FailedPreconditionError)
 _FORMS: Final = "dns:///HOST:PORT, ipv4:ADDRESS:PORT, ipv6:[ADDRESS]:PORT, unix:PATH"
+
+
+class Interrupted(click.ClickException):
+    """Ends a command as Ctrl-C ends others."""
+
+    exit_code = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,9 @@ class Server:
                 )
             case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
                 return kind(f"what answers at {self.target} is another service: name the right --server")
-        return kind(f"{self.target} cannot do this now ({error.reason or error.code.name}): {said}")
+        why = error.reason or error.code.name
+        refused = isinstance(error, _REFUSALS)
+        return kind(f"{said} ({why})" if refused else f"{self.target} cannot do this now ({why}): {said}")
 
 
 def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:

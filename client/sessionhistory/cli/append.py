@@ -10,12 +10,16 @@ import click
 
 from sessionhistory import Message, OnBreak, Role, Session
 from sessionhistory.cli._output import json_option, show_json
-from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._server import Interrupted, Server, server_options
 from sessionhistory.cli._text import counted, visible
+from sessionhistory.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedIOBase
+
+    from sessionhistory import AppendMessageResult, MessageStream, SessionHistoryClient
+
 
 _CHUNK_BYTES: Final = 16_384
 _ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
@@ -26,7 +30,13 @@ _ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
 @click.option("--role", type=click.Choice(_ROLES), default="assistant", help="Who it is from.")
 @click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
 @click.option("--create", is_flag=True, help="Make the session if there is none, for that user.")
-@click.option("--message-id", metavar="ID", default="", help="To repeat the command without doubling it.")
+@click.option(
+    "--message-id",
+    metavar="ID",
+    default="",
+    show_default=False,
+    help="To repeat the command without doubling it.",
+)
 @click.option("--drop", is_flag=True, help="Store nothing, instead of what had come, if it is interrupted.")
 @server_options(timeout_seconds=5)
 @json_option
@@ -46,24 +56,42 @@ def append(  # noqa: PLR0913 - an option each
     It is sent while it comes, and stored when it ends. If the command is interrupted, by Ctrl-C for
     example, what had come until then is stored as an interrupted message.
     """
-    with (
-        server.client() as client,
-        client.append_message_stream(
+    with server.client() as client:
+        stream = client.append_message_stream(
             session_id,
             Message(role=Role(role), message_id=message_id),
             user_id=user_id,
             create_session=Session(user_id=user_id or "") if create else None,
             on_break=OnBreak.DROP if drop else OnBreak.KEEP,
-        ) as stream,
-    ):
-        for text in _texts(cast("BufferedIOBase", sys.stdin.buffer)):
-            stream.write(text)
-        stored = stream.finish()
+        )
+        try:
+            stored = _store(stream)
+        except KeyboardInterrupt:
+            raise Interrupted(_left(client, session_id, stream.message_id, user_id)) from None
     if as_json:
         show_json(message=stored.message)
     else:
         where = f"{visible(stored.session_id)} as message {stored.message.sequence:,}"
         click.echo(f"stored in {where}, {counted(stored.message.token_count or 0, 'token')}")
+
+
+def _store(stream: MessageStream) -> AppendMessageResult:
+    """Write the standard input to the stream, until it ends."""
+    with stream:
+        for text in _texts(cast("BufferedIOBase", sys.stdin.buffer)):
+            stream.write(text)
+        return stream.finish()
+
+
+def _left(client: SessionHistoryClient, session_id: str, message_id: str, user_id: str | None) -> str:
+    """Return what to say of a stream that was interrupted: what is stored of it, if anything."""
+    try:
+        kept = client.get_message(session_id, message_id=message_id, user_id=user_id)
+    except NotFoundError:
+        return "interrupted: nothing is stored"
+    return (
+        f"interrupted: what had arrived is stored in {visible(session_id)} as message {kept.sequence or 0:,}"
+    )
 
 
 def _texts(source: BufferedIOBase) -> Iterator[str]:

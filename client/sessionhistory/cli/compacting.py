@@ -23,7 +23,7 @@ from sessionhistory.cli._text import counted
     help="The last message that it covers.",
 )
 @click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
-@click.option("--model", default="", help="The model that wrote it.")
+@click.option("--model", default="", show_default=False, help="The model that wrote it.")
 @click.option("--token-count", type=click.IntRange(0), help="What it weighs. Absent: the server counts.")
 @click.option(
     "--expected-through",
@@ -50,7 +50,10 @@ def compact(
     summary and what comes after it. The messages stay, and can be listed. The same summary again changes
     nothing; another one for the same messages replaces it.
     """
-    message = Message(role=Role.SYSTEM, content=summary.read().strip(), model=model, token_count=token_count)
+    text = summary.read().strip()
+    if not text:
+        raise click.UsageError("the summary is empty")
+    message = Message(role=Role.SYSTEM, content=text, model=model, token_count=token_count)
     with server.client() as client:
         compacted = client.compact_history(session_id, message, through_sequence=through_sequence, **rest)
     if as_json:
@@ -58,6 +61,6 @@ def compact(
         return
     covered, tokens = compacted.summary, compacted.message.token_count or 0
     click.echo(
-        f"{counted(covered.message_count, 'message')} up to {covered.through_sequence:,} covered:"
-        f" {counted(covered.total_tokens, 'token')} by {tokens:,}"
+        f"summary stored for {counted(covered.message_count, 'message')} up to sequence"
+        f" {covered.through_sequence:,}: {counted(tokens, 'token')} instead of {covered.total_tokens:,}"
     )

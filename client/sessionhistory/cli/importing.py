@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sessionhistory.cli._importer import Importer, Reader
 from sessionhistory.cli._lines import Lines
 from sessionhistory.cli._output import json_option, show_json
-from sessionhistory.cli._server import Server, server_options
+from sessionhistory.cli._server import Interrupted, Server, server_options
 from sessionhistory.cli._storing import Result
 from sessionhistory.cli._tally import Tally
 from sessionhistory.cli._text import visible
@@ -27,12 +27,6 @@ _SOMETHING_ELSE: Final = (
     "this does not look like JSON Lines of conversations: `session-history import --help` describes them"
 )
 _AGAIN: Final = "run the same command again: it goes on where it stopped"
-
-
-class _Interrupted(click.ClickException):
-    """Ends the command as Ctrl-C ends others."""
-
-    exit_code = 130
 
 
 @click.command("import")
@@ -85,7 +79,7 @@ def _run(
     except click.ClickException as error:
         return click.ClickException(f"{error.message}; then {_AGAIN}")
     except KeyboardInterrupt:
-        return _Interrupted(f"interrupted: {_AGAIN}")
+        return Interrupted(f"interrupted: {_AGAIN}")
     if reader.gave_up:
         return click.ClickException(_SOMETHING_ELSE)
     return click.ClickException(f"the file is cut off or damaged: {lines.damage}") if lines.damage else None

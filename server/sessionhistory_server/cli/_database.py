@@ -25,8 +25,8 @@ def required(database_url: str | None) -> str:
     """
     if not database_url:
         raise click.UsageError(
-            f"give --database-url or {variable('database_url')}; `serve` keeps its embedded database"
-            " up to date by itself"
+            f"give --database-url or {variable('database_url')}; `serve` migrates its embedded database by"
+            " itself, and logs its URL"
         )
     return valid(database_url)
 

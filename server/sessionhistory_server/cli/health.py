@@ -37,7 +37,10 @@ def health(server: str, *, as_json: bool) -> None:
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            raise click.ClickException(f"no answer from {target}: {error.code().name}") from error
+            raise click.ClickException(
+                f"no answer from {target} ({error.code().name}): start a server with `session-history serve`,"
+                " or name it with --server"
+            ) from error
     status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
     show({"status": status}, status, as_json=as_json)
     sys.exit(0 if status == "SERVING" else 1)

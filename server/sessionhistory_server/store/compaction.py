@@ -139,7 +139,8 @@ async def _place(connection: Connection, asked: Compaction) -> tuple[int, int]:
     parameters = {"session_key": asked.ref.session_key, "through": asked.through_sequence}
     found = await connection.fetch(_PLACE, parameters)
     if not found:
-        raise message_not_found(asked.ref.session_id)
+        sought = f"with sequence {asked.through_sequence}, or only pinned ones up to it"
+        raise message_not_found(asked.ref.session_id, sought)
     ((place, covered_tokens),) = found
     return place, covered_tokens
 

@@ -75,7 +75,8 @@ async def get(
         raise session_not_found(ref.session_id)
     (row,) = found
     if not row[0]:
-        raise message_not_found(ref.session_id)
+        sought = f"with sequence {sequence}" if message_id is None else repr(message_id)
+        raise message_not_found(ref.session_id, sought)
     return rows.message_of(row[1:])
 
 
