@@ -7,6 +7,7 @@ Numbers of our own and not prometheus_client's, which cost a call eight times as
 from __future__ import annotations
 
 from bisect import bisect_left
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from itertools import accumulate
 from threading import Thread
@@ -52,8 +53,9 @@ _POOL_GAUGES: Final = (
 _CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE", "MAX_TURNS")
 _CODES: Final = tuple(code.name for code in StatusCode)
 
-# Where in a slot each number is: those of the whole worker, then a row for each method.
-_APPENDED: Final = len(_POOL_GAUGES)
+# Where in a slot each number is: the gauges of the worker, its counters, then a row for each method.
+_OPEN_STREAMS: Final = len(_POOL_GAUGES)
+_APPENDED: Final = _OPEN_STREAMS + 1
 _WINDOWS: Final = {cut: _APPENDED + 1 + place for place, cut in enumerate(_CUTS)}
 _ROWS: Final = _APPENDED + 1 + len(_CUTS)
 _IN_ROW: Final = {code: place for place, code in enumerate(_CODES)}
@@ -67,9 +69,9 @@ def slot_size(methods: Sequence[str]) -> int:
     return _ROWS + len(methods) * _ROW_SIZE
 
 
-def forget_pool(numbers: memoryview[float]) -> None:
+def forget_gauges(numbers: memoryview[float]) -> None:
     """Take the gauges of a worker that has ended out of its slot; what it has counted stays."""
-    for place in range(len(_POOL_GAUGES)):
+    for place in range(_APPENDED):
         numbers[place] = 0
 
 
@@ -102,6 +104,15 @@ class Metrics(Collector):
 
         return count
 
+    @contextmanager
+    def open_stream(self) -> Iterator[None]:
+        """Count a stream as open while the block runs."""
+        self._numbers[_OPEN_STREAMS] += 1
+        try:
+            yield
+        finally:
+            self._numbers[_OPEN_STREAMS] -= 1
+
     def count_appended(self, messages: int) -> None:
         """Count the messages of a successful append."""
         self._numbers[_APPENDED] += messages
@@ -122,6 +133,9 @@ class Metrics(Collector):
         numbers = self._slots.totals()
         for place, (_, name, documentation) in enumerate(_POOL_GAUGES):
             yield GaugeMetricFamily(name, documentation, value=numbers[place])
+        yield GaugeMetricFamily(
+            "sessionhistory_open_streams", "Streams whose message is coming in.", value=numbers[_OPEN_STREAMS]
+        )
         yield CounterMetricFamily(
             "sessionhistory_appended_messages",
             "Messages of successful appends, retries included.",

@@ -255,6 +255,21 @@ async def test_what_is_logged_and_counted(
     assert "zq-words" not in caplog.text
 
 
+async def test_open_streams_are_shown(serve: Serve, database_url: str, waits: list[float | None]) -> None:
+    """From the header on, until the last piece or a break."""
+    port = free_port()
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
+    metrics, name = Metrics(port), ("sessionhistory_open_streams",)
+    assert metrics.read()[name] == 0
+    cancelled, finished = [await begin(service, waits, header(f"m{i}")) for i in range(2)]
+    assert metrics.read()[name] == 2
+    cancelled.cancel()
+    await until(lambda: metrics.read()[name] == 1)
+    await finished.write(FINISH)
+    await finished
+    assert metrics.read()[name] == 0
+
+
 async def test_what_is_not_kept_is_logged(
     service: Service, waits: list[float | None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -219,11 +219,16 @@ async def test_a_broken_stream_to_a_session_that_is_gone(service: Service) -> No
     """Nothing is kept, and the caller is told so."""
     await create(service)
     broken = await begin(service, header(), text("a"))
+    ended = await begin(service, header(message_id="m2"), text("a"))
     await call(service, "DeleteSession", "s")
     await broken.write(text("\0"))
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await broken
     assert failure.metadata == {"kept": "false"}
+    await ended.done_writing()
+    with fails("NOT_FOUND", "SESSION_NOT_FOUND") as failure:
+        await ended
+    assert failure.metadata == {"kept": "false", "session_id": "s"}
     await call(service, "UndeleteSession", "s")
     assert await _said(service) == []
 

@@ -195,7 +195,8 @@ class SessionHistoryServiceServicer(object):
 
     def GetActiveSession(self, request, context):
         """Returns the session in which a user was active last, of those that are live and ACTIVE; with `create_session`
-        it makes one if there is none. However many sessions of the user have ended, it costs the same.
+        it makes one if there is none. However many sessions of the user are COMPLETED, ABANDONED or deleted, it
+        costs the same; expired ones are passed over one by one until they are purged, some microseconds each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -261,7 +262,7 @@ class SessionHistoryServiceServicer(object):
 
         Without a deadline of the caller's a stream may last as long as no ten minutes pass between two pieces (a
         setting of the server). While it is open the server holds at most its header, 1 MiB of its message, and the
-        piece that is coming in.
+        piece that is coming in: above 4 MiB it is refused when it has come, above 32 MiB before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,11 +42,14 @@ class _Call:
 
 
 class Draft:
-    """What has come of a message that begins as a header says. It takes a delta whole, or refuses it."""
+    """What has come of a message that begins as a header says. It takes a delta whole, or refuses it.
+
+    Args:
+        begun: What the message begins with. It is taken over, not copied: a copy would be held, too.
+    """
 
     def __init__(self, begun: mpb.Message) -> None:
-        self._fixed = mpb.Message()
-        self._fixed.CopyFrom(begun)
+        self._fixed = begun
         self._fixed.status = begun.status or mpb.MESSAGE_STATUS_COMPLETE  # as large as INTERRUPTED
         self._content = bytearray(begun.content.encode()) if begun.HasField("content") else None
         self._calls = [_Call(c.id, c.name, bytearray(c.arguments.encode())) for c in begun.tool_calls]
@@ -66,8 +69,8 @@ class Draft:
             InvalidArgumentError: the delta breaks a rule, or the message would be too large.
         """
         text = delta.text.encode()
+        self._check_bounds(delta, len(text))
         self._check(delta)
-        self._check_size(delta, len(text))
         if delta.HasField("text"):
             self._content = self._content or bytearray()
             self._content += text
@@ -122,7 +125,12 @@ class Draft:
         checks.require(fits, "parts", f"must leave the message at most {limits.MAX_PARTS}")
         checks.finish()
 
-    def _check_size(self, delta: stream_pb.AppendMessageStreamDelta, text_bytes: int) -> None:
+    def _check_bounds(self, delta: stream_pb.AppendMessageStreamDelta, text_bytes: int) -> None:
+        """Refuse what is too much, before anything takes time by how much it is."""
+        checks = Checks("delta.")
+        checks.length("tool_calls", delta.tool_calls, limits.MAX_TOOL_CALLS)
+        checks.length("parts", delta.parts, limits.MAX_PARTS)
+        checks.finish()
         size = self._size + _field_size(len(self._content or b"") + text_bytes)
         size += sum(_field_size(part.ByteSize()) for part in delta.parts)
         size += sum(more.ByteSize() + _CALL_FRAME_BYTES for more in delta.tool_calls)

@@ -29,7 +29,8 @@ class OpenStreams:
         """End those that wait, and those that would."""
         self.ending = True
         for timeout in self._waiting:
-            timeout.reschedule(0)
+            if not timeout.expired():
+                timeout.reschedule(0)
 
     async def wait(self, awaitable: Awaitable[T], seconds: float | None) -> T:
         """Wait for a caller.

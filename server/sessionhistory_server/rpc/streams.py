@@ -39,7 +39,8 @@ class StreamServicer(Servicer):
         await pieces.accept()
         draft = Draft(header.message)
         try:
-            finish = await _read_to_finish(pieces, draft)
+            with self._metrics.open_stream():
+                finish = await _read_to_finish(pieces, draft)
             message = _concluded(header, draft, finish)
         except (SessionHistoryError, asyncio.CancelledError) as error:
             await self._keep(pieces, header, draft, error)
@@ -50,7 +51,12 @@ class StreamServicer(Servicer):
             self._streams.keep(request, patient=True) if finish is None else self._streams.store(request)
         )
         storing.add_done_callback(self._count)
-        return self._response(await pieces.within(asyncio.shield(storing)))
+        try:
+            return self._response(await pieces.within(asyncio.shield(storing)))
+        except SessionHistoryError as error:
+            if finish is None and storing.done():
+                error.metadata["kept"] = "false"
+            raise
 
     def _checked_header(self, piece: stream_pb.AppendMessageStreamRequest | None) -> Header:
         """Return the header, with a role and with ids.

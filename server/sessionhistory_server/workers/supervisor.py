@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sessionhistory_server.metrics import forget_pool
+from sessionhistory_server.metrics import forget_gauges
 from sessionhistory_server.store.readiness import Finding, State
 from sessionhistory_server.workers import worker
 from sessionhistory_server.workers.place import Place
@@ -111,7 +111,7 @@ class Supervisor:
         self._selector.unregister(process.line)
         place.process = None
         code = process.reap()
-        forget_pool(self._slots[place.slot])
+        forget_gauges(self._slots[place.slot])
         self._announcer.ended(place.slot)
         fields = {"pid": process.pid, "cause": described(code)}
         if not self._stopping:
