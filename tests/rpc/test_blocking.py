@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from rpc_support import call, create, fresh_id, get
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.limits import MIB
+from sessionhistory_server.merge_patch import merge
+from sessionhistory_server.store import state
 from support.errors import fails
 from support.service import PATIENCE_SECONDS
+from support.waiting import until
 
 if TYPE_CHECKING:
     from support.service import Service
@@ -18,6 +24,8 @@ if TYPE_CHECKING:
 # Cost that grew with the square of these took hours, so that patience is no matter of the machine's speed.
 QUOTES = '"' + '\\"' * (MIB // 2 - 1_000)
 BRACKETS = "[" * (MIB - 1_000)
+
+LARGE = '{"filler":"%s"}' % ("x" * 20_000)
 
 WIDE = [
     ("statuses", pb.ListSessionsRequest(statuses=[1] * 4_000_000)),
@@ -54,3 +62,23 @@ async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, 
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await getattr(shared.stub, method)(wide, timeout=PATIENCE_SECONDS)
     assert list(failure.violations) == [field]
+
+
+async def test_others_are_answered_while_a_large_state_is_merged(
+    shared: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a merge may take a fifth of a second, which is nobody else's."""
+    begun, answered = threading.Event(), threading.Event()
+
+    def merge_late(target: str, patch: str) -> str:
+        begun.set()
+        assert answered.wait(PATIENCE_SECONDS)
+        return merge(target, patch)
+
+    monkeypatch.setattr(state, "merge", merge_late)
+    await create(shared, session_id := fresh_id(), state=LARGE)
+    updating = asyncio.create_task(call(shared, "UpdateState", session_id, patch='{"step":1}'))
+    await until(begun.is_set)
+    await get(shared, session_id)
+    answered.set()
+    assert (await updating).session.state == LARGE[:-1] + ',"step":1}'

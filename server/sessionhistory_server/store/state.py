@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.errors import AbortedError, FailedPreconditionError, session_not_found
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from sessionhistory_server.model import Session, StateChange
     from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
+
+# What is merged in less than some milliseconds, whatever it holds.
+_MAX_CHARACTERS_AT_ONCE: Final = 16_384
 
 _LOCK: Final = f"select state, state_version from sessions where {NAMED} and {LIVE} for update"
 
@@ -39,7 +43,7 @@ async def patch(connection: Connection, ref: SessionRef, change: StateChange) ->
         found = await connection.fetch(_LOCK, ref._asdict())
         if not found:
             raise session_not_found(ref.session_id)
-        return await write(connection, ref, changed(ref, change, *found[0]))
+        return await write(connection, ref, await changed(ref, change, *found[0]))
 
 
 async def of_locked(connection: Connection, ref: SessionRef) -> tuple[str | None, int]:
@@ -55,7 +59,7 @@ async def write(connection: Connection, ref: SessionRef, state: str | None) -> S
     return session_of(row)
 
 
-def changed(ref: SessionRef, change: StateChange, state: str | None, version: int) -> str | None:
+async def changed(ref: SessionRef, change: StateChange, state: str | None, version: int) -> str | None:
     """Return what a change makes of a state of some version.
 
     Raises:
@@ -71,7 +75,7 @@ def changed(ref: SessionRef, change: StateChange, state: str | None, version: in
         )
     if change.patch is None:
         return state
-    merged = merge(state or "{}", change.patch)
+    merged = await _merged(state or "{}", change.patch)
     size = len(merged.encode())
     if size > MAX_STATE_BYTES:
         raise FailedPreconditionError(
@@ -82,3 +86,10 @@ def changed(ref: SessionRef, change: StateChange, state: str | None, version: in
             max_bytes=str(MAX_STATE_BYTES),
         )
     return merged
+
+
+async def _merged(target: str, patch: str) -> str:
+    """Merge a patch: a large one in a thread, so that other calls are answered meanwhile."""
+    if len(target) + len(patch) <= _MAX_CHARACTERS_AT_ONCE:
+        return merge(target, patch)
+    return await asyncio.to_thread(merge, target, patch)

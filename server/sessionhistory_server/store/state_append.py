@@ -38,7 +38,7 @@ async def append_with_state(
             appended = await truncation.replace(connection, batch, replace_after_sequence)
         text, version = await state.of_locked(connection, batch.ref)
         if not appended.stored_before:
-            new = state.changed(batch.ref, change, text, version)
+            new = await state.changed(batch.ref, change, text, version)
             if change.patch is not None:
                 version = (await state.write(connection, batch.ref, new)).state_version
     return appended._replace(state_version=version)
