@@ -114,66 +114,64 @@ class Settings:
     database_url: str | None = _setting(
         None,
         str,
-        "Postgres 15 to 18, as a libpq URL. Absent: an embedded Postgres 18 in the data directory.",
+        "URL of a Postgres 15 to 18, as libpq takes it. Without it: an embedded Postgres 18 in the data"
+        " directory.",
     )
     data_dir: Path | None = _setting(
         None,
         click.Path(file_okay=False, path_type=Path),
-        "Where the embedded Postgres keeps its data. Default: ~/.local/share/session-history,"
+        "Data directory of the embedded Postgres. Default: ~/.local/share/session-history,"
         " for root /var/lib/session-history.",
     )
-    listen: Address = _setting(Address("127.0.0.1", 50051), _AddressType(), "Where to serve gRPC.")
+    listen: Address = _setting(Address("127.0.0.1", 50051), _AddressType(), "Address to serve gRPC on.")
     metrics_listen: Address | None = _setting(
         Address("127.0.0.1", 9464),
         _AddressType(off=True),
-        "Where to serve Prometheus metrics, at /metrics. off: nowhere.",
+        "Address to serve Prometheus metrics on, at /metrics; off disables them.",
     )
     workers: int | None = _setting(
         None,
         click.IntRange(1, 64),
-        "Processes that serve. Absent: one for each core, at most 4; elsewhere than on Linux one.",
+        "Number of worker processes. Default: one for each available core, at most 4; on systems other than"
+        " Linux, 1.",
     )
-    pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections to Postgres, of each worker.")
+    pool_size: int = _setting(8, click.IntRange(1, 1_000), "Connections of each worker to Postgres.")
     pool_timeout_seconds: float = _setting(
         5.0, _Seconds(0.01, 600), "How long a call waits for a connection."
     )
-    default_deadline_seconds: float = _setting(
-        30.0, _Seconds(0.1, 3_600), "The deadline of calls that come without one."
-    )
+    default_deadline_seconds: float = _setting(30.0, _Seconds(0.1, 3_600), "Deadline of calls that set none.")
     stream_idle_seconds: float = _setting(
-        600.0, _Seconds(0.1, 86_400), "How long a stream that comes without a deadline may be silent."
+        600.0, _Seconds(0.1, 86_400), "How long a stream without a deadline may be idle."
     )
     history_max_messages: int = _setting(
         20,
         click.IntRange(0, MAX_INT32),
-        "Messages of a window, where neither call nor session says.",
+        "Maximum messages of a context window, unless the call or the session sets it.",
     )
     history_token_budget: int | None = _setting(
         None,
         click.IntRange(0, MAX_INT32),
-        "Tokens of a window, where nothing else says. Absent: no limit.",
+        "Maximum tokens of a context window, unless something else sets it. Default: no limit.",
     )
     model_token_budgets: dict[str, int] | None = _setting(
         None,
         _BudgetsType(),
-        "Tokens of a window by the session's model, before the general budget.",
+        "Maximum tokens of a context window for each model of a session; overrides --history-token-budget.",
     )
     token_counter: str = _setting(
         CHARACTERS,
         str,
-        "What counts the tokens of messages that come without a count: characters, tiktoken:ENCODING, or a"
-        " plug-in's name.",
+        "Counts the tokens of messages that are sent without a count: characters, tiktoken:ENCODING, or the"
+        " name of a plug-in.",
     )
     tiktoken_dir: Path | None = _setting(
         None,
         click.Path(file_okay=False, path_type=Path),
-        "Where the vocabularies of tiktoken are. Absent: TIKTOKEN_CACHE_DIR. None is downloaded.",
+        "Folder with the vocabularies of tiktoken; none is downloaded. Default: TIKTOKEN_CACHE_DIR.",
     )
-    coalesce: bool = _setting(
-        default=True, kind=bool, text="Answer calls that come at the same time with one statement."
-    )
+    coalesce: bool = _setting(default=True, kind=bool, text="Execute concurrent calls in one statement.")
     require_user_id: bool = _setting(
-        default=False, kind=bool, text="Refuse calls that do not say which user they act for."
+        default=False, kind=bool, text="Refuse calls that do not name the user they act for."
     )
     delete_retention_days: int = _setting(
         30, click.IntRange(0, 36_500), "How long a deleted or expired session can be restored."
@@ -181,19 +179,19 @@ class Settings:
     drain_seconds: float = _setting(
         0.0,
         _Seconds(0, 600),
-        "How long to report NOT_SERVING before calls are refused, on SIGTERM or SIGINT.",
+        "After SIGTERM or SIGINT, how long to report NOT_SERVING before calls are refused.",
     )
     grace_seconds: float = _setting(
         10.0,
         _Seconds(0, 600),
-        "How long calls under way may take to finish, on SIGTERM or SIGINT.",
+        "After SIGTERM or SIGINT, how long running calls may take to finish.",
     )
     slow_call_millis: int = _setting(
         1_000, click.IntRange(1, 3_600_000), "Calls that take longer are logged as slow."
     )
-    log_level: str = _setting("info", click.Choice(logs.LEVELS), "The least level that is logged.")
+    log_level: str = _setting("info", click.Choice(logs.LEVELS), "Lowest level that is logged.")
     log_format: str = _setting(
-        "auto", click.Choice(logs.FORMATS), "auto: readable on a terminal, else JSON lines."
+        "auto", click.Choice(logs.FORMATS), "auto is readable text on a terminal, else JSON lines."
     )
 
     @property

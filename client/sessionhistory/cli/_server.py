@@ -118,14 +118,16 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
             show_envvar=True,
             default="127.0.0.1:50051",
             callback=_judged,
-            help="The server, or a target of gRPC (dns:, ipv4:, ipv6:, unix:).",
+            help="Address of the server, or a gRPC target (dns:, ipv4:, ipv6:, unix:).",
         ),
-        click.option("--tls", is_flag=True, help="Encrypt, and trust what this system trusts."),
+        click.option(
+            "--tls", is_flag=True, help="Use TLS, with the certificate authorities that this system trusts."
+        ),
         click.option(
             "--timeout-seconds",
             type=click.IntRange(1, 3600),
             default=timeout_seconds,
-            help="How long a call may take, with all its attempts.",
+            help="How long each call may take, retries included.",
         ),
     )
 

@@ -27,17 +27,19 @@ _ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
 
 @click.command()
 @click.argument("session_id", metavar="SESSION")
-@click.option("--role", type=click.Choice(_ROLES), default="assistant", help="Who it is from.")
-@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
-@click.option("--create", is_flag=True, help="Make the session if there is none, for that user.")
+@click.option("--role", type=click.Choice(_ROLES), default="assistant", help="Role of the message.")
+@click.option(
+    "--user", "user_id", metavar="ID", help="User to act for; sessions of other users are not found."
+)
+@click.option("--create", is_flag=True, help="Create the session, for that user, if it does not exist.")
 @click.option(
     "--message-id",
     metavar="ID",
     default="",
     show_default=False,
-    help="To repeat the command without doubling it.",
+    help="Id of the message: repeating the command with it stores nothing twice.",
 )
-@click.option("--drop", is_flag=True, help="Store nothing, instead of what had come, if it is interrupted.")
+@click.option("--drop", is_flag=True, help="If interrupted, store nothing instead of what had arrived.")
 @server_options(timeout_seconds=5)
 @json_option
 def append(  # noqa: PLR0913 - an option each
@@ -51,10 +53,10 @@ def append(  # noqa: PLR0913 - an option each
     drop: bool,
     as_json: bool,
 ) -> None:
-    """Store the standard input as a message.
+    """Store standard input as a message.
 
-    It is sent while it comes, and stored when it ends. If the command is interrupted, by Ctrl-C for
-    example, what had come until then is stored as an interrupted message.
+    The text is sent as it arrives, and stored when standard input ends. If the command is interrupted, for
+    example by Ctrl-C, what had arrived is stored as an interrupted message.
     """
     with server.client() as client:
         stream = client.append_message_stream(

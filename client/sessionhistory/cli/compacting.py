@@ -20,16 +20,20 @@ from sessionhistory.cli._text import counted
     "through_sequence",
     type=click.IntRange(1),
     required=True,
-    help="The last message that it covers.",
+    help="Sequence of the last message that the summary covers.",
 )
-@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
-@click.option("--model", default="", show_default=False, help="The model that wrote it.")
-@click.option("--token-count", type=click.IntRange(0), help="What it weighs. Absent: the server counts.")
+@click.option(
+    "--user", "user_id", metavar="ID", help="User to act for; sessions of other users are not found."
+)
+@click.option("--model", default="", show_default=False, help="Model that wrote the summary.")
+@click.option(
+    "--token-count", type=click.IntRange(0), help="Tokens of the summary. Default: the server counts them."
+)
 @click.option(
     "--expected-through",
     "expected_compacted_through_sequence",
     type=click.IntRange(0),
-    help="Only if the session is compacted through this sequence; 0: not yet.",
+    help="Only if the session is compacted through this sequence; 0 means not compacted.",
 )
 @server_options(timeout_seconds=60)
 @json_option
@@ -44,11 +48,11 @@ def compact(
     as_json: bool,
     **rest: Any,  # noqa: ANN401 - of the call, by name
 ) -> None:
-    """Store a summary that stands for the older messages of a session.
+    """Store a summary in place of the older messages of a session.
 
-    Its text is read from a file, or from standard input. From then on the context of the session is the
-    summary and what comes after it. The messages stay, and can be listed. The same summary again changes
-    nothing; another one for the same messages replaces it.
+    The summary is read from FILE, or from standard input. From then on, the context of the session is the
+    summary and the messages after it. The older messages are not removed, and can still be listed. Storing
+    the same summary again changes nothing; a different one for the same messages replaces it.
     """
     text = summary.read().strip()
     if not text:

@@ -15,8 +15,8 @@ from sessionhistory.cli._text import counted, visible
 if TYPE_CHECKING:
     from sessionhistory import SessionHistoryClient
 
-_USER_HELP: Final = "The user to act for: another's session is not found."
-_NEW_HELP: Final = "The id of the new session; otherwise one is made."
+_USER_HELP: Final = "User to act for; sessions of other users are not found."
+_NEW_HELP: Final = "Id of the new session. Default: a generated one."
 _STATUSES: Final = [status.value for status in SessionStatus if status is not SessionStatus.UNKNOWN]
 
 
@@ -38,10 +38,10 @@ def _object(_: click.Context, __: click.Parameter, value: str | None) -> dict[st
     "after_sequence",
     type=click.IntRange(0),
     required=True,
-    help="The last sequence to keep; 0 removes all.",
+    help="Last sequence to keep; 0 removes all messages.",
 )
 @click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @server_options(timeout_seconds=60)
 @json_option
 def truncate(
@@ -55,8 +55,8 @@ def truncate(
 ) -> None:
     """Remove the last messages of a session.
 
-    They are gone for good, and their sequences are not used again. Unless --yes is given it asks first, and
-    removes nothing if a message is appended before it is answered.
+    The messages cannot be restored, and their sequences are not reused. Unless you pass --yes, the command
+    asks for confirmation, and removes nothing if a message is appended before you answer.
     """
     with server.client() as client:
         expected = None if yes else _agreed(client, session_id, after_sequence, user_id)
@@ -72,14 +72,14 @@ def truncate(
 
 @click.command()
 @click.argument("session_id", metavar="SESSION")
-@click.option("--status", type=click.Choice(_STATUSES), help="Where it stands.")
-@click.option("--title", help="Its title.")
+@click.option("--status", type=click.Choice(_STATUSES), help="New status.")
+@click.option("--title", help="New title.")
 @click.option(
     "--state",
     "patch",
     metavar="JSON",
     callback=_object,
-    help="A merge patch of its state, as '{\"step\": null}': null removes. Goes alone.",
+    help="JSON merge patch of the state; null removes a member. Not together with other changes.",
 )
 @click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
 @server_options(timeout_seconds=10)
@@ -93,9 +93,9 @@ def update(
     as_json: bool,
     **changes: Any,  # noqa: ANN401 - of the session, by name
 ) -> None:
-    """Change a session: its status, title or state.
+    """Change the status, title or state of a session.
 
-    A session that is completed or abandoned takes no messages until it is active again.
+    A completed or abandoned session accepts no messages until it is active again.
     """
     changes = {name: value for name, value in changes.items() if value is not None}
     if (patch is None) == (not changes):
@@ -127,9 +127,14 @@ def _agreed(client: SessionHistoryClient, session_id: str, after_sequence: int, 
 
 @click.command()
 @click.argument("session_id", metavar="SESSION")
-@click.option("--up-to", "up_to_sequence", type=click.IntRange(0), help="The last sequence to copy.")
+@click.option(
+    "--up-to",
+    "up_to_sequence",
+    type=click.IntRange(0),
+    help="Last sequence to copy. Default: the session's last.",
+)
 @click.option("--as", "new_id", metavar="ID", default="", show_default=False, help=_NEW_HELP)
-@click.option("--title", metavar="TEXT", default="", show_default=False, help="The new session's title.")
+@click.option("--title", metavar="TEXT", default="", show_default=False, help="Title of the new session.")
 @click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
 @server_options(timeout_seconds=60)
 @json_option
@@ -143,9 +148,9 @@ def fork(
     user_id: str | None,
     as_json: bool,
 ) -> None:
-    """Make a session with the messages of another.
+    """Create a session from the messages of another.
 
-    Prints the new session's id. The other one stays as it is.
+    Prints the id of the new session. The original does not change.
     """
     with server.client() as client:
         forked = client.fork_session(
@@ -160,9 +165,9 @@ def fork(
 @click.command()
 @click.argument("session_id", metavar="SESSION")
 @click.option("--as", "new_id", metavar="ID", default="", show_default=False, help=_NEW_HELP)
-@click.option("--keep-history", is_flag=True, help="Go on with the messages.")
-@click.option("--keep-state", is_flag=True, help="Go on with the state.")
-@click.option("--abandon", is_flag=True, help="The old session becomes abandoned, not completed.")
+@click.option("--keep-history", is_flag=True, help="Copy the messages to the new session.")
+@click.option("--keep-state", is_flag=True, help="Copy the state to the new session.")
+@click.option("--abandon", is_flag=True, help="Make the old session abandoned instead of completed.")
 @click.option("--user", "user_id", metavar="ID", help=_USER_HELP)
 @server_options(timeout_seconds=60)
 @json_option
@@ -176,9 +181,9 @@ def reset(
     as_json: bool,
     **keep: bool,
 ) -> None:
-    """End a session, and make a new one that goes on in its place.
+    """End a session and create its successor.
 
-    Prints the new session's id. The old one keeps its messages, and takes no more.
+    Prints the id of the new session. The old session keeps its messages, and accepts no more.
     """
     with server.client() as client:
         made = client.reset_session(

@@ -32,13 +32,19 @@ _WHY_CUT: Final = {
 
 @click.command()
 @click.argument("session_id", metavar="SESSION")
-@click.option("--user", "user_id", metavar="ID", help="The user to act for: another's session is not found.")
-@click.option("--max-messages", type=click.IntRange(0), help="At most so many messages.")
-@click.option("--token-budget", type=click.IntRange(0), help="At most so many tokens.")
-@click.option("--max-turns", type=click.IntRange(0), help="At most so many turns, each whole.")
-@click.option("--before", "before_sequence", type=click.IntRange(1), help="Only messages before this one.")
-@click.option("--no-pinned", is_flag=True, help="Without the pinned messages.")
-@click.option("--full", is_flag=True, help="Show long texts whole.")
+@click.option(
+    "--user", "user_id", metavar="ID", help="User to act for; sessions of other users are not found."
+)
+@click.option("--max-messages", type=click.IntRange(0), help="Maximum number of messages.")
+@click.option("--token-budget", type=click.IntRange(0), help="Maximum number of tokens.")
+@click.option(
+    "--max-turns", type=click.IntRange(0), help="Maximum number of turns; only whole turns are shown."
+)
+@click.option(
+    "--before", "before_sequence", type=click.IntRange(1), help="Only messages before this sequence."
+)
+@click.option("--no-pinned", is_flag=True, help="Leave out pinned messages.")
+@click.option("--full", is_flag=True, help="Do not shorten long texts.")
 @server_options(timeout_seconds=5)
 @json_option
 @click.pass_context
@@ -55,9 +61,9 @@ def history(
 ) -> None:
     """Show the context of a session.
 
-    The context is what the next model call gets to see. Limits that are not given are the session's own,
-    else the server's. On a terminal the middle of long texts is left out, unless --full is given. Control
-    characters are shown as escapes; --json has the exact text, and all fields.
+    The context is what the next model call gets. Limits that you do not set are the session's own, else the
+    server's. On a terminal, long texts are shortened in the middle unless you pass --full. Control characters
+    are escaped; --json has the exact text and all fields.
     """
     with server.client() as client:
         window = client.get_history(session_id, include_pinned=False if no_pinned else None, **limits)

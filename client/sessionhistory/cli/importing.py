@@ -31,23 +31,23 @@ _AGAIN: Final = "run the same command again: it goes on where it stopped"
 
 @click.command("import")
 @click.argument("file", type=click.File("rb"))
-@click.option("--user", "user_id", metavar="ID", help="Whose they are to be, whatever the file says.")
+@click.option("--user", "user_id", metavar="ID", help="Owner of the sessions, whatever the file says.")
 @server_options(timeout_seconds=10)
 @json_option
 def import_(server: Server, *, file: io.BufferedReader, user_id: str | None, as_json: bool) -> None:
-    """Store recorded conversations.
+    """Import recorded conversations.
 
-    FILE is in JSON Lines, may be gzipped, and is the standard input if it is "-". Each line is an object of
-    conversation_id and messages, and where known user_id, title, model, and source, which becomes a label.
-    A message has a role (system, developer, user, assistant, tool) and, as they apply, content, name,
-    tool_calls (of id, name, and arguments as text), tool_call_id, created_at (ISO 8601; UTC if it names no
-    time zone), and usage (input_tokens or prompt_tokens, output_tokens or completion_tokens,
-    cache_read_tokens, cache_write_tokens). Messages in the shape of OpenAI's API are fine, too: name and
-    arguments of a call inside function, and content as a list of parts of the types text and image_url.
+    FILE is in JSON Lines and may be gzipped; "-" is standard input. Each line is an object with
+    conversation_id and messages, and optionally user_id, title, model, and source, which becomes a label. A
+    message has a role (system, developer, user, assistant, tool) and optionally content, name, tool_calls
+    (with id, name, and arguments as text), tool_call_id, created_at (ISO 8601; UTC if it names no time zone),
+    and usage (input_tokens or prompt_tokens, output_tokens or completion_tokens, cache_read_tokens,
+    cache_write_tokens). The format of OpenAI's API is accepted as well: name and arguments of a call inside
+    function, and content as a list of parts of the types text and image_url.
 
-    Whatever stops it, the same command again goes on from there; what is stored already is compared, and
-    stays as it is. A line that cannot be stored is skipped with its number and the reason. Exits with 0 if
-    none was, else with 1.
+    If the import is interrupted, run the same command again to continue; what is stored already is compared
+    and not changed. A line that cannot be stored is skipped, and reported with its number and the reason.
+    Exits with 0 if no line was skipped, else with 1.
     """
     if user_id == "":
         raise click.BadParameter("must not be empty", param_hint="--user")

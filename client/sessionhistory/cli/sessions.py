@@ -35,12 +35,21 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
 
 
 @click.command()
-@click.option("--user", "user_id", metavar="ID", help="Only this user's.")
+@click.option("--user", "user_id", metavar="ID", help="Only sessions of this user.")
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice(_STATUSES), help="Only of this status."
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice(_STATUSES),
+    help="Only sessions with this status; may be repeated.",
 )
 @click.option(
-    "--label", "labels", multiple=True, metavar="KEY=VALUE", callback=_labels, help="Only with this label."
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_labels,
+    help="Only sessions with this label; may be repeated.",
 )
 @click.option(
     "--title",
@@ -48,18 +57,20 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     metavar="TEXT",
     default="",
     show_default=False,
-    help="Only with this in the title.",
+    help="Only sessions whose title contains this.",
 )
-@click.option("--deleted", "show_deleted", is_flag=True, help="Also deleted and expired ones.")
-@click.option("--order", type=click.Choice(list(_ORDERS)), default="activity", help="Newest first, by this.")
-@click.option("--limit", type=click.IntRange(1), default=20, help="So many at most.")
+@click.option("--deleted", "show_deleted", is_flag=True, help="Also list deleted and expired sessions.")
+@click.option(
+    "--order", type=click.Choice(list(_ORDERS)), default="activity", help="Time to order by, newest first."
+)
+@click.option("--limit", type=click.IntRange(1), default=20, help="Maximum number of sessions.")
 @server_options(timeout_seconds=5)
 @json_option
 def sessions(server: Server, *, order: str, limit: int, as_json: bool, **filters: Any) -> None:  # noqa: ANN401 - of the list, by name
     """List sessions, newest first.
 
-    Elsewhere than on a terminal each is a line of whole values with tabs between them: id, title, user,
-    status, messages, tokens, time of the last activity.
+    If the output is not a terminal, each session is one line of tab-separated values: id, title, user,
+    status, number of messages, tokens, time of the last activity.
     """
     with server.client() as client:
         page_size = min(limit + 1, _MAX_PAGE_SIZE)

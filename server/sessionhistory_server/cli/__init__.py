@@ -31,19 +31,19 @@ _COMMANDS: Final = (
     LazyCommand(
         "check",
         "sessionhistory_server.cli.schema:check",
-        "Say whether a database can be served from.",
+        "Check whether a database is ready to serve from.",
         needs=SERVER,
     ),
     LazyCommand(
         "recount",
         "sessionhistory_server.cli.recount:recount",
-        "Count the tokens of all sessions by one counter.",
+        "Count the tokens of all sessions again.",
         needs=SERVER,
     ),
     LazyCommand(
         "health",
         "sessionhistory_server.cli.health:health",
-        "Ask a running server whether it is serving.",
+        "Check whether a running server is serving.",
         needs=SERVER,
     ),
     LazyCommand(
@@ -61,13 +61,13 @@ _COMMANDS: Final = (
     LazyCommand(
         "append",
         "sessionhistory.cli.append:append",
-        "Store the standard input as a message.",
+        "Store standard input as a message.",
         needs=CLI,
     ),
     LazyCommand(
         "update",
         "sessionhistory.cli.editing:update",
-        "Change a session: its status, title or state.",
+        "Change the status, title or state of a session.",
         needs=CLI,
     ),
     LazyCommand(
@@ -79,25 +79,25 @@ _COMMANDS: Final = (
     LazyCommand(
         "fork",
         "sessionhistory.cli.editing:fork",
-        "Make a session with the messages of another.",
+        "Create a session from the messages of another.",
         needs=CLI,
     ),
     LazyCommand(
         "reset",
         "sessionhistory.cli.editing:reset",
-        "End a session, and make a new one that goes on in its place.",
+        "End a session and create its successor.",
         needs=CLI,
     ),
     LazyCommand(
         "compact",
         "sessionhistory.cli.compacting:compact",
-        "Store a summary that stands for the older messages of a session.",
+        "Store a summary in place of older messages.",
         needs=CLI,
     ),
     LazyCommand(
         "import",
         "sessionhistory.cli.importing:import_",
-        "Store recorded conversations.",
+        "Import recorded conversations.",
         needs=CLI,
     ),
 )

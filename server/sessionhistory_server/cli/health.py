@@ -26,11 +26,11 @@ _ALL: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - as said
     envvar=[variable("server"), variable("listen")],
     show_envvar=True,
     default=str(Settings().listen),
-    help="The server, or any target of gRPC. In a server's own environment it is that server.",
+    help="Address of the server, or a gRPC target. In a server's own environment, that server by default.",
 )
 @json_option
 def health(server: str, *, as_json: bool) -> None:
-    """Ask a running server whether it is serving. Exits with 1 if it is not."""
+    """Check whether a running server is serving. Exits with 1 if it is not."""
     target = re.sub(r"^(0\.0\.0\.0|\[::\])(?=:)", lambda listened: _ALL[listened[0]], server)
     with grpc.insecure_channel(target) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its methods are made at run time

@@ -34,11 +34,17 @@ class _Interrupted(click.ClickException):
 
 @click.command()
 @option(
-    "database_url", "Postgres 15 to 18, as a libpq URL. Required; `serve` shows that of its embedded one."
+    "database_url",
+    "URL of a Postgres 15 to 18, as libpq takes it. Required; `serve` logs that of its embedded one.",
 )
-@option("token_counter", "What counts: characters, tiktoken:ENCODING, or a plug-in's name; the servers' own.")
+@option(
+    "token_counter",
+    "The counter, as the servers have it: characters, tiktoken:ENCODING, or the name of a plug-in.",
+)
 @option("tiktoken_dir")
-@click.option("--all", "everything", is_flag=True, help="Also sessions that are counted by it already.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also recount sessions that have this counter already."
+)
 @json_option
 def recount(
     *,
@@ -48,10 +54,10 @@ def recount(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Count the tokens of all sessions by one counter. Those that are counted by it already are left out.
+    """Count the tokens of all sessions again. Sessions that have this counter already are skipped.
 
-    Servers go on serving. Token counts that came with their messages stay. Whatever stops it, the same
-    command again goes on from there. Exits with 0 if all sessions are counted by it then, else with 1.
+    Servers may keep running. Token counts that were sent with their messages stay. If the command is
+    interrupted, run it again to continue. Exits with 0 if all sessions have this counter then, else with 1.
     """
     logs.configure(level="warning", log_format="auto")
     url = required(database_url)

@@ -13,14 +13,17 @@ from sessionhistory_server.cli._database import clear_errors, required
 from sessionhistory_server.cli._output import json_option, show
 from sessionhistory_server.config import option
 
-_DATABASE: Final = "Postgres 15 to 18, as a libpq URL. Required."
+_DATABASE: Final = "URL of a Postgres 15 to 18, as libpq takes it. Required."
 
 
 @click.command()
 @option("database_url", _DATABASE)
 @json_option
 def migrate(database_url: str | None, *, as_json: bool) -> None:
-    """Bring a database's schema up to date. Servers of this release and the one before go on running."""
+    """Bring a database's schema up to date.
+
+    Running servers of this release and of the one before it are not affected.
+    """
     url = required(database_url)
     with clear_errors():
         before = migrations.current(url)
@@ -34,7 +37,7 @@ def migrate(database_url: str | None, *, as_json: bool) -> None:
 @option("database_url", _DATABASE)
 @json_option
 def check(database_url: str | None, *, as_json: bool) -> None:
-    """Say whether a database can be served from. Exits with 1 if it cannot."""
+    """Check whether a database is ready to serve from. Exits with 1 if it is not."""
     with clear_errors():
         report = inspection.inspect(required(database_url))._asdict()
     shown = report | {"ready": "yes" if report["ready"] else "no"}
