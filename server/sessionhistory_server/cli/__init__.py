@@ -91,7 +91,7 @@ _COMMANDS: Final = (
     LazyCommand(
         "compact",
         "sessionhistory.cli.compacting:compact",
-        "Store a summary in place of older messages.",
+        "Store a summary in place of the older messages of a session.",
         needs=CLI,
     ),
     LazyCommand(
