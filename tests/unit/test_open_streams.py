@@ -3,10 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
+
+import grpc.aio
+import pytest
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory_server.rpc.drafts import Draft
-from sessionhistory_server.rpc.pieces import OpenStreams
+from sessionhistory_server.rpc.pieces import OpenStreams, Pieces
+
+
+class OverCall:
+    """A call that is over: its cancellation comes a turn of the loop after what else says so."""
+
+    def time_remaining(self) -> float:
+        """It had a deadline, which has passed."""
+        return 0
+
+    def trailing_metadata(self) -> tuple[()]:
+        """None."""
+        return ()
+
+    async def send_initial_metadata(self, _: object) -> None:
+        """Fail, as gRPC does."""
+        raise grpc.aio.InternalError
+
+    async def read(self) -> object:
+        """End the stream."""
+        task: Any = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(task.cancel)
+        return grpc.aio.EOF
+
+
+async def test_a_call_that_is_over_is_cancelled() -> None:
+    """It is neither a defect of ours nor a caller who has ended the stream without a finish."""
+    over: Any = OverCall()
+    pieces = Pieces(over, bytes, OpenStreams(), idle_seconds=1, default_deadline_seconds=1)
+    await pieces.accept()
+    reading = asyncio.create_task(pieces.read())
+    with pytest.raises(asyncio.CancelledError):
+        await reading
 
 
 async def test_all_end_though_one_is_just_timing_out() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc.aio
@@ -87,11 +88,15 @@ class Pieces(Generic[R]):
             if self._streams.ending:
                 raise server_stopping() from error
             raise DeadlineExceededError(f"the stream was silent for {self._idle_seconds} seconds") from error
-        return None if data is grpc.aio.EOF else self._parse(data)
+        if data is not grpc.aio.EOF:
+            return self._parse(data)
+        await asyncio.sleep(0)  # a call that is over ends its stream, too: here its cancellation reaches us
+        return None
 
     async def accept(self) -> None:
         """Tell the caller that its stream may go on: by its request id, which a refusal has at its end."""
-        await self._context.send_initial_metadata(self._context.trailing_metadata())
+        with suppress(grpc.aio.InternalError):  # the call is over, as the next read will say
+            await self._context.send_initial_metadata(self._context.trailing_metadata())
 
     async def within(self, work: Awaitable[T]) -> T:
         """Return what comes of work for the caller, under its deadline or the default one.
