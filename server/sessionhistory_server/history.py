@@ -23,7 +23,15 @@ from sessionhistory_server.model import (
     Summary,
     Window,
 )
-from sessionhistory_server.store import messages, session_list, session_update, sessions, truncation, window
+from sessionhistory_server.store import (
+    messages,
+    purging,
+    session_list,
+    session_update,
+    sessions,
+    truncation,
+    window,
+)
 from sessionhistory_server.store.append import Batch
 from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.session_list import SessionFilter, SessionPosition
@@ -143,7 +151,7 @@ class SessionHistory:
         """Delete a session, restorably, or purge it."""
         ref = _ref(session_id, user_id)
         if purge:
-            return await self._database.write(lambda c: sessions.purge(c, ref))
+            return await self._database.write(lambda c: purging.purge(c, ref))
         return await self._database.write(lambda c: sessions.delete(c, ref, retention=self._retention))
 
     async def undelete_session(self, session_id: str, user_id: str | None) -> Session:

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.errors import RetryableError
-from sessionhistory_server.store import sessions
+from sessionhistory_server.store import purging
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.database import Database
@@ -33,4 +33,4 @@ async def run(database: Database) -> None:
 
 async def purge_batch(database: Database) -> int:
     """Purge some sessions that are due; return how many were."""
-    return await database.write(lambda c: sessions.purge_due(c, limit=BATCH_SESSIONS))
+    return await database.write(lambda c: purging.purge_due(c, limit=BATCH_SESSIONS))

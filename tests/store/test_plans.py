@@ -22,6 +22,7 @@ from sessionhistory_server.store import (
     compaction,
     forks,
     messages,
+    purging,
     recount,
     sessions,
     shared_append,
@@ -133,10 +134,10 @@ _NAMES = {
     sessions._IS_TAKEN: "session: is taken",
     sessions._DELETE: "session: delete",
     sessions._UNDELETE: "session: undelete",
-    sessions._PURGE: "session: purge",
-    sessions._PURGE_MESSAGES: "purge: messages",
-    sessions._DUE: "purge: due",
-    sessions._PURGE_DUE: "purge: sessions",
+    purging._PURGE: "session: purge",
+    purging._PURGE_MESSAGES: "purge: messages",
+    purging._DUE: "purge: due",
+    purging._PURGE_DUE: "purge: sessions",
     messages._GET_BY_ID: "message: by id",
     messages._GET_BY_SEQUENCE: "message: by sequence",
     messages._IS_LIVE: "messages: is live",
@@ -155,7 +156,7 @@ _NAMES = {
     compaction._STORE: "compaction: store",
     compaction._MARK: "compaction: mark",
     compaction._UNMARK: "compaction: unmark",
-    sessions._PURGE_SUMMARIES: "purge: summaries",
+    purging._PURGE_SUMMARIES: "purge: summaries",
 }
 
 
