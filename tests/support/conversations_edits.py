@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sessionhistory.v1 import message_pb2 as mpb
     from support.lockstep import Lockstep
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 SESSION_IDS = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, *["s/3"] * 2, "s/4"))
 # "own" is the session's owner.

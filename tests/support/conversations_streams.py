@@ -14,7 +14,7 @@ from support import strategies as sent
 from support.reference_rules import Refused
 
 if TYPE_CHECKING:
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 _NAMES = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, "s/3", "s/4"))
 _ENDINGS = {

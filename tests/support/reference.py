@@ -23,50 +23,21 @@ from support.reference_edits import (
     replaced_after,
     require_changeable,
 )
+from support.reference_kept import Kept
 from support.reference_rules import Refused, require
+from support.reference_sessions import Sessions
 from support.reference_state import States, require_version
 from support.reference_streams import Streams
 from support.reference_tokens import Recounts, count
-from support.reference_window import Limits, Summary, window
+from support.reference_window import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    from sessionhistory.v1 import history_pb2 as hpb
-
 PINNED_CAP = 64
-RETENTION_SECONDS = 30 * 86_400
 
 
-class Kept:
-    """A session as the reference keeps it: what it shows, its messages, and what it has to remember."""
-
-    def __init__(self, shown: spb.Session) -> None:
-        self.shown = shown
-        self.titled = bool(shown.title)
-        self.messages: list[mpb.Message] = []
-        self.summaries: list[Summary] = []
-        self.sent: dict[str, mpb.Message] = {}
-
-    @property
-    def live(self) -> bool:
-        """Whether it is there for reads and appends. No session here lives to see its expiry."""
-        return not self.shown.HasField("delete_time")
-
-    @property
-    def active_time(self) -> Timestamp:
-        """Of the last message, else of creation."""
-        has = self.shown.HasField("last_message_time")
-        return self.shown.last_message_time if has else self.shown.create_time
-
-    def window(self, limits: Limits) -> hpb.History:
-        """Return the context window."""
-        return window(self.messages, limits, self.shown.last_sequence, self.summaries)
-
-
-class Reference(Edits, Recounts, States, Streams, Compactions):
+class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
     """The service. ``made_ids`` are what it takes where the server makes an id."""
 
     def __init__(
@@ -92,88 +63,6 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
             rules.check(method, request)
         self._now = rules.tick(next(self._numbers))
         return getattr(self, f"_{method}")(request)
-
-    def _CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
-        name = request.session_id or request.session.session_id or self._made_id()
-        if name not in self.sessions:
-            kept = self._new_session(name, request.session.user_id, request.session)
-            return pb.CreateSessionResponse(session=kept.shown, created=True)
-        if request.allow_existing and self._is_visible(name, request.session.user_id):
-            return pb.CreateSessionResponse(session=self.sessions[name].shown)
-        raise Refused("ALREADY_EXISTS", "SESSION_EXISTS")
-
-    def _GetSession(self, request: pb.GetSessionRequest) -> pb.GetSessionResponse:
-        return pb.GetSessionResponse(session=self._found(request).shown)
-
-    def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:
-        new = request.session
-        request.user_id = request.user_id or new.user_id
-        kept = self._found(request, new.session_id)
-        shown = kept.shown
-        stale = new.etag and new.etag != shown.etag
-        require(not stale, "ABORTED", "ETAG_MISMATCH")
-        for path in rules.paths_of(request):
-            match path.split("."):
-                case ["history_settings", name]:
-                    rules.copy_field(new.history_settings, shown.history_settings, name)
-                case ["status"]:
-                    self._set_status(shown, new.status)
-                case ["expire_time"] | ["ttl"]:
-                    self._set_expiration(shown, new)
-                case [name]:
-                    rules.copy_field(new, shown, name)
-                    kept.titled |= name == "title"
-        if not shown.history_settings.ListFields():
-            shown.ClearField("history_settings")
-        shown.state_version += "state" in rules.paths_of(request)
-        self._touch(shown)
-        return pb.UpdateSessionResponse(session=shown)
-
-    def _GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:
-        active = [kept for kept in self.sessions.values() if rules.is_active(kept, request.user_id)]
-        if active:
-            newest = max(active, key=lambda kept: rules.nanos(kept.active_time))
-            return pb.GetActiveSessionResponse(session=newest.shown)
-        create = request.create_session
-        require(request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
-        require(create.session_id not in self.sessions, "ALREADY_EXISTS", "SESSION_EXISTS")
-        kept = self._new_session(create.session_id or self._made_id(), request.user_id, create)
-        return pb.GetActiveSessionResponse(session=kept.shown, created=True)
-
-    def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        by_creation = request.order_by == pb.SESSION_ORDER_CREATION
-
-        def time(kept: Kept) -> int:
-            return rules.nanos(kept.shown.create_time if by_creation else kept.active_time)
-
-        wanted = [kept for kept in self.sessions.values() if rules.is_wanted_session(request, kept)]
-        wanted.sort(key=time, reverse=True)
-        page, token = rules.page(request, [-time(kept) for kept in wanted])
-        return pb.ListSessionsResponse(sessions=[wanted[i].shown for i in page], next_page_token=token)
-
-    def _DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:
-        name = request.session_id
-        if not self._is_visible(name, request.user_id, deleted_too=request.purge):
-            require(request.allow_missing, "NOT_FOUND", "SESSION_NOT_FOUND")
-            return pb.DeleteSessionResponse()
-        shown = self.sessions[name].shown
-        if request.purge:
-            del self.sessions[name]
-        else:
-            shown.delete_time.CopyFrom(self._now)
-            shown.purge_time.CopyFrom(rules.seconds_after(self._now, RETENTION_SECONDS))
-            self._touch(shown)
-        return pb.DeleteSessionResponse(session=shown)
-
-    def _UndeleteSession(self, request: pb.UndeleteSessionRequest) -> pb.UndeleteSessionResponse:
-        there = self._is_visible(request.session_id, request.user_id, deleted_too=True)
-        require(there, "NOT_FOUND", "SESSION_NOT_FOUND")
-        kept = self.sessions[request.session_id]
-        require(not kept.live, "FAILED_PRECONDITION", "SESSION_NOT_DELETED")
-        kept.shown.ClearField("delete_time")
-        self._set_purge_time(kept.shown)
-        self._touch(kept.shown)
-        return pb.UndeleteSessionResponse(session=kept.shown)
 
     def _AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:
         kept, stored, created = self._append(request, [request.message])
@@ -254,44 +143,6 @@ class Reference(Edits, Recounts, States, Streams, Compactions):
             kept.titled = True
             shown.title = sent.content[:80]
         return stored
-
-    def _new_session(self, name: str, user_id: str, given: spb.Session) -> Kept:
-        shown = spb.Session(session_id=name, user_id=user_id, create_time=self._now)
-        shown.token_counter = self.counter
-        for field in ("title", "model", "labels", "metadata", "state", "history_settings"):
-            rules.copy_field(given, shown, field)
-        if not shown.history_settings.ListFields():
-            shown.ClearField("history_settings")
-        self._set_status(shown, given.status)
-        self._set_expiration(shown, given)
-        self._touch(shown)
-        self.sessions[name] = Kept(shown)
-        return self.sessions[name]
-
-    def _set_status(self, shown: spb.Session, status: spb.SessionStatus) -> None:
-        before = shown.status
-        shown.status = status or spb.SESSION_STATUS_ACTIVE
-        if shown.status == spb.SESSION_STATUS_ACTIVE:
-            shown.ClearField("complete_time")
-        elif shown.status != before:
-            shown.complete_time.CopyFrom(self._now)
-
-    def _set_expiration(self, shown: spb.Session, given: spb.Session) -> None:
-        shown.ClearField("expiration")
-        if given.HasField("expire_time"):
-            shown.expire_time.CopyFrom(rules.to_the_microsecond(given.expire_time))
-        elif given.HasField("ttl"):
-            shown.expire_time.CopyFrom(rules.seconds_after(self._now, given.ttl.seconds))
-        self._set_purge_time(shown)
-
-    def _set_purge_time(self, shown: spb.Session) -> None:
-        shown.ClearField("purge_time")
-        if shown.HasField("expire_time"):
-            shown.purge_time.CopyFrom(rules.seconds_after(shown.expire_time, RETENTION_SECONDS))
-
-    def _touch(self, shown: spb.Session) -> None:
-        shown.update_time.CopyFrom(self._now)
-        shown.etag = f"etag-{shown.session_id}-{rules.nanos(self._now)}"
 
     def _limits(self, kept: Kept, asked: Any) -> Limits:
         max_messages, token_budget, by_model = self._defaults

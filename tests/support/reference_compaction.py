@@ -15,7 +15,7 @@ from support.reference_window import Summary, covered
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 
 class Compactions:

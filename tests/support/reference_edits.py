@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from sessionhistory.v1 import message_pb2 as mpb
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 
 class Edits:

@@ -17,7 +17,7 @@ from sessionhistory.v1 import session_pb2 as spb
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
 PLAIN = ("title", "model", "status", "labels", "metadata", "state")

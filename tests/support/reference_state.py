@@ -10,7 +10,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.reference_rules import require
 
 if TYPE_CHECKING:
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 _TOKEN = re.compile(r'(\s*)("(?:\\.|[^"\\])*"|[{}\[\],:]|[^\s{}\[\],:"]+|$)')
 

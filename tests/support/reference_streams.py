@@ -16,7 +16,7 @@ from support.reference_rules import Refused, require
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from support.reference import Kept
+    from support.reference_kept import Kept
 
 INTERRUPTED = mpb.MESSAGE_STATUS_INTERRUPTED
 
