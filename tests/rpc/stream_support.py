@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rpc_support import stored
+
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import message_pb2 as mpb
 
@@ -50,6 +52,11 @@ async def begin(service: Service, *pieces: Piece, **options: Any) -> Any:
         await call.write(piece)
     await call.initial_metadata()
     return call
+
+
+async def contents(service: Service, session_id: str = "s") -> list[tuple[str, int]]:
+    """Return the text and the status of each message that is stored."""
+    return [(message.content, message.status) for message in await stored(service, session_id)]
 
 
 def whole(pieces: Sequence[Piece]) -> mpb.Message:
