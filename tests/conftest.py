@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest_asyncio
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server import embedded
+from sessionhistory_server.embedded import server
 from support.databases import database, execute
 from support.proxy import Proxy
 from support.service import Service, default_settings
@@ -34,8 +35,12 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
         return
     data_dir: Path = tmp_path_factory.mktemp("postgres")
-    with embedded.running(data_dir) as url:
-        execute(url, "alter system set fsync = off", "select pg_reload_conf()")
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            careless = (*server._SETTINGS, "fsync=off")  # noqa: SLF001 - no setting: only tests may lose data
+            patch.setattr(server, "_SETTINGS", careless)
+            url = stack.enter_context(embedded.running(data_dir))
+        assert execute(url, "show fsync") == [("off",)]
         yield url
 
 
