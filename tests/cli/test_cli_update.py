@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sessionhistory import Session, SessionStatus
+from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
     from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.service import Service
 
     Command = Callable[..., Awaitable[Result]]
 
@@ -47,6 +49,24 @@ async def test_a_state(command: Command, client: Client, unique: str) -> None:
     assert (await client.get_session(unique)).state == {"a": 2**60, "c": "ü"}
 
 
+async def test_numbers_that_python_has_no_json_for(command: Command, shared: Service, unique: str) -> None:
+    """They are shown as text, wherever they stand."""
+    numbers = '{"long": %s, "large": 1e400, "low": -1e400}' % ("9" * 5_000)
+    session = {"session_id": unique, "user_id": unique, "metadata": numbers, "state": numbers}
+    await shared.stub.CreateSession(pb.CreateSessionRequest(session=session))
+    message = {"role": 2, "parts": [{"json": numbers}], "metadata": numbers}
+    await shared.stub.AppendMessage(pb.AppendMessageRequest(session_id=unique, message=message))
+    shown = {"long": "9" * 5_000, "large": "Infinity", "low": "-Infinity"}
+    result = await command("update", unique, "--state", "{}")
+    assert json.loads(result.stdout.partition(": ")[2]) == shown
+    result = await command("sessions", "--user", unique, "--json")
+    assert json.loads(result.stdout)["sessions"][0]["state"] == shown
+    result = await command("history", unique, "--json")
+    assert json.loads(result.stdout)["history"]["messages"][0]["metadata"] == shown
+    result = await command("history", unique, "--full")
+    assert '"large": "Infinity"' in result.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -55,6 +75,7 @@ async def test_a_state(command: Command, client: Client, unique: str) -> None:
         ["--state", "[]"],
         ["--state", "{"],
         ["--state", "null"],
+        ["--state", '{"a":' * 5_000 + "{}" + "}" * 5_000],
         ["--state", "{}", "--title", "t"],
     ],
 )

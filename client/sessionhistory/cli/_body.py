@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.text import Text
 
 from sessionhistory import JsonPart, MediaPart, TextPart
-from sessionhistory.cli._output import Block
+from sessionhistory.cli._output import Block, to_json
 from sessionhistory.cli._text import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Body:
                 yield from self._text(text)
             case JsonPart(value):
                 yield self._note("[json]")
-                yield from self._text(json.dumps(value, ensure_ascii=False, indent=_STEP))
+                yield from self._text(json.dumps(to_json(value), ensure_ascii=False, indent=_STEP))
             case MediaPart(mime_type=mime_type, uri=uri, data=data):
                 source = visible(uri or "") if data is None else f"{len(data):,} bytes"
                 yield self._note(f"[{visible(mime_type) or 'media'}, {source}]")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
@@ -53,12 +55,20 @@ def show_json(**found: Any) -> None:  # noqa: ANN401 - anything of the client's 
 
 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - anything of the client's types
-    """Return a value as JSON has it: times in ISO 8601 and UTC, bytes in base64, records as objects."""
+    """Return a value as JSON has it: times in ISO 8601 and UTC, bytes in base64, records as objects.
+
+    Numbers that Python's JSON cannot have become text: integers of thousands of digits, and what is infinite as a
+    float.
+    """
     if is_dataclass(value):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     match value:
         case datetime():
             return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        case Decimal():
+            return str(value)
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
         case bytes():
             return base64.b64encode(value).decode()
         case Mapping():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from sessionhistory import Session, SessionStatus
-from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._output import json_option, show_json, to_json
 from sessionhistory.cli._server import Server, server_options
 from sessionhistory.cli._text import counted, visible
 
@@ -24,7 +24,7 @@ def _object(_: click.Context, __: click.Parameter, value: str | None) -> dict[st
     """Return a JSON object."""
     try:
         parsed = None if value is None else json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = value
     if isinstance(parsed, dict | None):
         return parsed
@@ -108,7 +108,11 @@ def update(
     if as_json:
         show_json(session=session)
         return
-    said = json.dumps(session.state) if patch is not None else f"{session.status} {visible(session.title)}"
+    said = (
+        json.dumps(to_json(session.state))
+        if patch is not None
+        else f"{session.status} {visible(session.title)}"
+    )
     click.echo(f"{visible(session.session_id)}: {said.rstrip()}")
 
 
