@@ -27,14 +27,18 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _COLUMNS = 100
 
 
-def _on_a_terminal(service: Service, *arguments: str | Path) -> str:
-    """Run a command whose standard output and error are a terminal; return all that is written to it."""
+def _on_a_terminal(service: Service, *arguments: str | Path, typed: bytes = b"") -> str:
+    """Run a command on a terminal, on which something may be typed; return all that is shown on it."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, _COLUMNS, 0, 0))
     variables = environment(SESSION_HISTORY_SERVER=service.address, TERM="xterm-256color")
     for name in ("COLUMNS", "NO_COLOR", "FORCE_COLOR"):
         variables.pop(name, None)
-    with subprocess.Popen([COMMAND, *arguments], env=variables, stdout=theirs, stderr=theirs) as process:
+    source = theirs if typed else subprocess.DEVNULL
+    os.write(ours, typed)
+    with subprocess.Popen(
+        [COMMAND, *arguments], env=variables, stdin=source, stdout=theirs, stderr=theirs
+    ) as process:
         os.close(theirs)
         written = b""
         try:
@@ -62,3 +66,11 @@ async def test_a_conversation_from_import_to_history(
         text = _STYLE.sub("", shown)
         assert "\x1b" not in text
         assert _COLUMNS - 2 <= max(map(cell_len, text.splitlines())) <= _COLUMNS
+
+
+async def test_who_types_is_told_how_to_end(shared: Service, unique: str) -> None:
+    """A command that waits for somebody to type says so; the end of the text is its end."""
+    for arguments in (["append", unique, "--create"], ["compact", unique, "--through", "1"]):
+        shown = await asyncio.to_thread(_on_a_terminal, shared, *arguments, typed=b"A text.\n\x04")
+        assert "reading from the terminal; Ctrl-D on an empty line ends the text\n" in shown
+        assert "stored" in shown

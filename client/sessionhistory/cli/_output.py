@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from rich.console import Console
@@ -35,6 +35,12 @@ class Block(NamedTuple):
 def console() -> Console:
     """Return the standard output; nothing that is printed to it is taken for markup."""
     return Console(markup=False, emoji=False, highlight=False)
+
+
+def say_how_to_end(source: IO[Any]) -> None:
+    """Say how a text ends that is typed on a terminal."""
+    if source.isatty():
+        click.echo("reading from the terminal; Ctrl-D on an empty line ends the text", err=True)
 
 
 def show_blocks(to: Console, blocks: Iterable[Block]) -> None:

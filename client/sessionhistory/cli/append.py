@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 import click
 
 from sessionhistory import Message, OnBreak, Role, Session
-from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._output import json_option, say_how_to_end, show_json
 from sessionhistory.cli._server import Interrupted, Server, server_options
 from sessionhistory.cli._text import counted, visible
 from sessionhistory.errors import NotFoundError
@@ -80,6 +80,7 @@ def append(  # noqa: PLR0913 - an option each
 def _store(stream: MessageStream) -> AppendMessageResult:
     """Write the standard input to the stream, until it ends."""
     with stream:
+        say_how_to_end(sys.stdin)
         for text in _texts(cast("BufferedIOBase", sys.stdin.buffer)):
             stream.write(text)
         return stream.finish()

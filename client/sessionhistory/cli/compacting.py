@@ -7,7 +7,7 @@ from typing import Any, TextIO
 import click
 
 from sessionhistory import Message, Role
-from sessionhistory.cli._output import json_option, show_json
+from sessionhistory.cli._output import json_option, say_how_to_end, show_json
 from sessionhistory.cli._server import Server, server_options
 from sessionhistory.cli._text import counted
 
@@ -54,6 +54,7 @@ def compact(
     summary and the messages after it. The older messages are not removed, and can still be listed. Storing
     the same summary again changes nothing; a different one for the same messages replaces it.
     """
+    say_how_to_end(summary)
     text = summary.read().strip()
     if not text:
         raise click.UsageError("the summary is empty")
