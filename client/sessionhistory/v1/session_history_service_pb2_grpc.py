@@ -23,10 +23,11 @@ class SessionHistoryServiceStub(object):
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
+    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
+    value.
 
-    A request that names a session may carry `user_id`: then the session must be that user's, and someone
-    else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
+    A request that names a session may also name the user it acts for, `user_id`. The session of another user
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
     UndeleteSession.
     """
 
@@ -150,15 +151,16 @@ class SessionHistoryServiceServicer(object):
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
+    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
+    value.
 
-    A request that names a session may carry `user_id`: then the session must be that user's, and someone
-    else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
+    A request that names a session may also name the user it acts for, `user_id`. The session of another user
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
     UndeleteSession.
     """
 
     def CreateSession(self, request, context):
-        """Creates a session. An id that is taken is ALREADY_EXISTS.
+        """Creates a session. If the id is taken, the call is ALREADY_EXISTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -172,15 +174,15 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateSession(self, request, context):
-        """Changes the fields of a session that the mask names.
+        """Changes the fields of a session that the update mask names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateState(self, request, context):
-        """Changes the state of a session by a JSON merge patch (RFC 7386), in one step: what others patch at the
-        same time is not lost. Works on a session of any status.
+        """Changes the state of a session by a JSON merge patch (RFC 7386), atomically: concurrent patches are not
+        lost. Works on a session of any status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -194,75 +196,80 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetActiveSession(self, request, context):
-        """Returns the session in which a user was active last, of those that are live and ACTIVE; with `create_session`
-        it makes one if there is none. However many sessions of the user are COMPLETED, ABANDONED or deleted, it
-        costs the same; expired ones are passed over one by one until they are purged, some microseconds each.
+        """Returns the user's most recently active session, of those that are ACTIVE and neither deleted nor
+        expired. With `create_session`, creates one if there is none. The cost does not depend on how many
+        sessions of the user are COMPLETED, ABANDONED or deleted; expired ones are skipped one by one until they
+        are purged, some microseconds each.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Deletes a session: restorable until its `purge_time`, or at once for good.
+        """Deletes a session: restorable until its `purge_time`, or permanently at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UndeleteSession(self, request, context):
-        """Restores a deleted or expired session that has not been purged. One that is live is FAILED_PRECONDITION.
+        """Restores a deleted or expired session that has not been purged. Any other session is FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecountTokens(self, request, context):
-        """Counts the messages of a session again, by the server's token counter, and makes it the session's. It reads
-        the whole session, and takes as long; appends wait only for the exchange of the numbers in the end, a
-        second or two for 100,000 messages. Until then all is as it was; no window is of both.
+        """Counts the tokens of a session's messages again, with the server's token counter, which becomes the
+        session's. It reads the whole session. Appends wait only while the new numbers are written at the end, a
+        second or two for 100,000 messages. Until then the old numbers apply; no window mixes the two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessage(self, request, context):
-        """Stores one message at the end of a session, and returns the new context window if asked to. The
-        window is read after the message is stored: if that fails, a retry with the same message_id returns both.
+        """Stores one message at the end of a session, and on request returns the new context window. The window is
+        read after the message is stored: if that fails, a retry with the same message_id returns both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessages(self, request, context):
-        """Stores 1 to 500 messages at the end of a session, in order, all or nothing; with
-        `replace_after_sequence` in the place of those that came after it.
+        """Stores 1 to 500 messages at the end of a session, in order, all or none; with `replace_after_sequence`,
+        they replace the messages after that sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessageStream(self, request_iterator, context):
-        """Stores one message that comes in pieces, as a model makes it: a header, deltas, a finish. It is stored at
-        the finish, and only then has a sequence; what AppendMessage says of retries, owners and limits holds here.
+        """Stores one message that arrives in pieces, as a model generates it: a header, deltas, a finish. The
+        message is stored at the finish, and gets its sequence then. Retries, owners and limits work as in
+        AppendMessage.
 
-        The header is judged at once: a session that is missing, another's or not ACTIVE ends the stream before its
-        first delta. That it may go on is said by the initial metadata, which then has the `x-request-id`.
+        The header is checked at once: if the session is missing, another user's or not ACTIVE, the stream fails
+        before the first delta. Otherwise the server sends the initial metadata, with the `x-request-id`.
 
-        A stream breaks when its caller cancels or vanishes, its deadline passes, the server stops, a piece breaks a
-        rule, or it ends without a finish. Then it is as `on_break` says; only to the last the answer is OK, if
-        something was kept. Otherwise the error's metadata has `kept`, "true" or "false". Once the finish has arrived
-        it is no longer a break: the message is stored whole or, if the append is refused, not at all.
+        A stream breaks when its caller cancels or disappears, its deadline passes, the server stops, a piece is
+        invalid, or it ends without a finish. `on_break` then decides what is stored. After a break, the response
+        is OK only if the stream ended without a finish and something was kept; otherwise the error's metadata
+        has `kept`, "true" or "false". After the finish has arrived, a stream can no longer break: the message is
+        stored whole or, if the append fails, not at all.
 
-        A kill of the server (or of its machine) loses its open streams, whatever `on_break` says; what was answered
-        is stored.
+        If the server or its machine is killed, its open streams are lost, whatever `on_break` says. What was
+        acknowledged is stored.
 
-        A stream may be repeated under its `message_id`: a finish stores the message if it is not stored, returns it
-        if it is, and takes the place of an INTERRUPTED one that is still the session's last message (under a new
-        sequence). Any other message of that id is ALREADY_EXISTS, MESSAGE_ID_REUSED. A break replaces nothing.
+        A stream may be repeated with the same `message_id`. Its finish stores the message if it is not stored
+        yet, returns it if it is, and replaces an INTERRUPTED one that is still the session's last message (with
+        a new sequence). Any other message of that id is ALREADY_EXISTS, MESSAGE_ID_REUSED. A break replaces
+        nothing.
 
-        Without a deadline of the caller's a stream may last as long as no ten minutes pass between two pieces (a
-        setting of the server). While it is open the server holds at most its header, 1 MiB of its message, and the
-        piece that is coming in: above 4 MiB it is refused when it has come, above 32 MiB before.
+        Without a deadline, a stream may last as long as no more than ten minutes (a setting of the server) pass
+        between two pieces. While it is open, the server holds in memory at most its header, 1 MiB of its
+        message, and the piece being received. A piece larger than 4 MiB is refused after it has been received,
+        one larger than 32 MiB before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -290,36 +297,36 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompactHistory(self, request, context):
-        """Stores a summary that stands, in the windows of a session, for all unpinned messages up to one of them.
-        The messages themselves stay, for ListMessages and GetMessage. Whether the session is ACTIVE does not
-        matter. The same summary for the same messages again returns what is stored; another one replaces it.
+        """Stores a summary that takes the place, in the windows of a session, of all unpinned messages up to one of
+        them. ListMessages and GetMessage still return the messages themselves. The session may have any status.
+        Storing the same summary for the same messages again returns the stored one; a different summary replaces
+        it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TruncateHistory(self, request, context):
-        """Removes the messages after a sequence, for good. Their ids are forgotten and may be used anew; their
-        sequences are not used again. It takes as long as there is to remove: some seconds for a million
-        messages, while appends to the session wait, or are UNAVAILABLE, TRANSACTION_CONFLICT after 5 seconds.
+        """Permanently removes the messages after a sequence. Their ids may be reused; their sequences are not. It
+        takes some seconds for a million messages. Meanwhile appends to the session wait, and after 5 seconds
+        fail with UNAVAILABLE, TRANSACTION_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForkSession(self, request, context):
-        """Makes a new session with the messages of another one, or those up to a sequence: with their ids,
-        sequences and times, as they are at one moment. The other one may have any status, and does not change.
-        It takes some seconds for a million messages; beyond 60 seconds it is DEADLINE_EXCEEDED, and nothing was
-        made.
+        """Creates a session with the messages of another one, or those up to a sequence, with their ids, sequences
+        and times, as of one moment. The original may have any status, and does not change. It takes some seconds
+        for a million messages; after 60 seconds it is DEADLINE_EXCEEDED, and nothing has been created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResetSession(self, request, context):
-        """Ends an active session and makes a new one that goes on in its place, with the old messages or without.
-        Of several at the same time one does it; for the others the session is not active any more.
+        """Ends an ACTIVE session and creates its successor, with or without its messages. Of several concurrent
+        calls one succeeds; for the others the session is no longer ACTIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -447,10 +454,11 @@ class SessionHistoryService(object):
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    Where something is not as the caller expected (ABORTED), the metadata has the actual value.
+    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
+    value.
 
-    A request that names a session may carry `user_id`: then the session must be that user's, and someone
-    else's is NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
+    A request that names a session may also name the user it acts for, `user_id`. The session of another user
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
     UndeleteSession.
     """
 
