@@ -63,22 +63,26 @@ def show_json(**found: Any) -> None:  # noqa: ANN401 - anything of the client's 
 def to_json(value: Any) -> Any:  # noqa: ANN401 - anything of the client's types
     """Return a value as JSON has it: times in ISO 8601 and UTC, bytes in base64, records as objects.
 
-    Numbers that Python's JSON cannot have become text: integers of thousands of digits, and what is infinite as a
-    float.
+    Numbers that Python has no JSON for become text: integers of thousands of digits, and infinite floats.
     """
     if is_dataclass(value):
         return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
     match value:
-        case datetime():
-            return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        case Decimal():
-            return str(value)
-        case float() if math.isinf(value):
-            return "Infinity" if value > 0 else "-Infinity"
-        case bytes():
-            return base64.b64encode(value).decode()
         case Mapping():
             return {name: to_json(inner) for name, inner in value.items()}
         case tuple() | list():
             return [to_json(inner) for inner in value]
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:  # noqa: ANN401 - as above
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Decimal():
+            return str(value)
+        case float() if math.isinf(value):
+            return str(Decimal(value))
     return value
