@@ -11,12 +11,12 @@ from sessionhistory_server.recount import Recounts
 from sessionhistory_server.store import recount
 from sessionhistory_server.store.database import Database
 from sessionhistory_server.store.readiness import State, probe
+from sessionhistory_server.store.recount import SessionKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Container
 
     from sessionhistory_server.recount import Recounted
-    from sessionhistory_server.store.recount import SessionKey
     from sessionhistory_server.tokens import TokenCounters
 
 _SESSIONS_AT_ONCE: Final = 1_000
@@ -85,24 +85,43 @@ async def recount_all(
         state = await database.read(probe)
         if state is not State.READY:
             raise database_unavailable(state.value)
-        recounts, after = Recounts(database, counters), f"{0:032x}"
-        while found := await _next_sessions(database, after):
-            for key, counter in found:
+        recounts, left = Recounts(database, counters), set[SessionKey]()
+        async for key, counter in _sessions(database):
+            done.sessions += 1
+            if (everything or counter != counters.name) and not await _recount(recounts, key, done):
+                left.add(key)
+            done.share = int(key.session_key.replace("-", ""), 16) / 2**128
+            tell()
+        # Behind those that were done others may have made copies of those that were not.
+        while copies := await _others(database, counters.name, left):
+            for key in copies:
                 done.sessions += 1
-                if everything or counter != counters.name:
-                    await _recount(recounts, key, done)
-                done.share = int(key.session_key.replace("-", ""), 16) / 2**128
-                tell()
-            after = found[-1][0].session_key
+                await _recount(recounts, key, done)
+            left.update(copies)
     finally:
         await database.close()
+
+
+async def _sessions(database: Database) -> AsyncIterator[tuple[SessionKey, str]]:
+    """Yield all sessions with their counters, in the order of their keys."""
+    after = f"{0:032x}"
+    while found := await _next_sessions(database, after):
+        for one in found:
+            yield one
+        after = found[-1][0].session_key
 
 
 async def _next_sessions(database: Database, after: str) -> list[tuple[SessionKey, str]]:
     return await database.read(lambda c: recount.next_sessions(c, after, limit=_SESSIONS_AT_ONCE))
 
 
-async def _recount(recounts: Recounts, key: SessionKey, done: Tally) -> None:
+async def _others(database: Database, counter: str, known: Container[SessionKey]) -> list[SessionKey]:
+    """Return the sessions that are counted by another counter, but for those that are known."""
+    return [key async for key, other in _sessions(database) if other != counter and key not in known]
+
+
+async def _recount(recounts: Recounts, key: SessionKey, done: Tally) -> bool:
+    """Recount a session; return whether nothing is left to do with it."""
     for _ in range(_ATTEMPTS):
         try:
             recounted = await recounts.by_key(key)
@@ -112,5 +131,6 @@ async def _recount(recounts: Recounts, key: SessionKey, done: Tally) -> None:
         else:
             if recounted:  # and not purged in the meantime
                 done.add(recounted)
-            return
+            return recounted is None or recounted.session.token_counter != MIXED
     done.busy_sessions += 1
+    return False

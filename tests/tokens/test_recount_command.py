@@ -9,17 +9,22 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import psycopg
 import pytest
 from click.testing import CliRunner
 from tokens_support import append, counter_of, inconsistent, says
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server import logs, recount_all
 from sessionhistory_server.cli import cli
 from sessionhistory_server.errors import UnavailableError, database_unavailable
+from sessionhistory_server.history import TENANT
 from sessionhistory_server.recount import Recounts
 from sessionhistory_server.store import connecting
+from sessionhistory_server.store.keys import session_key
 from support.databases import execute
 from support.processes import COMMAND, environment, run
 from support.waiting import eventually
@@ -169,6 +174,28 @@ def test_another_conflict_is_tried_again(
     monkeypatch.setattr(Recounts, "by_key", refused)
     result = invoke(database_url, "--token-counter", "words", "--json")
     assert (result.exit_code, report(result)["recounted_sessions"]) == (0, 7)
+
+
+async def test_copies_made_meanwhile(
+    service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a session that is not recounted yet comes behind those that are; it is recounted in the end."""
+    by_key, made = Recounts.by_key, ["s2"]
+    lowest = sorted(map(str, range(10_000)), key=lambda name: session_key(TENANT, name))[2::-1]
+
+    async def copied(recounts: Recounts, key: Any) -> Recounted | None:
+        if lowest and key.session_key.replace("-", "") == session_key(TENANT, made[-1]):
+            fork = pb.ForkSessionRequest(session_id=made[-1], session=spb.Session(session_id=lowest[0]))
+            with grpc.insecure_channel(service.address) as channel:
+                pb_grpc.SessionHistoryServiceStub(channel).ForkSession(fork)
+            made.append(lowest.pop(0))
+        return await by_key(recounts, key)
+
+    monkeypatch.setattr(Recounts, "by_key", copied)
+    result = await asyncio.to_thread(invoke, database_url, "--token-counter", "words", "--json")
+    assert not lowest
+    assert report(result) == numbers(sessions=10, recounted_sessions=10, changed_messages=18)
+    assert counters(database_url) == {"words"}
 
 
 @pytest.mark.usefixtures("service")
