@@ -123,6 +123,9 @@ async def test_a_summary_is_read_from_standard_input(command: Command, client: C
     summary = (await client.get_history(talk)).messages[0]
     assert (summary.content, summary.role, summary.model) == ("one, twö", Role.SYSTEM, "m")
     assert await _texts(client, talk) == ["one\n", "two", "three"]
+    again = await command(*arguments, "--token-count", "9", "--model", "m", typed="one, twö")
+    assert again.stdout == result.stdout
+    assert (await client.get_history(talk)).messages[0] == summary
     result = await command(*arguments, typed="another")
     assert result.exit_code == 1
     assert result.stderr == (

@@ -89,6 +89,18 @@ async def test_why_the_rest_is_left_out(command: Command, client: Client, unique
     assert "0 of 5 messages, 0 tokens\n5 left out: the next older one does not fit the token budget" in text
 
 
+async def test_what_is_gone_is_not_left_out(command: Command, client: Client, unique: str) -> None:
+    """The sequences of removed messages are not missing, where nothing else is."""
+    await store(client, unique, user(), user(), user())
+    await client.truncate_history(unique, after_sequence=1)
+    assert (await show(command, unique)).endswith("\n  hi\n")
+    await store(client, unique, user("again"))
+    text = await show(command, unique)
+    assert "2 of 2 messages" in text
+    assert "⋮" not in text
+    assert "⋮  1 to 3 not in this window" in await show(command, unique, "--max-messages", "1")
+
+
 async def test_a_summary_is_shown_as_one(command: Command, client: Client, unique: str) -> None:
     """With how much it stands for; what it covers is neither missing nor left out."""
     pinned = Message(role=Role.SYSTEM, content="rules", pinned=True, token_count=1)

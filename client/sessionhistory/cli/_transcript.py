@@ -48,12 +48,16 @@ class Transcript:
         """Yield the messages, and between them which sequences the window neither has nor sums up."""
         summary = history.summary
         expected = summary.through_sequence + 1 if summary else 1
+        # Where nothing is left out, what has other sequences was removed.
+        left_out = history.omitted_message_count - (summary.message_count if summary else 0)
         for message in history.messages:
-            yield from _gap(expected, message.sequence - 1)
+            if left_out:
+                yield from _gap(expected, message.sequence - 1)
             expected = max(expected, message.sequence + 1)
             covered = summary if summary and summary.through_sequence == message.sequence else None
             yield from self._message(message, covered)
-        yield from _gap(expected, history.last_sequence)
+        if left_out:
+            yield from _gap(expected, history.last_sequence)
 
     def _message(self, message: Message, covered: HistorySummary | None) -> Iterator[Block]:
         answered = self._answered(message) if message.role is Role.TOOL else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, TextIO
 
 import click
@@ -58,7 +59,14 @@ def compact(
     text = summary.read().strip()
     if not text:
         raise click.UsageError("the summary is empty")
-    message = Message(role=Role.SYSTEM, content=text, model=model, token_count=token_count)
+    # An id of the text's own: the same text is the same summary.
+    message = Message(
+        message_id=hashlib.sha256(text.encode()).hexdigest(),
+        role=Role.SYSTEM,
+        content=text,
+        model=model,
+        token_count=token_count,
+    )
     with server.client() as client:
         compacted = client.compact_history(session_id, message, through_sequence=through_sequence, **rest)
     if as_json:
