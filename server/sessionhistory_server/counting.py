@@ -30,7 +30,7 @@ async def store_counted(
     Args:
         asked: What to store, as it was counted first.
         counter: The server's own, which the session has unless the store says that it has another.
-        count: Counts it by the counter of a name; by the server's own if that cannot be had.
+        count: Counts it by the counter of a name; by the server's own if that is not available.
         store: Stores it, or raises ``OtherCounterError``.
     """
     while True:

@@ -47,7 +47,7 @@ def decode(arguments: object, layout: str, token: str) -> tuple[Any, ...] | None
     raise InvalidArgumentError(
         FieldViolation(
             "page_token",
-            "must be the next_page_token of the page before, with all other fields but page_size as"
+            "must be the next_page_token of the previous page, with all fields but page_size as"
             " they were then",
         ),
         reason="INVALID_PAGE_TOKEN",

@@ -55,7 +55,7 @@ class Tally:
     def text(self) -> str:
         """Return the numbers for people."""
         recounted = f"{self.recounted_sessions:,} of {self.sessions:,} sessions recounted"
-        lines = [f"{recounted}: {self.changed_messages:,} messages have another count"]
+        lines = [f"{recounted}: {self.changed_messages:,} token counts changed"]
         if self.mixed_sessions:
             lines.append(f"{self.mixed_sessions:,} stay mixed: the counter failed at messages of theirs")
         if self.busy_sessions:

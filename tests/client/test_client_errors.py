@@ -53,7 +53,7 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
         "INVALID_ARGUMENT",
         "INVALID_PAGE_TOKEN",
         violations={
-            "page_token": "must be the next_page_token of the page before, with all other fields but"
+            "page_token": "must be the next_page_token of the previous page, with all fields but"
             " page_size as they were then"
         },
     ),

@@ -102,7 +102,7 @@ async def test_a_stream_begins_with_a_header(shared: Service, pieces: tuple[Piec
     """Anything else, and nothing, is refused."""
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await stream(shared, *pieces)
-    assert failure.violations == {"header": "is required, before all else"}
+    assert failure.violations == {"header": "is required as the first piece"}
 
 
 BAD_PIECES: dict[str, Piece] = {

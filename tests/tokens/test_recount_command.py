@@ -100,8 +100,8 @@ def test_all_sessions_are_recounted(database_url: str) -> None:
 def test_it_says_what_it_did(database_url: str) -> None:
     """In a line for people, without a bar where there is no terminal."""
     result = invoke(database_url, "--token-counter", "words")
-    assert result.output == "7 of 7 sessions recounted: 15 messages have another count\n"
-    assert invoke(database_url).output == "7 of 7 sessions recounted: 15 messages have another count\n"
+    assert result.output == "7 of 7 sessions recounted: 15 token counts changed\n"
+    assert invoke(database_url).output == "7 of 7 sessions recounted: 15 token counts changed\n"
 
 
 async def test_sessions_that_stay_mixed(service: Service, database_url: str) -> None:
@@ -227,7 +227,7 @@ def test_an_interrupted_run_says_so(packages: Path, database_url: str) -> None:
         (["--database-url", "postgresql://127.0.0.1:1/d"], "cannot use the database: "),
         (
             ["--database-url", "postgresql://127.0.0.1:1/d", "--token-counter", "none"],
-            "there is none called 'none'",
+            "no counter is called 'none'",
         ),
     ],
 )

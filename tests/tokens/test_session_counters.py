@@ -145,7 +145,7 @@ async def test_refusals_come_before_counters(serve: Serve, database_url: str) ->
 
 
 async def test_summaries_are_counted_by_the_sessions_counter(serve: Serve, database_url: str) -> None:
-    """By the one that counts its messages; one that cannot be had leaves the session mixed."""
+    """By the one that counts its messages; one that is not available leaves the session mixed."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a b c d e"))
     for service, name, text in ((new, "characters", "a b c d e"), (new, "characters", "f g h i j")):
@@ -195,7 +195,7 @@ async def test_without_the_sessions_counter_it_says_mixed(
     other = await serve(database_url, coalesce=coalesce)
     assert await append(other, says("a b c d e f")) == [3]
     assert await counter_of(service) == "mixed"
-    (warning,) = (r.getMessage() for r in caplog.records if "cannot be had" in r.getMessage())
+    (warning,) = (r.getMessage() for r in caplog.records if "is not available" in r.getMessage())
     assert gone in warning
 
 

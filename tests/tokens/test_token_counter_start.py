@@ -1,4 +1,4 @@
-"""Starting with a counter: one clear line if it cannot be had, and one copy for all workers."""
+"""Starting with a counter: one clear line if it is not available, and one copy for all workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def path(packages: Path) -> str:
     ("name", "said"),
     [
         ("tiktoken:tiny", f"download {URL} into a folder, and name it with --tiktoken-dir"),
-        ("words-and-more", "there is none called 'words-and-more', only characters, tiktoken:ENCODING, "),
+        ("words-and-more", "no counter is called 'words-and-more', only characters, tiktoken:ENCODING, "),
         ("refusing", "set WORDS_HOME to where the words are"),
         ("broken", "test_plugin:broken failed: KeyError: 'nothing works'"),
     ],

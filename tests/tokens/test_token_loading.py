@@ -33,7 +33,7 @@ def content(text: str | None = None, **fields: Any) -> MessageContent:
 
 
 def error(name: str, folder: Path | None = None) -> str:
-    """Return why a counter cannot be had."""
+    """Return why a counter is not available."""
     with pytest.raises(tokens.TokenCounterError) as caught:
         tokens.load(name, folder)
     assert "\n" not in str(caught.value)
@@ -141,10 +141,10 @@ def test_plug_ins() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "there is none called ''"),
-        ("mixed", "there is none called 'mixed'"),
+        ("", "no counter is called ''"),
+        ("mixed", "no counter is called 'mixed'"),
         ("Characters", "only characters, tiktoken:ENCODING, broken, bytes"),
-        ("characters:4", "there is none called 'characters'"),
+        ("characters:4", "no counter is called 'characters'"),
         ("x" * 257, "the name has more than 256 characters"),
         ("refusing", "set WORDS_HOME to where the words are"),
         ("broken", "test_plugin:broken failed: KeyError: 'nothing works'"),

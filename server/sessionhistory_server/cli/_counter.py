@@ -17,7 +17,7 @@ def load_counter(name: str, tiktoken_dir: Path | None) -> None:
     """Load a token counter, for all workers, before anything is done in vain.
 
     Raises:
-        click.UsageError: it cannot be had.
+        click.UsageError: it is not available.
     """
     if name == CHARACTERS:
         return

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 @options()
 @click.option("--json", "as_json", is_flag=True, help="The same as --log-format json.")
 def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settings, by name
-    """Serve gRPC until SIGTERM or Ctrl-C. Without --database-url, on a Postgres of its own."""
+    """Serve gRPC until SIGTERM or Ctrl-C. Without --database-url, on an embedded Postgres."""
     _require_server()
     settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
@@ -81,6 +81,6 @@ def _database(settings: Settings) -> Iterator[str]:
     if settings.database_url:
         yield settings.database_url
         return
-    _log.info("no %s: using a Postgres of its own", variable("database_url"))
+    _log.info("%s is not set: using the embedded Postgres", variable("database_url"))
     with embedded.running(settings.embedded_data_dir, report=_log.info, meanwhile=_serving) as url:
         yield url

@@ -122,7 +122,7 @@ class Draft:
         self._check_tool_calls(checks, delta.tool_calls)
         validate.check_parts(checks, "parts", delta.parts)
         fits = len(self._fixed.parts) + len(delta.parts) <= limits.MAX_PARTS
-        checks.require(fits, "parts", f"must leave the message at most {limits.MAX_PARTS}")
+        checks.require(fits, "parts", f"must not give the message more than {limits.MAX_PARTS} parts")
         checks.finish()
 
     def _check_bounds(self, delta: stream_pb.AppendMessageStreamDelta, text_bytes: int) -> None:
@@ -135,7 +135,7 @@ class Draft:
         size += sum(_field_size(part.ByteSize()) for part in delta.parts)
         size += sum(more.ByteSize() + _CALL_FRAME_BYTES for more in delta.tool_calls)
         if size > limits.MAX_MESSAGE_BYTES:
-            rule = f"must leave the message at most {limits.MAX_MESSAGE_BYTES} bytes"
+            rule = f"must not make the message larger than {limits.MAX_MESSAGE_BYTES} bytes"
             raise InvalidArgumentError(FieldViolation("delta", rule))
 
     def _check_tool_calls(self, checks: Checks, deltas: Sequence[stream_pb.ToolCallDelta]) -> None:
@@ -146,7 +146,7 @@ class Draft:
             last = min(count, limits.MAX_TOOL_CALLS - 1)
             checks.require(0 <= delta.index <= last, f"{path}.index", f"must be 0 to {last}")
             begins = delta.index == count
-            checks.require(delta.name or not begins, f"{path}.name", "is required where a call begins")
+            checks.require(delta.name or not begins, f"{path}.name", "is required for a new call")
             checks.text(f"{path}.id", delta.id, limits.MAX_NAME_CHARACTERS)
             checks.text(f"{path}.name", delta.name, limits.MAX_NAME_CHARACTERS)
             checks.text(f"{path}.arguments", delta.arguments)

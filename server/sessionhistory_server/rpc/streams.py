@@ -65,7 +65,7 @@ class StreamServicer(Servicer):
             InvalidArgumentError: it is not there, or it breaks a rule.
         """
         if piece is None or not piece.HasField("header"):
-            raise _invalid("header", "is required, before all else")
+            raise _invalid("header", "is required as the first piece")
         header = piece.header
         header.message.role = header.message.role or mpb.ROLE_ASSISTANT
         checks = appends.checked(header, require_user_id=self.require_user_id, prefix="header.")
@@ -116,7 +116,7 @@ async def _read_to_finish(pieces: Pieces, draft: Draft) -> Finish | None:
             case "finish":
                 return piece.finish
             case "header":
-                raise _invalid("header", "must come once, before all else")
+                raise _invalid("header", "must come once, as the first piece")
             case _:
                 raise _invalid("piece", "must set one of header, delta, finish")
     return None

@@ -78,7 +78,7 @@ def check_batch(checks: Checks, field: str, messages: Sequence[mpb.Message]) -> 
     for index, message in enumerate(messages):
         check_message(checks, f"{field}[{index}]", message)
         new = message.message_id not in seen
-        checks.require(new, f"{field}[{index}].message_id", "must not be twice in one request")
+        checks.require(new, f"{field}[{index}].message_id", "must not occur twice in one request")
         if message.message_id:
             seen.add(message.message_id)
 

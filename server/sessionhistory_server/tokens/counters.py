@@ -39,7 +39,7 @@ class TokenCounters:
         tiktoken_dir: Where the vocabularies of tiktoken are.
 
     Raises:
-        TokenCounterError: the server's own cannot be had.
+        TokenCounterError: the server's own is not available.
     """
 
     def __init__(self, name: str, tiktoken_dir: Path | None = None) -> None:
@@ -48,7 +48,7 @@ class TokenCounters:
         self._known: dict[str, MessageCounter | None] = {name: load(name, tiktoken_dir)}
 
     async def count(self, contents: Sequence[MessageContent], name: str) -> Counted:
-        """Count messages by a counter; by the server's own if that cannot be had.
+        """Count messages by a counter; by the server's own if that is not available.
 
         Token counts that callers gave stay. A message that the counter fails at is counted by its characters.
         """
@@ -74,7 +74,7 @@ class TokenCounters:
         try:
             return load(name, self._tiktoken_dir)
         except TokenCounterError as error:
-            _log.warning("sessions were counted by %s, which cannot be had: %s", name, error)
+            _log.warning("sessions were counted by %s, which is not available: %s", name, error)
             return None
 
 

@@ -63,7 +63,7 @@ def _entry_point(kind: str) -> EntryPoint:
         return entry_point
     others = sorted(entry_points(group=GROUP).names)
     known = ", ".join((CHARACTERS, f"{TIKTOKEN}:ENCODING", *others))
-    raise TokenCounterError(f"there is none called {kind!r}, only {known}")
+    raise TokenCounterError(f"no counter is called {kind!r}, only {known}")
 
 
 def _plugged_in(entry_point: EntryPoint, argument: str) -> TokenCounter:

@@ -41,4 +41,4 @@ class TokenCounterFactory(Protocol):
 
 
 class TokenCounterError(Exception):
-    """A token counter cannot be had. The message says why, and what to do: an operator reads it."""
+    """A token counter is not available. The message says why, and what to do: an operator reads it."""
