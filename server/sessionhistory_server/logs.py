@@ -23,8 +23,11 @@ FORMATS: Final = ("auto", "console", "json")
 
 # What it says at warning of each lost connection, we say once of the database.
 _POOL: Final = "psycopg.pool"
+_GRPC: Final = "grpc._cython.cygrpc"
+# What it says at error of an answer that came after its caller's deadline; the call's own line has the code.
+_UNDELIVERED: Final = "ExecuteBatchError"
 # Of event loops that start, at debug.
-_LOOPS: Final = ("asyncio", "grpc._cython.cygrpc")
+_LOOPS: Final = ("asyncio", _GRPC)
 # Names each of its plugins, at info.
 _PLUGINS: Final = "alembic.runtime.plugins"
 
@@ -89,9 +92,14 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 def _tells_something(record: logging.LogRecord) -> bool:
     """Return whether a line is of use to those who run the service, at the level that they have chosen."""
-    if record.name in {_POOL, _PLUGINS}:
+    if record.name in {_POOL, _PLUGINS} or _is_undelivered(record):
         return logging.root.isEnabledFor(logging.DEBUG)
     return record.name not in _LOOPS or record.levelno > logging.DEBUG
+
+
+def _is_undelivered(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return record.name == _GRPC and type(error).__name__ == _UNDELIVERED
 
 
 def describe(error: BaseException, *, causes: int = _MAX_CAUSES) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from grpc._cython import cygrpc
 
 from sessionhistory_server import logs
 
@@ -88,14 +89,20 @@ def test_the_level(configure: Configure, level: str) -> None:
 
 @pytest.mark.parametrize("level", logs.LEVELS)
 def test_lines_of_libraries(configure: Configure, level: str) -> None:
-    """Lost connections and plugins are for who debugs; an event loop's start is for nobody."""
+    """Lost connections, plugins, answers to nobody: for who debugs; an event loop's start is for nobody."""
     stream = configure("json", level=level)
     logging.getLogger("psycopg.pool").error("discarding closed connection: %s", "<at 0x7f>")
     logging.getLogger("alembic.runtime.plugins").info("setup plugin %s", "alembic.autogenerate.tables")
-    logging.getLogger("grpc._cython.cygrpc").debug("Loaded running loop")
+    grpc_logger = logging.getLogger("grpc._cython.cygrpc")
+    grpc_logger.error("raised in core", exc_info=cygrpc.ExecuteBatchError())
+    grpc_logger.debug("Loaded running loop")
     logging.getLogger("asyncio").debug("Using selector")
     assert [line["event"] for line in _objects(stream)] == (
-        ["discarding closed connection: <at 0x7f>", "setup plugin alembic.autogenerate.tables"]
+        [
+            "discarding closed connection: <at 0x7f>",
+            "setup plugin alembic.autogenerate.tables",
+            "raised in core",
+        ]
         if level == "debug"
         else []
     )
