@@ -118,6 +118,12 @@ def test_with_another_vocabulary(vocabularies: Path) -> None:
     assert "cannot be used" in error("tiktoken:unhashed", vocabularies)
 
 
+def test_a_vocabulary_that_counts_nothing(vocabularies: Path) -> None:
+    """Of an extension that names no hash, one that is cut short is noticed when it is tried."""
+    (vocabularies / "unhashed.tiktoken").write_bytes(vocabulary()[:77])
+    assert error("tiktoken:unhashed", vocabularies).startswith("tiktoken failed: PanicException: ")
+
+
 def test_an_encoding_that_nobody_knows() -> None:
     """Those that are known are named."""
     for name in ("tiktoken", "tiktoken:", "tiktoken:gpt-9"):

@@ -31,7 +31,7 @@ _SAMPLE: Final = "Hello, wörld!"
 
 @functools.cache
 def load(name: str, tiktoken_dir: Path | None) -> MessageCounter:
-    """Return a counter of messages by its name, ready to be used; once loaded it stays.
+    """Return a counter of messages by its name, tried once; it stays.
 
     Args:
         name: ``characters``, ``tiktoken:ENCODING``, or a plug-in's name with an argument or without.
@@ -45,11 +45,12 @@ def load(name: str, tiktoken_dir: Path | None) -> MessageCounter:
     if len(name) > _MAX_NAME_CHARACTERS:
         raise TokenCounterError(f"the name has more than {_MAX_NAME_CHARACTERS} characters")
     kind, _, argument = name.partition(":")
-    if kind == TIKTOKEN:
-        with _said_of(kind):
-            counter = tiktoken_counter(argument, tiktoken_dir)
-    else:
-        counter = _plugged_in(_entry_point(kind), argument)
+    plug_in = None if kind == TIKTOKEN else _entry_point(kind)
+    with _said_of(plug_in.value if plug_in else kind):
+        counter: TokenCounter = (
+            plug_in.load()(argument) if plug_in else tiktoken_counter(argument, tiktoken_dir)
+        )
+        _checked(counter(_SAMPLE))
     return functools.partial(_count, counter)
 
 
@@ -64,14 +65,6 @@ def _entry_point(kind: str) -> EntryPoint:
     others = sorted(entry_points(group=GROUP).names)
     known = ", ".join((CHARACTERS, f"{TIKTOKEN}:ENCODING", *others))
     raise TokenCounterError(f"no counter is called {kind!r}, only {known}")
-
-
-def _plugged_in(entry_point: EntryPoint, argument: str) -> TokenCounter:
-    """Return a plug-in's counter, tried once."""
-    with _said_of(entry_point.value):
-        counter: TokenCounter = entry_point.load()(argument)
-        _checked(counter(_SAMPLE))
-    return counter
 
 
 @contextmanager
