@@ -14,6 +14,7 @@ import grpc.aio
 import pytest
 from cli_import_support import conversation
 
+from sessionhistory.cli._server import Interrupted
 from support.processes import run
 from support.proxy import free_port
 from support.relay import relay
@@ -213,3 +214,13 @@ def test_without_the_library_of_the_terminal(name: str) -> None:
     )
     assert done.returncode == 1
     assert re.fullmatch(r"Error: rich\S* is missing: install session-history\[cli\]\n", done.stderr)
+
+
+@pytest.mark.parametrize(("terminal", "before"), [(True, "\n"), (False, "")])
+def test_an_interrupt_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, terminal: bool, before: str
+) -> None:
+    """What is said of it does not stand behind the ^C."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    Interrupted("interrupted").show()
+    assert capsys.readouterr().err == f"{before}Error: interrupted\n"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import click
 import grpc
@@ -48,6 +49,12 @@ class Interrupted(click.ClickException):
     """Ends a command as Ctrl-C ends others."""
 
     exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Say so, on a line of its own: a terminal has shown ``^C``, and stays behind it."""
+        if sys.stderr.isatty():
+            click.echo(err=True)
+        super().show(file)
 
 
 @dataclass(frozen=True, slots=True)
