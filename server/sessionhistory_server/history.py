@@ -40,7 +40,7 @@ from sessionhistory_server.store.shared_append import SharedAppends
 from sessionhistory_server.store.state_append import append_with_state
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
 
     from sessionhistory_server.model import Session, SessionContent, StateChange, WindowLimits
@@ -251,47 +251,37 @@ class SessionHistory:
 
 
 def assemble(found: WindowRows) -> Window:
-    """Make a window of the rows that fit: without the tool results whose call is not in the run."""
-    run = [
-        message
-        for message in found.messages
-        if not message.content.pinned and message.sequence != found.summary
-    ]
-    orphans = {message.sequence for message in _orphans(run)}
-    kept = [message for message in found.messages if message.sequence not in orphans]
-    older = found.cut is not None and bool(run)
-    summary = _summary(found)
+    """Make a window of the rows that fit: without the tool results whose call is not in the run.
+
+    A result is of the nearest earlier message of the run that is none, which must carry tool calls.
+    """
+    kept, tokens, first, called, summary = [], 0, None, False, None
+    for message in found.messages:
+        content, sequence, token_count, _, _ = message
+        if sequence == found.summary:
+            summary = Summary(message, found.covered_count, found.covered_tokens)
+        elif not content.pinned:
+            first = first or sequence
+            if content.role != TOOL:
+                called = bool(content.tool_calls)
+            elif not called:
+                continue
+        kept.append(message)
+        tokens += token_count
     return Window(
         messages=kept,
-        total_tokens=sum(message.token_count for message in kept),
+        total_tokens=tokens,
         omitted_message_count=found.message_count - len(kept) + (summary is not None),
         cut=found.cut or "NONE",
-        next_before_sequence=run[0].sequence if older else None,
+        next_before_sequence=first if found.cut else None,
         last_sequence=found.last_sequence,
         summary=summary,
     )
 
 
-def _summary(found: WindowRows) -> Summary | None:
-    if found.summary is None:
-        return None
-    (message,) = (message for message in found.messages if message.sequence == found.summary)
-    return Summary(message, found.covered_count, found.covered_tokens)
-
-
 def new_id() -> str:
     """Return an id that nobody else has: 32 hexadecimal digits."""
     return secrets.token_hex(16)
-
-
-def _orphans(run: list[Message]) -> Iterator[Message]:
-    """Yield the TOOL messages whose nearest earlier message that is none does not carry tool calls."""
-    called = False
-    for message in run:
-        if message.content.role != TOOL:
-            called = bool(message.content.tool_calls)
-        elif not called:
-            yield message
 
 
 def _ref(session_id: str, user_id: str | None) -> SessionRef:

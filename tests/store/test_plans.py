@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 # By statement: the indexes that it reads; where there are two sets, either will do.
 PLANS: dict[str, list[set[str]]] = {
     "append": [{"sessions_pkey"}],
+    "append: at once": [{"sessions_pkey"}],
     "append: shared": [{"sessions_pkey"}],
     "append: create": [set()],
     "append: standing": [{"sessions_pkey"}],
@@ -114,6 +116,7 @@ LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ",
 
 _NAMES = {
     appending._APPEND: "append",
+    appending._AT_ONCE: "append: at once",
     appending._CREATE: "append: create",
     active_sessions._NEWEST: "active session: newest",
     active_sessions._LOCK: "active session: lock",
@@ -275,6 +278,7 @@ async def call_messages(history: SessionHistory, database: Database) -> None:
     change = StateChange('{"a": 1}', None)
     await history.append(append("chat", state=change, expected_last_sequence=3))
     await history.append(append("patched", state=change, create_session=owner))
+    await asyncio.gather(*[history.append(append("patched")) for _ in range(2)])
     await history.get_message("chat", "u", message_id="1", sequence=None)
     await history.get_message("chat", None, message_id=None, sequence=2)
     await history.get_history("chat", "u", WindowLimits())

@@ -35,7 +35,8 @@ MAX_SECONDS: Final = 253_402_300_799
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 
-_ID: Final = re.compile(f"[{ID_CHARACTERS}]+")
+_ID: Final = re.compile(f"[{ID_CHARACTERS}]{{1,{MAX_ID_CHARACTERS}}}")
+_ID_RULE: Final = f"must be 1 to {MAX_ID_CHARACTERS} characters of {ID_CHARACTERS}"
 
 
 class Checks:
@@ -67,20 +68,15 @@ class Checks:
     def text(self, field: str, value: str, max_characters: int | None = None) -> None:
         """Text that Postgres can keep, of a limited length."""
         self.require("\0" not in value, field, "must not contain a NUL character (U+0000)")
-        if max_characters is not None:
-            fits = len(value) <= max_characters
-            self.require(fits, field, f"must have at most {max_characters} characters")
+        if max_characters is not None and len(value) > max_characters:
+            self.require(None, field, f"must have at most {max_characters} characters")
 
     def identifier(self, field: str, value: str, *, required: bool = False) -> None:
         """An id: 1 to 128 of a few characters; empty only if it is not required."""
-        if not value:
+        if value:
+            self.require(_ID.fullmatch(value), field, _ID_RULE)
+        else:
             self.require(not required, field, "is required")
-            return
-        self.require(
-            len(value) <= MAX_ID_CHARACTERS and _ID.fullmatch(value),
-            field,
-            f"must be 1 to {MAX_ID_CHARACTERS} characters of {ID_CHARACTERS}",
-        )
 
     def user_id(self, field: str, value: str, *, required: bool) -> None:
         """The user a call acts for."""

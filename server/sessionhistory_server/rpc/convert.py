@@ -84,14 +84,16 @@ def expiration(session: spb.Session) -> dict[str, int | None]:
     return {"expire_time": micros(session.expire_time) if session.HasField("expire_time") else None}
 
 
-def window_limits(options: hpb.HistoryOptions | pb.GetHistoryRequest) -> WindowLimits:
+def window_limits(
+    options: hpb.HistoryOptions | pb.GetHistoryRequest, before_sequence: int | None = None
+) -> WindowLimits:
     """Return the limits of a window as a request names them."""
-    include_pinned = optional(options, "include_pinned")
     return WindowLimits(
-        max_messages=optional(options, "max_messages"),
-        token_budget=optional(options, "token_budget"),
-        include_pinned=include_pinned is not False,
-        max_turns=optional(options, "max_turns"),
+        optional(options, "max_messages"),
+        optional(options, "token_budget"),
+        before_sequence,
+        not options.HasField("include_pinned") or options.include_pinned,
+        optional(options, "max_turns"),
     )
 
 

@@ -85,24 +85,23 @@ def _rare(message: mpb.Message) -> dict[str, Any]:
 def message(stored: Message) -> mpb.Message:
     """Return a stored message as the contract shows it."""
     shown = mpb.Message()
-    _show(stored, shown)
+    show(stored, shown)
     return shown
 
 
-def history(window: Window) -> hpb.History:
-    """Return a window as the contract shows it."""
-    shown = hpb.History(
-        total_tokens=window.total_tokens,
-        omitted_message_count=window.omitted_message_count,
-        cut=_CUT_NUMBERS[window.cut],
-        next_before_sequence=window.next_before_sequence,
-        last_sequence=window.last_sequence,
-    )
+def show_window(window: Window, shown: hpb.History) -> None:
+    """Fill in a window as the contract shows it: in its place, for a response would copy all of it."""
+    shown.total_tokens = window.total_tokens
+    shown.omitted_message_count = window.omitted_message_count
+    shown.cut = _CUT_NUMBERS[window.cut]
+    if window.next_before_sequence is not None:
+        shown.next_before_sequence = window.next_before_sequence
+    shown.last_sequence = window.last_sequence
+    add = shown.messages.add
     for stored in window.messages:
-        _show(stored, shown.messages.add())
+        show(stored, add())
     if window.summary is not None:
         shown.summary.CopyFrom(summary(window.summary))
-    return shown
 
 
 def summary(stored: Summary) -> hpb.HistorySummary:
@@ -116,7 +115,8 @@ def summary(stored: Summary) -> hpb.HistorySummary:
     )
 
 
-def _show(stored: Message, shown: mpb.Message) -> None:
+def show(stored: Message, shown: mpb.Message) -> None:
+    """Fill in a stored message as the contract shows it."""
     content, shown.sequence, shown.token_count, micros, _ = stored
     shown.message_id = content.message_id
     shown.role = _ROLE_NUMBERS[content.role]

@@ -122,14 +122,16 @@ class HistoryServicer(Servicer):
             validate.check_message(checks, "message", request.message)
         checks.finish()
         session_id, appended, window = await self._append(request, [request.message])
-        return pb.AppendMessageResponse(
+        response = pb.AppendMessageResponse(
             session_id=session_id,
-            message=messages.message(appended.messages[0]),
-            history=None if window is None else self._shown(window),
             **appended.counters._asdict(),
             session_created=appended.session_created,
             state_version=appended.state_version,
         )
+        messages.show(appended.messages[0], response.message)
+        if window is not None:
+            self._show(window, response.history)
+        return response
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:
         """Store a batch of messages."""
@@ -172,11 +174,11 @@ class HistoryServicer(Servicer):
         checks.not_negative("before_sequence", request.before_sequence)
         checks.not_negative("max_turns", request.max_turns)
         checks.finish()
-        wanted = convert.window_limits(request)._replace(
-            before_sequence=convert.optional(request, "before_sequence")
-        )
+        wanted = convert.window_limits(request, convert.optional(request, "before_sequence"))
         window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
-        return pb.GetHistoryResponse(history=self._shown(window))
+        response = pb.GetHistoryResponse()
+        self._show(window, response.history)
+        return response
 
     async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         """Return a page of messages."""
@@ -208,9 +210,9 @@ class HistoryServicer(Servicer):
         self._metrics.count_appended(len(new))
         return outcome
 
-    def _shown(self, window: Window) -> hpb.History:
+    def _show(self, window: Window, shown: hpb.History) -> None:
         self._metrics.count_window(window.cut)
-        return messages.history(window)
+        messages.show_window(window, shown)
 
 
 def _page_size(page_size: int) -> int:

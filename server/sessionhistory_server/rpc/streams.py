@@ -96,15 +96,16 @@ class StreamServicer(Servicer):
 
     def _response(self, outcome: Outcome) -> Response:
         session_id, appended, window = outcome
-        if window:
-            self._metrics.count_window(window.cut)
-        return stream_pb.AppendMessageStreamResponse(
+        response = stream_pb.AppendMessageStreamResponse(
             session_id=session_id,
-            message=messages.message(appended.messages[0]),
-            history=None if window is None else messages.history(window),
             **appended.counters._asdict(),
             session_created=appended.session_created,
         )
+        messages.show(appended.messages[0], response.message)
+        if window is not None:
+            self._metrics.count_window(window.cut)
+            messages.show_window(window, response.history)
+        return response
 
 
 async def _read_to_finish(pieces: Pieces, draft: Draft) -> Finish | None:

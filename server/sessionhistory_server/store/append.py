@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
+PATIENCE: Final = "(select set_config('lock_timeout', '250ms', true)) as patience"
+"""The lock_timeout of one statement alone, for it must not wait for a session that somebody has locked."""
+
 # Each attempt fails because of what another caller did meanwhile; so many in a row do not happen.
 _MAX_ATTEMPTS: Final = 20
 
@@ -56,8 +59,10 @@ returning session_key, last_sequence, message_count, total_tokens, active_time,
 select last_sequence, message_count, total_tokens, active_time from session
 """
 
+
 # greatest: the clock may run backwards against the sequence.
-_APPEND: Final = f"""
+def _append(source: LiteralString = "") -> LiteralString:
+    return f"""
 with session as (
 update sessions
 set last_sequence = last_sequence + %(count)s::bigint,
@@ -69,11 +74,16 @@ set last_sequence = last_sequence + %(count)s::bigint,
     title = coalesce(title, %(first_user_text)s::text),
     token_counter = case %(token_counter)s::text when '{MIXED}' then '{MIXED}' else token_counter end,
     active_time = greatest(active_time, now())
+{source}
 where {NAMED} and {LIVE} and status = 'ACTIVE'
   and (%(expected)s::bigint is null or last_sequence = %(expected)s::bigint)
   and pinned_count + %(pinned_count)s::integer <= {MAX_PINNED_MESSAGES}
   and (%(required_counter)s::text is null or token_counter in (%(required_counter)s::text, '{MIXED}'))
 {_STORE}"""
+
+
+_APPEND: Final = _append()
+_AT_ONCE: Final = _append(f"from {PATIENCE}")
 
 _CREATE: Final = f"""
 with session as (
@@ -152,6 +162,11 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         if found is not None:
             require_room(found, batch)
     raise RuntimeError("an append was turned away time and again without a reason")
+
+
+async def append_at_once(connection: Connection, batch: Batch) -> Appended | None:
+    """Store a batch if nothing stands in the way, be it for the length of a lock."""
+    return await _store(connection, _AT_ONCE, _parameters(batch), batch)
 
 
 def _parameters(batch: Batch) -> dict[str, Any]:

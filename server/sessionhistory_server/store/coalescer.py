@@ -88,11 +88,10 @@ class Coalescer(Generic[A, R]):
 
     async def _gather(self) -> None:
         """Wait until the loop brings no more callers: until none has come in some of its turns."""
-        waiting, turns = 0, 0
-        while turns < _QUIET_TURNS and waiting < self._max_batch:
+        turns = 0
+        while turns < _QUIET_TURNS and (waiting := len(self._waiting)) < self._max_batch:
             await asyncio.sleep(0)
-            turns = turns + 1 if len(self._waiting) <= waiting else 0
-            waiting = len(self._waiting)
+            turns = 0 if len(self._waiting) > waiting else turns + 1
 
     async def _ask_together(self, lane: asyncio.Task[None]) -> None:
         batch = _Batch[R](lane if self._cancellable else None)

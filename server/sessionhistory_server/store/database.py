@@ -141,7 +141,9 @@ class Database:
         self, checkout: tuple[AsyncConnectionPool[Connection], Connection], work: Work[T]
     ) -> asyncio.Task[T]:
         """Run work in a task of its own, which no caller's cancellation reaches."""
-        task = asyncio.create_task(self._run(checkout, work))
+        return self._followed(asyncio.create_task(self._run(checkout, work)))
+
+    def _followed(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return task
@@ -172,8 +174,8 @@ class Database:
             raise
         finally:
             self._in_use.discard(connection)
-            # In a task of its own: cut short, the pool would never see it again.
-            await asyncio.shield(asyncio.create_task(pool.putconn(connection)))
+            # In a task of its own: cut short, the pool would never see it again. And nobody waits for it.
+            self._followed(asyncio.create_task(pool.putconn(connection)))
 
     def _translated(self, error: psycopg.Error) -> SessionHistoryError | None:
         if dberrors.is_unavailable(error):

@@ -28,7 +28,6 @@ FIELDS: Final = (*MessageContent._fields, "sequence", "token_count", "create_tim
 SUMMARY_COLUMNS: Final = ", ".join("through_sequence" if name == "sequence" else name for name in FIELDS)
 """Those of a summary, as of the message in the place of the last one that it covers."""
 
-_CONTENT_LENGTH: Final = len(MessageContent._fields)
 _TOOL_CALLS: Final = FIELDS.index("tool_calls")
 _LENGTH: Final = len(FIELDS)
 _NO_CALLS_OR_PARTS: Final[tuple[tuple[ToolCall, ...], tuple[Part, ...]]] = ((), ())
@@ -66,13 +65,13 @@ SENT_RECORD: Final = "ordinal bigint, " + ", ".join(f"{name} {_TYPES.get(name, '
 
 def message_of(row: Row) -> Message:
     """Return the message in a row that begins with the columns ``FIELDS``."""
-    tool_calls, parts = row[_TOOL_CALLS:_CONTENT_LENGTH]
+    tool_calls, parts, sequence, token_count, create_time, size_bytes = row[_TOOL_CALLS:_LENGTH]
     if tool_calls is None and parts is None:
         last = _NO_CALLS_OR_PARTS
     else:
         last = (_decode_tool_calls(tool_calls), _decode_parts(parts))
     content = _new(MessageContent, row[:_TOOL_CALLS] + last)
-    return _new(Message, (content, *row[_CONTENT_LENGTH:_LENGTH]))
+    return _new(Message, (content, sequence, token_count, create_time, size_bytes))
 
 
 def records(new: Sequence[NewMessage]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import psycopg
 from sessionhistory_server.limits import KIB
 from sessionhistory_server.model import MIXED, Counters
 from sessionhistory_server.store import dberrors, rows
-from sessionhistory_server.store.append import append, first_user_text, stored
+from sessionhistory_server.store.append import PATIENCE, append, append_at_once, first_user_text, stored
 from sessionhistory_server.store.coalescer import Coalescer
 from sessionhistory_server.store.sessions import LIVE
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MAX_BATCH: Final = 64
 _MAX_MESSAGE_BYTES: Final = 64 * KIB
 
-# lock_timeout: of this statement alone. Neighbours do not wait for a session that somebody has locked.
+# patience: neighbours do not wait for a session that somebody has locked.
 # keys: so that no plan reads other rows, even one that was made when there were none.
 # asked comes in the order of keys, so that two such statements cannot wait for each other.
 _APPEND: Final = f"""
@@ -46,7 +46,7 @@ set last_sequence = last_sequence + asked.messages,
 from json_to_recordset(%(sessions)s::json) as asked (
     place bigint, key uuid, owner text, messages bigint, tokens bigint, bytes bigint,
     user_text text, required_counter text
-), (select set_config('lock_timeout', '250ms', true)) as patience
+), {PATIENCE}
 where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
   and (asked.owner is null or user_id = asked.owner) and {LIVE} and status = 'ACTIVE'
   and (asked.required_counter is null or token_counter in (asked.required_counter, '{MIXED}'))
@@ -119,8 +119,19 @@ def _is_sharable(batch: Batch) -> bool:
     return not message.content.pinned and message.size_bytes <= _MAX_MESSAGE_BYTES
 
 
-async def _append(connection: Connection, batches: Sequence[Batch]) -> list[Appended | None]:
-    """Store what can be stored together; ``None`` for what was not."""
+async def _append(connection: Connection, batches: Sequence[Batch]) -> Sequence[Appended | None]:
+    """Store what can be stored at once; ``None`` for what was not."""
+    try:
+        if len(batches) == 1:
+            return [await append_at_once(connection, batches[0])]
+        return await _append_together(connection, batches)
+    except psycopg.Error as error:
+        if dberrors.is_unavailable(error):
+            raise
+        return [None] * len(batches)  # whose fault it was is found one by one
+
+
+async def _append_together(connection: Connection, batches: Sequence[Batch]) -> list[Appended | None]:
     outcomes: list[Appended | None] = [None] * len(batches)
     if not batches:
         return outcomes
@@ -134,13 +145,7 @@ async def _append(connection: Connection, batches: Sequence[Batch]) -> list[Appe
             for record in rows.records(one.messages)
         ),
     }
-    try:
-        found = await connection.fetch(_APPEND, parameters)
-    except psycopg.Error as error:
-        if dberrors.is_unavailable(error):
-            raise
-        return outcomes  # whose fault it was is found one by one
-    for place, *counters, create_time in found:
+    for place, *counters, create_time in await connection.fetch(_APPEND, parameters):
         for index, appended in asked[place].outcomes(Counters(*counters), create_time):
             outcomes[index] = appended
     return outcomes
@@ -151,7 +156,9 @@ def _by_session(batches: Sequence[Batch]) -> list[_Session]:
     sessions: dict[str, _Session] = {}
     taken = set()
     for place, batch in enumerate(batches):
-        session = sessions.setdefault(batch.ref.session_key, _Session(batch.ref, batch.token_counter))
+        session = sessions.get(batch.ref.session_key)
+        if session is None:
+            session = sessions[batch.ref.session_key] = _Session(batch.ref, batch.token_counter)
         (message,) = batch.messages
         identity = (batch.ref.session_key, message.content.message_id)
         same = session.ref == batch.ref and session.token_counter == batch.token_counter
