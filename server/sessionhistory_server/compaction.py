@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.counting import store_counted
 from sessionhistory_server.history import TENANT, new_id
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.tokens import TokenCounters
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CompactRequest:
+class CompactRequest(NamedTuple):
     """A summary of the messages up to a sequence, and what the session is expected to be like."""
 
     session_id: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.history import TENANT, new_id
@@ -56,15 +55,14 @@ class Edits:
         self, plan: Fork, *, up_to_sequence: int | None, allow_existing: bool
     ) -> tuple[Session, bool]:
         """Make a session with the messages of another, or find it; return it and whether it was made."""
-        plan = dataclasses.replace(plan, up_to_sequence=up_to_sequence)
+        plan = plan._replace(up_to_sequence=up_to_sequence)
         return await self._database.write(lambda c: forks.fork(c, plan, allow_existing=allow_existing))
 
     async def reset(
         self, plan: Fork, *, keep_history: bool, keep_state: bool, previous_status: str
     ) -> tuple[Session, Session]:
         """End a session and make one that goes on in its place; return the new one and the old one."""
-        plan = dataclasses.replace(
-            plan,
+        plan = plan._replace(
             up_to_sequence=None if keep_history else 0,
             keeps_title=keep_history,
             keeps_state=keep_state,

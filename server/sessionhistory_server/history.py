@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 import secrets
 import uuid
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from sessionhistory_server import paging
 from sessionhistory_server.counting import store_counted
@@ -63,8 +62,7 @@ _SESSION_POSITION: Final = "!q16s"
 _MESSAGE_POSITION: Final = "!q"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppendRequest:
+class AppendRequest(NamedTuple):
     """Messages for a session: named, or to be made if it is missing."""
 
     session_id: str
@@ -203,7 +201,7 @@ class SessionHistory:
     async def _count(self, batch: Batch, counter: str) -> Batch:
         counts, token_counter = await self._counters.count([m.content for m in batch.messages], counter)
         messages = [m._replace(token_count=n) for m, n in zip(batch.messages, counts, strict=True)]
-        return replace(batch, messages=messages, token_counter=token_counter)
+        return batch._replace(messages=messages, token_counter=token_counter)
 
     async def get_message(
         self, session_id: str, user_id: str | None, *, message_id: str | None, sequence: int | None

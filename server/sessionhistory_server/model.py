@@ -5,7 +5,6 @@ Times are whole microseconds since the Unix epoch unless the name says otherwise
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 ACTIVE: Final = "ACTIVE"
@@ -100,15 +99,14 @@ class Message(NamedTuple):
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionContent:
+class SessionContent(NamedTuple):
     """What the caller sets of a session."""
 
     user_id: str | None = None
     title: str | None = None
     model: str | None = None
     status: str = ACTIVE
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] | None = None
     metadata: str | None = None
     state: str | None = None
     history_max_messages: int | None = None
@@ -118,8 +116,7 @@ class SessionContent:
     """Microseconds from now; stored as ``expire_time``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(NamedTuple):
     """A session as it is stored."""
 
     session_id: str

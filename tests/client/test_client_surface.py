@@ -158,3 +158,20 @@ def test_an_import_brings_nothing_of_the_server() -> None:
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert {"sessionhistory", "grpc", "google"} <= loaded
     assert not loaded & OF_THE_SERVER
+
+
+def test_the_stubs_come_without_the_clients() -> None:
+    """Who takes the stubs alone, as the server does, does not wait for the rest to be imported."""
+    program = (
+        "import sys; import sessionhistory.v1.session_history_service_pb2\n"
+        "assert not {'sessionhistory.types', 'sessionhistory._requests'} & set(sys.modules)\n"
+        "import sessionhistory; sessionhistory.errors; sessionhistory.SessionHistoryClient\n"
+        "assert set(sessionhistory.__all__) <= set(dir(sessionhistory))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_name_that_is_not_there_is_said() -> None:
+    """As for any module."""
+    with pytest.raises(AttributeError, match="module 'sessionhistory' has no attribute 'nothing'"):
+        _ = sessionhistory.nothing

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 _UNPRIVILEGED = ("postgres", "nobody")
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """A user of this machine, with its primary group and no others."""
 
     name: str

@@ -5,9 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(NamedTuple):
     """A held lock. Its file says who holds it and where the socket is, a line each."""
 
     fd: int

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +16,7 @@ _TAIL_BYTES = 16 * 1024
 _TROUBLE = re.compile(r"\b(PANIC|FATAL|ERROR|error):\s")
 
 
-@dataclass(frozen=True)
-class Log:
+class Log(NamedTuple):
     """A log open for appending; what was there before this run ends at `begin` bytes."""
 
     path: Path

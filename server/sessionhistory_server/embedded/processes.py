@@ -12,9 +12,8 @@ import os
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 
@@ -27,8 +26,7 @@ QUIT_SECONDS = 5.0
 _PROC = Path("/proc")
 
 
-@dataclass(frozen=True)
-class Processes:
+class Processes(NamedTuple):
     """The processes of one cluster."""
 
     cluster: Path

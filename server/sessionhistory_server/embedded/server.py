@@ -6,8 +6,7 @@ import signal
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.embedded import log, processes, program, sockets
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
@@ -33,8 +32,7 @@ _SETTINGS = (
 )
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(NamedTuple):
     """What is needed to start Postgres on a cluster."""
 
     cluster: Path

@@ -7,8 +7,7 @@ unique message id; only then is the session read, to say what it was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import psycopg
 
@@ -101,8 +100,7 @@ select stored.* from unnest(%(message_ids)s::text[]) as wanted (message_id) cros
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
+class Batch(NamedTuple):
     """One or more messages for one session, and the session to make if there is none."""
 
     tenant_id: str

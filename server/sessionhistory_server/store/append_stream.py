@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.errors import AbortedError, SessionHistoryError, session_not_found
@@ -58,7 +57,7 @@ async def replace_interrupted(connection: Connection, batch: Batch) -> bool:
     sequence: int = found[0]
     if batch.expected_last_sequence not in (None, sequence - 1):
         return False
-    batch = dataclasses.replace(batch, expected_last_sequence=sequence)
+    batch = batch._replace(expected_last_sequence=sequence)
     try:
         await truncation.replace(connection, batch, sequence - 1)
     except AbortedError:  # another message has followed

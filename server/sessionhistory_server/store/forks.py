@@ -7,8 +7,7 @@ database, and no append waits.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 
@@ -112,8 +111,7 @@ returning {COLUMNS}
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fork:
+class Fork(NamedTuple):
     """A session to be made from another; what ``content`` does not say is the other one's."""
 
     source: SessionRef
@@ -129,7 +127,7 @@ class Fork:
     def parameters(self, parent_sequence: int | None = None) -> dict[str, Any]:
         """Return the parameters of the statement that makes it."""
         content = self.content
-        return asdict(content) | {
+        return content._asdict() | {
             "source_key": self.source.session_key,
             "user_id": self.source.user_id,
             "new_key": self.new.session_key,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from sessionhistory_server.errors import message_not_found, session_not_found
 from sessionhistory_server.store import pages, rows
@@ -48,8 +47,7 @@ _CONDITIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MessageFilter:
+class MessageFilter(NamedTuple):
     """Which messages of a session to list; all conditions must hold. Bounds are exclusive."""
 
     after_sequence: int = 0

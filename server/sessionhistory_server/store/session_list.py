@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.model import ACTIVE
@@ -45,8 +44,7 @@ _CONDITIONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionFilter:
+class SessionFilter(NamedTuple):
     """Which sessions to list; all conditions must hold. Time bounds are exclusive."""
 
     user_id: str | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model import SessionContent
     from sessionhistory_server.store.connection import Connection, Row
 
-FIELDS: Final = tuple(field.name for field in fields(Session))
+FIELDS: Final = Session._fields
 COLUMNS: Final = ", ".join(FIELDS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MIN_MICROS: Final = -62_135_596_800_000_000
@@ -114,13 +113,13 @@ def new_session_parameters(
     tenant_id: str, ref: SessionRef, content: SessionContent, token_counter: str, retention: timedelta
 ) -> dict[str, Any]:
     """Return the parameters of ``NEW_SESSION_VALUES`` for a session without messages."""
-    values = asdict(content)
+    values = content._asdict()
     return values | {
         "session_key": ref.session_key,
         "tenant_id": tenant_id,
         "session_id": ref.session_id,
         "owner": content.user_id,
-        "labels": json.dumps(content.labels),
+        "labels": json.dumps(content.labels or {}),
         "expire_time": timestamp(content.expire_time),
         "retention": retention,
         "token_counter": token_counter,
@@ -205,7 +204,7 @@ async def undelete(connection: Connection, ref: SessionRef, *, retention: timede
 
 def session_of(row: Row) -> Session:
     """Return the session in a row of the columns ``FIELDS``."""
-    return Session(**dict(zip(FIELDS, row, strict=True)))
+    return Session._make(row)
 
 
 async def _one(connection: Connection, query: LiteralString, parameters: Mapping[str, Any]) -> Session | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sessionhistory_server.store import rows
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 _FIELDS: Final = len(rows.FIELDS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
+class Defaults(NamedTuple):
     """The limits where neither the request nor the session names one.
 
     ``model_token_budgets``: a JSON object, tokens by model.
