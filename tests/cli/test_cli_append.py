@@ -49,6 +49,15 @@ async def test_the_standard_input_is_stored(command: Command, client: Client, un
     assert (message.role, message.content) == ("user", text)
 
 
+async def test_a_turn(command: Command, client: Client, unique: str) -> None:
+    """Messages with one turn id are a turn, which a window shows whole."""
+    for text in (b"first", b"second"):
+        await command("append", unique, "--create", "--turn-id", "t", typed=text)
+    await command("append", unique, "--turn-id", "u", typed=b"third")
+    shown = await client.get_history(unique, max_turns=2)
+    assert [message.turn_id for message in shown.messages] == ["t", "t", "u"]
+
+
 async def test_as_json(command: Command, client: Client, unique: str) -> None:
     """The message as it is stored."""
     shown = await command("append", unique, "--create", "--json", typed=b"hello")

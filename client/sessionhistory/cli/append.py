@@ -39,6 +39,7 @@ _ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
     show_default=False,
     help="Id of the message: repeating the command with it stores nothing twice.",
 )
+@click.option("--turn-id", metavar="ID", default="", show_default=False, help="Turn that it belongs to.")
 @click.option("--drop", is_flag=True, help="If interrupted, store nothing instead of what had arrived.")
 @server_options(timeout_seconds=5)
 @json_option
@@ -50,6 +51,7 @@ def append(  # noqa: PLR0913 - an option each
     user_id: str | None,
     create: bool,
     message_id: str,
+    turn_id: str,
     drop: bool,
     as_json: bool,
 ) -> None:
@@ -61,7 +63,7 @@ def append(  # noqa: PLR0913 - an option each
     with server.client() as client:
         stream = client.append_message_stream(
             session_id,
-            Message(role=Role(role), message_id=message_id),
+            Message(role=Role(role), message_id=message_id, turn_id=turn_id),
             user_id=user_id,
             create_session=Session(user_id=user_id or "") if create else None,
             on_break=OnBreak.DROP if drop else OnBreak.KEEP,
