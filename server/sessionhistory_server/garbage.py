@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A call leaves no cycles, and some hundred objects while it is under way: by default the collector looks at
-# those of all calls under way several times a call.
-_YOUNG_OBJECTS: Final = 50_000
+# gRPC leaves a cycle of six objects for each call, and a call is some hundred while under way: by default the
+# collector looks at those of all calls under way several times a call; many more, and a collection takes as
+# long as several calls.
+_YOUNG_OBJECTS: Final = 2_000
 
 
 def settle() -> None:

@@ -12,15 +12,19 @@ import uvloop
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server import garbage
-from sessionhistory_server.app import App
+from sessionhistory_server.app import App, Share
 from sessionhistory_server.cli._database import clear_errors, valid
+from sessionhistory_server.store.readiness import Journal, State
 from sessionhistory_server.workers import forking
 from sessionhistory_server.workers.announcer import say_listening
 from sessionhistory_server.workers.supervisor import WorkersError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sessionhistory_server.config import Settings
     from sessionhistory_server.listening import Reserved
+    from sessionhistory_server.store.readiness import Finding
 
 _log = logging.getLogger(__name__)
 
@@ -47,14 +51,24 @@ def run(settings: Settings, url: str, reserved: Reserved | None, *, workers: int
         raise click.ClickException(str(error)) from error
 
 
+def _on_database() -> Callable[[Finding], None]:
+    journal = Journal()
+
+    def write(found: Finding) -> None:
+        journal.write(found)
+        if found.state is State.READY:
+            garbage.settle()
+
+    return write
+
+
 async def _serve(settings: Settings, url: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    app = App(settings, url)
+    app = App(settings, url, Share(on_database=_on_database()))
     await app.start()
-    garbage.settle()
     say_listening(settings.listen._replace(port=app.port))
     await stop.wait()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -13,6 +13,7 @@ import uvloop
 from sessionhistory_server import garbage, logs
 from sessionhistory_server.app import App
 from sessionhistory_server.listening import ListenError
+from sessionhistory_server.store.readiness import State
 
 if TYPE_CHECKING:
     import socket
@@ -47,6 +48,8 @@ def run(settings: Settings, database_url: str, share: Share, line: socket.socket
 
     def say_finding(found: Finding) -> None:
         _say(line, DATABASE, found.state.name, found.reason)
+        if found.state is State.READY:
+            garbage.settle()
 
     share = dataclasses.replace(share, on_database=say_finding)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -63,7 +66,6 @@ async def _serve(settings: Settings, database_url: str, share: Share, line: sock
         _say(line, FAILED, str(error))
         return 1
     _say(line, LISTENING)
-    garbage.settle()
     while not stop.is_set():
         app.metrics.update_pool()
         with suppress(TimeoutError):
