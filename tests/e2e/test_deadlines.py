@@ -27,7 +27,7 @@ _READ = pb.GetHistoryRequest(session_id="s")
 _RUNNING = """
 select count(*) from pg_stat_activity
 where datname = current_database() and application_name = 'session-history'
-  and state = 'active' and query ilike '%messages%'
+  and state = 'active' and wait_event_type = 'Lock'
 """
 
 
