@@ -76,6 +76,9 @@ class Compacting:
     ) -> None:
         """Windows that end before what it covers, with it, and after it."""
         request = self._compaction(name, back, message)
+        if kept := self.both.reference.sessions.get(name):
+            pinned = [message.sequence for message in kept.messages if message.pinned]
+            request.through_sequence = pinned[-1] if pinned and back > 6 else request.through_sequence
         response = self._call("CompactHistory", request)
         if isinstance(response, Refused):
             return
