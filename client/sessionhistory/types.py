@@ -1,4 +1,4 @@
-"""What the client takes and returns: plain, immutable values.
+"""What the client takes and returns: plain, immutable values, all on one page, as they refer to each other.
 
 A field that the server sets is ignored on input. Limits are the contract's: see the fields of the same
 names in ``protos/sessionhistory/v1``.

@@ -289,6 +289,7 @@ def _ref(session_id: str, user_id: str | None) -> SessionRef:
 def _identified(message: NewMessage) -> NewMessage:
     if message.content.message_id:
         return message
+    # No secret, and so without the system's randomness; Python seeds it anew in each worker process.
     content = MessageContent(f"{random.getrandbits(128):032x}", *message.content[1:])
     return NewMessage(content, message.token_count, message.size_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory._sync.edits import Edits
@@ -56,7 +57,7 @@ class SessionHistoryClient(Sessions, Messages, Streams, Edits):
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = {},  # noqa: B006 - only read
+        metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = MappingProxyType({}),
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         options: Sequence[tuple[str, Any]] = (),
     ) -> None:

@@ -60,7 +60,7 @@ select last_sequence, message_count, total_tokens, active_time from session
 
 
 # greatest: the clock may run backwards against the sequence.
-def _append(source: LiteralString = "") -> LiteralString:
+def _appending(source: LiteralString = "") -> LiteralString:
     return f"""
 with session as (
 update sessions
@@ -81,8 +81,8 @@ where {NAMED} and {LIVE} and status = 'ACTIVE'
 {_STORE}"""
 
 
-_APPEND: Final = _append()
-_AT_ONCE: Final = _append(f"from {PATIENCE}")
+_APPEND: Final = _appending()
+_AT_ONCE: Final = _appending(f"from {PATIENCE}")
 
 _CREATE: Final = f"""
 with session as (
