@@ -1,6 +1,7 @@
 """What the service is about: sessions, messages and windows, free of transport and storage.
 
-Times are whole microseconds since the Unix epoch unless the name says otherwise.
+Times are whole microseconds since the start of 2000 in UTC, as Postgres counts them, unless the name says
+otherwise.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Part(NamedTuple):
 class MessageContent(NamedTuple):
     """All that the caller sets of a message; two are the same message if these are equal.
 
-    What most messages have comes first: the rest is at its defaults in most of them, and is looked at as one.
+    What most messages have comes first: the rest is ``None`` in most of them, and is looked at as one. Tool
+    calls and parts are never empty.
     """
 
     message_id: str
@@ -69,12 +71,12 @@ class MessageContent(NamedTuple):
     token_count_given: int | None = None
     turn_id: str | None = None
     send_time_nanos: int | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
-    parts: tuple[Part, ...] = ()
+    tool_calls: tuple[ToolCall, ...] | None = None
+    parts: tuple[Part, ...] | None = None
 
 
 RARE: Final = MessageContent._fields.index("name")
-"""From here on a message's content is at its defaults in most messages."""
+"""From here on a message's content is ``None`` in most messages."""
 NOTHING_RARE: Final = MessageContent("", "")[RARE:]
 
 

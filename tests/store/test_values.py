@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 
 def micros(*date: Any) -> int:
-    """Return a time as microseconds since the Unix epoch."""
-    since = datetime(*date, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    """Return a time as microseconds since the start of 2000."""
+    since = datetime(*date, tzinfo=UTC) - datetime(2000, 1, 1, tzinfo=UTC)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
@@ -48,8 +48,8 @@ select %(time)s::timestamptz,
     [
         (FIRST, FIRST, "0001-01-01 00:00:00.000000"),
         (LAST, LAST, "9999-12-31 23:59:59.999999"),
-        (0, 0, "1970-01-01 00:00:00.000000"),
-        (-1, -1, "1969-12-31 23:59:59.999999"),
+        (0, 0, "2000-01-01 00:00:00.000000"),
+        (-1, -1, "1999-12-31 23:59:59.999999"),
         (LEAP, LEAP, "2024-02-29 12:30:15.123456"),
         (FIRST - 1, FIRST, "0001-01-01 00:00:00.000000"),
         (LAST + 1, LAST, "9999-12-31 23:59:59.999999"),

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
     from sessionhistory_server.model import Session
 
-_MICROS: Final = 1_000_000
+MICROS: Final = 1_000_000
+EPOCH_SECONDS: Final = 946_684_800
+"""The start of 2000, in seconds since the Unix epoch."""
 
 
 def names(kind: EnumTypeWrapper, prefix: str) -> dict[int, str]:
@@ -40,9 +42,9 @@ def statuses(values: Iterable[int]) -> tuple[str, ...]:
 
 
 def micros(value: Timestamp, *, round_up: bool = False) -> int:
-    """Return a time in microseconds since the Unix epoch, rounded down unless said otherwise."""
+    """Return a time as the service has it, rounded down unless said otherwise."""
     nanos = value.nanos + 999 if round_up else value.nanos
-    return value.seconds * _MICROS + nanos // 1_000
+    return (value.seconds - EPOCH_SECONDS) * MICROS + nanos // 1_000
 
 
 def after(request: Any, field: str) -> int | None:  # noqa: ANN401 - one of several request types
@@ -80,7 +82,7 @@ def session_content(session: spb.Session, user_id: str | None) -> SessionContent
 def expiration(session: spb.Session) -> dict[str, int | None]:
     """Return when a session ends by itself, as fields of ``SessionContent``."""
     if session.HasField("ttl"):
-        return {"ttl": session.ttl.seconds * _MICROS + session.ttl.nanos // 1_000}
+        return {"ttl": session.ttl.seconds * MICROS + session.ttl.nanos // 1_000}
     return {"expire_time": micros(session.expire_time) if session.HasField("expire_time") else None}
 
 
@@ -112,13 +114,13 @@ def session_message(session: Session) -> spb.Session:
         message_count=session.message_count,
         total_tokens=session.total_tokens,
         last_sequence=session.last_sequence,
-        create_time=_timestamp(session.create_time),
-        update_time=_timestamp(session.update_time),
-        last_message_time=_timestamp(session.active_time if session.last_sequence else None),
-        complete_time=_timestamp(session.complete_time),
-        delete_time=_timestamp(session.delete_time),
-        purge_time=_timestamp(session.purge_time),
-        expire_time=_timestamp(session.expire_time),
+        create_time=timestamp(session.create_time),
+        update_time=timestamp(session.update_time),
+        last_message_time=timestamp(session.active_time if session.last_sequence else None),
+        complete_time=timestamp(session.complete_time),
+        delete_time=timestamp(session.delete_time),
+        purge_time=timestamp(session.purge_time),
+        expire_time=timestamp(session.expire_time),
         etag=session.etag,
         token_counter=session.token_counter,
         state_version=session.state_version,
@@ -140,8 +142,9 @@ def _parent(session: Session) -> spb.SessionParent | None:
     return spb.SessionParent(session_id=session.parent_session_id, sequence=session.parent_sequence)
 
 
-def _timestamp(time: int | None) -> Timestamp | None:
+def timestamp(time: int | None) -> Timestamp | None:
+    """Return a time as the contract shows it."""
     if time is None:
         return None
-    seconds, rest = divmod(time, _MICROS)
-    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+    seconds, rest = divmod(time, MICROS)
+    return Timestamp(seconds=seconds + EPOCH_SECONDS, nanos=rest * 1_000)

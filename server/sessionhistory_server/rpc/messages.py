@@ -23,14 +23,13 @@ from sessionhistory_server.model import (
     Part,
     ToolCall,
 )
-from sessionhistory_server.rpc.convert import names, optional
+from sessionhistory_server.rpc.convert import EPOCH_SECONDS, MICROS, names, optional, timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sessionhistory_server.model import Message, Summary, Window
 
-_MICROS: Final = 1_000_000
 _NANOS: Final = 1_000_000_000
 
 # What the server adds to a message: its id, sequence, times, token count and status, and the frame around it.
@@ -111,7 +110,7 @@ def summary(stored: Summary) -> hpb.HistorySummary:
         through_sequence=covered.sequence,
         message_count=stored.message_count,
         total_tokens=stored.total_tokens,
-        create_time=_timestamp(covered.create_time),
+        create_time=timestamp(covered.create_time),
     )
 
 
@@ -125,9 +124,10 @@ def show(stored: Message, shown: mpb.Message) -> None:
     if content.pinned:
         shown.pinned = True
     shown.status = _STATUS_NUMBERS[content.status]
+    seconds, rest = divmod(micros, MICROS)
     create_time = shown.create_time
-    create_time.seconds = micros // _MICROS
-    create_time.nanos = micros % _MICROS * 1_000
+    create_time.seconds = seconds + EPOCH_SECONDS
+    create_time.nanos = rest * 1_000
     if content[RARE:] != NOTHING_RARE:
         _show_rare(content, shown)
 
@@ -137,9 +137,9 @@ def _show_rare(content: MessageContent, shown: mpb.Message) -> None:
         value = getattr(content, name)
         if value is not None:
             setattr(shown, name, value)
-    for call in content.tool_calls:
+    for call in content.tool_calls or ():
         shown.tool_calls.add(id=call.id, name=call.name, arguments=call.arguments)
-    shown.parts.extend(map(_shown_part, content.parts))
+    shown.parts.extend(map(_shown_part, content.parts or ()))
     counts = {name: count for name in _USAGE if (count := getattr(content, name)) is not None}
     if counts:
         shown.usage.MergeFrom(mpb.Usage(**counts))
@@ -162,10 +162,6 @@ def _part(part: mpb.Part) -> Part:
             return Part(json=part.json)
         case _:
             return Part(text=part.text)
-
-
-def _timestamp(micros: int) -> Timestamp:
-    return Timestamp(seconds=micros // _MICROS, nanos=micros % _MICROS * 1_000)
 
 
 def _shown_part(part: Part) -> mpb.Part:

@@ -6,15 +6,14 @@ import asyncio
 import os
 import re
 import socket
-import struct
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
-from psycopg.adapt import Dumper, Loader
+from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import Format
+from psycopg.types.numeric import Int8BinaryLoader
 
 from sessionhistory_server.store.connection import Connection
 
@@ -26,8 +25,6 @@ LOCK_TIMEOUT_SECONDS: Final = 5
 CONNECT_TIMEOUT_SECONDS: Final = 3
 
 _MISREAD_PATH: Final = re.compile(r"postgres(ql)?://[^/?]*/[^?]*@")
-
-_POSTGRES_EPOCH_MICROS: Final = 946_684_800_000_000
 
 # jit: a millisecond of compiling for statements that take a tenth of one.
 # plan_cache_mode: the plans that run are the plans that the tests have proven.
@@ -55,16 +52,6 @@ _CONNECTION_DEFAULTS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
-
-
-class _MicrosLoader(Loader):
-    """Load a binary timestamptz as microseconds since the Unix epoch."""
-
-    format = Format.BINARY
-    _unpack = struct.Struct("!q").unpack
-
-    def load(self, data: Any) -> int:  # noqa: ANN401 - psycopg's Buffer, which its typing keeps private
-        return int(self._unpack(data)[0]) + _POSTGRES_EPOCH_MICROS
 
 
 class _UntypedDumper(Dumper):
@@ -145,7 +132,8 @@ def conninfo(url: str) -> str:
 async def configure(connection: Connection) -> None:
     """Set up a new connection."""
     connection.prepare_threshold = None  # after a rollback it would drop what others have prepared as well
-    connection.adapters.register_loader("timestamptz", _MicrosLoader)
+    # The number that it is in binary: the model counts time as Postgres does.
+    connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
     connection.adapters.register_dumper(int, _UntypedDumper)
     connection.adapters.register_dumper(datetime, _UntypedDumper)
     await connection.execute(_CONFIGURE, prepare=False)

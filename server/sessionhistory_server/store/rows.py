@@ -29,8 +29,8 @@ SUMMARY_COLUMNS: Final = ", ".join("through_sequence" if name == "sequence" else
 """Those of a summary, as of the message in the place of the last one that it covers."""
 
 _TOOL_CALLS: Final = FIELDS.index("tool_calls")
+_CONTENT: Final = len(MessageContent._fields)
 _LENGTH: Final = len(FIELDS)
-_NO_CALLS_OR_PARTS: Final[tuple[tuple[ToolCall, ...], tuple[Part, ...]]] = ((), ())
 
 # Without the checks of their own constructors: a window is a thousand of each.
 _new = tuple.__new__
@@ -65,12 +65,10 @@ SENT_RECORD: Final = "ordinal bigint, " + ", ".join(f"{name} {_TYPES.get(name, '
 
 def message_of(row: Row) -> Message:
     """Return the message in a row that begins with the columns ``FIELDS``."""
+    content = _new(MessageContent, row[:_CONTENT])
     tool_calls, parts, sequence, token_count, create_time, size_bytes = row[_TOOL_CALLS:_LENGTH]
-    if tool_calls is None and parts is None:
-        last = _NO_CALLS_OR_PARTS
-    else:
-        last = (_decode_tool_calls(tool_calls), _decode_parts(parts))
-    content = _new(MessageContent, row[:_TOOL_CALLS] + last)
+    if tool_calls is not None or parts is not None:
+        content = content._replace(tool_calls=_decode_tool_calls(tool_calls), parts=_decode_parts(parts))
     return _new(Message, (content, sequence, token_count, create_time, size_bytes))
 
 
@@ -123,8 +121,8 @@ def _rare_record(content: MessageContent) -> dict[str, Any]:
     return record
 
 
-def _decode_tool_calls(text: str | None) -> tuple[ToolCall, ...]:
-    return () if text is None else tuple(ToolCall(*call) for call in json.loads(text))
+def _decode_tool_calls(text: str | None) -> tuple[ToolCall, ...] | None:
+    return None if text is None else tuple(ToolCall(*call) for call in json.loads(text))
 
 
 def _encode_parts(parts: tuple[Part, ...]) -> str:
@@ -141,8 +139,8 @@ def _encode_part(part: Part) -> list[str]:
     return ["text", part.text or ""]
 
 
-def _decode_parts(text: str | None) -> tuple[Part, ...]:
-    return () if text is None else tuple(_decode_part(*part) for part in json.loads(text))
+def _decode_parts(text: str | None) -> tuple[Part, ...] | None:
+    return None if text is None else tuple(_decode_part(*part) for part in json.loads(text))
 
 
 def _decode_part(kind: str, first: str, second: str = "") -> Part:

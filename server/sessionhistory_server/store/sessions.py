@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 FIELDS: Final = Session._fields
 COLUMNS: Final = ", ".join(FIELDS)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MIN_MICROS: Final = -62_135_596_800_000_000
-_MAX_MICROS: Final = 253_402_300_799_999_999
+_EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MIN_MICROS: Final = -63_082_281_600_000_000
+_MAX_MICROS: Final = 252_455_615_999_999_999
 
 LIVE: Final = "delete_time is null and (expire_time is null or expire_time > now())"
 # coalesce: an expression of the index and of nothing else, so that only who means it is led to it.
@@ -49,7 +49,7 @@ class SessionRef(NamedTuple):
 
 
 def timestamp(micros: int | None) -> datetime | None:
-    """Return microseconds since the Unix epoch as what psycopg sends for a timestamptz.
+    """Return a time of the service as what psycopg sends for a timestamptz.
 
     Times outside the years 1 to 9999 become the first or the last of them.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sessionhistory_server.model import WindowLimits
 from sessionhistory_server.store import rows
 from sessionhistory_server.store.window_statements import PLAIN, WHOLE
 
@@ -12,11 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import LiteralString
 
-    from sessionhistory_server.model import Message, WindowLimits
+    from sessionhistory_server.model import Message
     from sessionhistory_server.store.connection import Connection
     from sessionhistory_server.store.sessions import SessionRef
 
 _FIELDS: Final = len(rows.FIELDS)
+_LIMITS: Final = WindowLimits._fields
 
 
 class Defaults(NamedTuple):
@@ -91,9 +93,14 @@ async def _read(
 
 
 def _record(place: int, asked: Asked) -> dict[str, object]:
-    return asked.limits._asdict() | {
+    """Return what is asked; what is not set is null in the record of JSON."""
+    record: dict[str, object] = {
         "place": place,
         "wanted": asked.ref.session_key,
-        "owner": asked.ref.user_id,
         "max_bytes": asked.max_bytes,
+    }
+    if asked.ref.user_id is not None:
+        record["owner"] = asked.ref.user_id
+    return record | {
+        name: value for name, value in zip(_LIMITS, asked.limits, strict=True) if value is not None
     }

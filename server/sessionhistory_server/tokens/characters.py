@@ -17,6 +17,6 @@ def count(content: MessageContent) -> int:
     added up, divided by 4, rounded up once.
     """
     characters = len(content.content or "")
-    characters += sum(len(part.text) for part in content.parts if part.text is not None)
-    characters += sum(len(call.name) + len(call.arguments) for call in content.tool_calls)
+    characters += sum(len(part.text) for part in content.parts or () if part.text is not None)
+    characters += sum(len(call.name) + len(call.arguments) for call in content.tool_calls or ())
     return -(-characters // CHARACTERS_PER_TOKEN)

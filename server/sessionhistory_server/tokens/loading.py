@@ -89,8 +89,8 @@ def _count(counter: TokenCounter, content: MessageContent) -> int:
 def _texts(content: MessageContent) -> Iterator[str]:
     if content.content:
         yield content.content
-    yield from (part.text for part in content.parts if part.text)
-    for call in content.tool_calls:
+    yield from (part.text for part in content.parts or () if part.text)
+    for call in content.tool_calls or ():
         yield call.name
         if call.arguments:
             yield call.arguments
