@@ -17,6 +17,7 @@ _RUFF: Final = Path(sys.executable).with_name("ruff")
 
 _NAMES: Final = {
     "_async": "_sync",
+    "AsyncCalls": "Calls",
     "AsyncChannel": "Channel",
     "AsyncEdits": "Edits",
     "AsyncMessageStream": "MessageStream",

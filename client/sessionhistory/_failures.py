@@ -19,7 +19,12 @@ _DOMAIN: Final = "sessionhistory.v1"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _REQUEST_ID_KEY: Final = "x-request-id"
 
-_DETAILS: Final = (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
+_DETAILS: Final = (
+    error_details_pb2.ErrorInfo,
+    error_details_pb2.BadRequest,
+    error_details_pb2.RetryInfo,
+    error_details_pb2.RequestInfo,
+)
 
 _KINDS: Final[dict[grpc.StatusCode, type[errors.SessionHistoryError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
@@ -66,8 +71,8 @@ def failure(error: Any) -> errors.SessionHistoryError:  # noqa: ANN401 - gRPC's 
     known = _details(trailing.get(_DETAILS_KEY, b""))
     reason = known.get("reason", "")
     kind = _REASONS.get(reason) or _KINDS.get(code, errors.SessionHistoryError)
-    request_id = trailing.get(_REQUEST_ID_KEY, "")
-    return kind(error.details() or code.name, code=code, request_id=request_id, **known)
+    known.setdefault("request_id", trailing.get(_REQUEST_ID_KEY, ""))
+    return kind(error.details() or code.name, code=code, **known)
 
 
 def invalid_field(path: str, description: str) -> errors.InvalidFieldError:
@@ -92,6 +97,8 @@ def _details(serialized: bytes) -> dict[str, Any]:
                     errors.FieldViolation(violation.field, violation.description)
                     for violation in detail.field_violations
                 )
+            case error_details_pb2.RequestInfo(request_id=request_id):
+                known["request_id"] = request_id
             case error_details_pb2.RetryInfo(retry_delay=delay):
                 known["retry_delay_seconds"] = delay.seconds + delay.nanos / 1e9
     return known

@@ -19,10 +19,12 @@ from sessionhistory_server.lifecycle import ActiveSessions
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.metrics import Metrics, slot_size
 from sessionhistory_server.recount import Recounts
+from sessionhistory_server.rpc.calls import ending
 from sessionhistory_server.rpc.compaction import CompactionServicer
 from sessionhistory_server.rpc.edits import EditServicer
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.lifecycle import LifecycleServicer
+from sessionhistory_server.rpc.multi_call import MultiCallServicer
 from sessionhistory_server.rpc.pieces import OpenStreams
 from sessionhistory_server.rpc.recount import RecountServicer
 from sessionhistory_server.rpc.server import METHODS, build_server
@@ -39,6 +41,8 @@ from sessionhistory_server.tokens import TokenCounters
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
+
+    from grpc import StatusCode
 
     from sessionhistory_server.config import Address, Settings
     from sessionhistory_server.rpc.base import Servicer
@@ -167,8 +171,10 @@ class App:
         edits = Edits(
             self._database, token_counter=self._counters.name, delete_retention=self._delete_retention
         )
+        service = HistoryServicer(history, self.metrics, require_user_id=requires)
         return [
-            HistoryServicer(history, self.metrics, require_user_id=requires),
+            service,
+            MultiCallServicer(service, self._ended),
             RecountServicer(Recounts(self._database, self._counters), require_user_id=requires),
             StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
             EditServicer(edits, require_user_id=requires),
@@ -176,6 +182,9 @@ class App:
             LifecycleServicer(self._active_sessions(), require_user_id=requires),
             CompactionServicer(Compactor(self._database, self._counters), require_user_id=requires),
         ]
+
+    def _ended(self, method: str) -> Callable[[StatusCode, float], None]:
+        return ending(self.metrics, method, self._settings.slow_call_millis / 1_000)
 
     def _serve_metrics(self, stack: AsyncExitStack) -> None:
         address = self._settings.metrics_listen

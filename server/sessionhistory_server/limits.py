@@ -37,6 +37,8 @@ MAX_PINNED_MESSAGES: Final = 64
 MAX_MESSAGE_BYTES: Final = MIB - 1
 MAX_BATCH_BYTES: Final = 3 * MIB - 1
 MAX_BATCH_MESSAGES: Final = 500
+MAX_CALLS: Final = 64
+"""Of one MultiCall."""
 MAX_REQUEST_BYTES: Final = 4 * MIB
 MAX_RESPONSE_BYTES: Final = 3 * MIB + 512 * KIB
 

@@ -47,6 +47,11 @@ def bind(**fields: object) -> None:
     _bound.set({**_bound.get(), **fields})
 
 
+def bound(name: str) -> str:
+    """Return a field that was bound."""
+    return str(_bound.get()[name])
+
+
 def configure(*, level: str, log_format: str) -> None:
     """Send all logs to stderr: as JSON lines, or readable; ``auto`` is readable on a terminal."""
     terminal = sys.stderr.isatty()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+_ONE_ANSWER = grpc.unary_unary_rpc_method_handler
 _METHODS = pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods_by_name
 
 
@@ -91,8 +92,12 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
                 await self._keep_waiting()
             return answer
 
-        return grpc.unary_unary_rpc_method_handler(
-            answer,
+        async def stream(request: Message, context: Any) -> None:
+            await context.write(await answer(request, context))
+
+        make = grpc.unary_stream_rpc_method_handler if method.server_streaming else _ONE_ANSWER
+        return make(
+            stream if method.server_streaming else answer,
             GetMessageClass(method.input_type).FromString,
             lambda response: response.SerializeToString(),
         )

@@ -128,6 +128,27 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
     assert not [name for name, *_ in found if name.endswith("_created")]
 
 
+async def test_calls_in_one_request_are_counted_as_themselves(
+    serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And so they are logged, with the id of the request."""
+    port = free_port()
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
+    read = pb.GetHistoryRequest(session_id="none")
+    request = pb.MultiCallRequest(calls=[{"append_message": _append(window=2)}, {"get_history": read}])
+    with caplog.at_level(logging.INFO, _LOGGER):
+        async for _ in service.stub.MultiCall(request):
+            pass
+        metrics = Metrics(port)
+        await until(lambda: ("sessionhistory_rpcs_total", "OK", "MultiCall") in metrics.read())
+    found = metrics.read()
+    assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 1
+    assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetHistory"] == 1
+    assert found["sessionhistory_appended_messages_total",] == 1
+    (record,) = (r for r in caplog.records if r.name == _LOGGER)
+    assert (record.levelname, vars(record)["code"]) == ("INFO", "NOT_FOUND")
+
+
 async def test_calls_of_another_service_are_counted_with_its_name(serve: Serve, database_url: str) -> None:
     """A health check is counted as one, and cannot be taken for a method of ours."""
     port = free_port()

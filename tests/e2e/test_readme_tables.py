@@ -40,6 +40,7 @@ _ROWS = {
     "MAX_MESSAGE_BYTES": "a message",
     "MAX_BATCH_MESSAGES": "a batch",
     "MAX_BATCH_BYTES": "a batch",
+    "MAX_CALLS": "calls",
     "MAX_REQUEST_BYTES": "a request",
     "MAX_RESPONSE_BYTES": "a response",
     "MAX_WINDOW_MESSAGES": "max_messages",

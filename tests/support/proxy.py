@@ -161,6 +161,14 @@ def locked(url: str, table: str = "messages") -> Iterator[None]:
         yield
 
 
+@contextmanager
+def locked_session(url: str, session_id: str) -> Iterator[None]:
+    """Keep everybody else from changing a session."""
+    with psycopg.connect(url) as connection:
+        connection.execute("select from sessions where session_id = %s for update", [session_id])
+        yield
+
+
 def free_port() -> int:
     """Return a port that nobody listens on now, and that the system gives to nobody who does not name it."""
     while True:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
+from sessionhistory._calls import AsyncCalls
 from sessionhistory._channels import ended_by_close, open_async_channel, running_loop, seconds, sendable
 from sessionhistory._failures import failure
 from sessionhistory._retry import Attempts
@@ -49,6 +50,7 @@ class AsyncTransport:
         self._open: Callable[[], AsyncChannel] = partial(open_async_channel, target, credentials, options)
         self._metadata = metadata if callable(metadata) else sendable(metadata)
         self._timeout_seconds = seconds(timeout_seconds)
+        self._calls = AsyncCalls(self._connected)
         self._lock = threading.Lock()
         self._channel: AsyncChannel | None = None
         self._stub: Any = None
@@ -115,9 +117,7 @@ class AsyncTransport:
             await asyncio.sleep(delay_seconds)
 
     async def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
-        call = getattr(self._connected(), method)
-        sent = iter(request) if isinstance(request, tuple) else request
-        return await call(sent, timeout=timeout_seconds, metadata=self._sent_metadata())
+        return await self._calls.make(method, request, timeout_seconds, self._sent_metadata())
 
     async def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> AsyncUpload:
         upload = AsyncUpload(getattr(self._connected(), method), self._sent_metadata())

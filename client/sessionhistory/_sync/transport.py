@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 
+from sessionhistory._calls import Calls
 from sessionhistory._channels import ended_by_close, no_loop, open_channel, seconds, sendable
 from sessionhistory._failures import failure
 from sessionhistory._retry import Attempts
@@ -49,6 +50,7 @@ class Transport:
         self._open: Callable[[], Channel] = partial(open_channel, target, credentials, options)
         self._metadata = metadata if callable(metadata) else sendable(metadata)
         self._timeout_seconds = seconds(timeout_seconds)
+        self._calls = Calls(self._connected)
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._stub: Any = None
@@ -115,9 +117,7 @@ class Transport:
             time.sleep(delay_seconds)
 
     def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
-        call = getattr(self._connected(), method)
-        sent = iter(request) if isinstance(request, tuple) else request
-        return call(sent, timeout=timeout_seconds, metadata=self._sent_metadata())
+        return self._calls.make(method, request, timeout_seconds, self._sent_metadata())
 
     def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> Upload:
         upload = Upload(getattr(self._connected(), method), self._sent_metadata())

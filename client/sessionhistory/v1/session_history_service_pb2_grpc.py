@@ -132,6 +132,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
                 )
+        self.MultiCall = channel.unary_stream(
+                '/sessionhistory.v1.SessionHistoryService/MultiCall',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
+                )
 
 
 class SessionHistoryServiceServicer(object):
@@ -332,6 +337,17 @@ class SessionHistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MultiCall(self, request, context):
+        """Makes 1 to 64 calls of AppendMessage and GetHistory at once, in one request: for clients that have many
+        under way, and that would spend more on requests than on what is in them. Each is as if it were made
+        alone: with its own user, its own outcome, in no order, and counted in the metrics as itself. What is
+        done comes as soon as it is, in one response or several, each outcome once. The deadline is of all of
+        them; what has no outcome by then fails with it, and may or may not have been done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionHistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -429,6 +445,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     servicer.ResetSession,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.SerializeToString,
+            ),
+            'MultiCall': grpc.unary_stream_rpc_method_handler(
+                    servicer.MultiCall,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -782,5 +803,22 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ResetSession',
             sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def MultiCall(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/sessionhistory.v1.SessionHistoryService/MultiCall',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

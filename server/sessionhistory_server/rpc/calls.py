@@ -40,7 +40,8 @@ _log = logging.getLogger(__name__)
 class Calls(grpc.GenericRpcHandler):
     """Answers the calls of all services that are added to it, as they are to a server.
 
-    Every call that has one answer is wrapped, whatever its service; streams of answers are left as they are.
+    Every call is wrapped that has one answer, whatever its service, or is ours; others' streams of answers
+    are left as they are.
     A method is wrapped once: an interceptor would be asked for every call.
     """
 
@@ -78,13 +79,18 @@ class Calls(grpc.GenericRpcHandler):
             handler = grpc.stream_unary_rpc_method_handler(
                 self._wrap(details.method, handler.stream_unary, math.inf)  # type: ignore[arg-type] # as above
             )
+        elif details.method.startswith(f"/{SERVICE.full_name}/"):
+            # Never slow: the calls in it are.
+            handler = grpc.unary_stream_rpc_method_handler(
+                self._wrap(details.method, handler.unary_stream, math.inf)  # type: ignore[arg-type] # as above
+            )
         self._handlers[details.method] = handler
         return handler
 
     def _wrap(self, method: str, behaviour: Behaviour, slow_seconds: float) -> Behaviour:
         # A method of ours by its own name, another service's with the service's.
         name = method.removeprefix("/").removeprefix(f"{SERVICE.full_name}/")
-        count = self._metrics.calls_of(name)
+        ended = ending(self._metrics, name, slow_seconds)
 
         async def call(request: Any, context: Context) -> Any:  # noqa: ANN401 - any service's
             started = time.perf_counter()
@@ -108,11 +114,21 @@ class Calls(grpc.GenericRpcHandler):
                 _log.exception("internal error")
                 await _abort(context, InternalError(request_id), request_id)
             finally:
-                seconds = time.perf_counter() - started
-                count(code.name, seconds)
-                _log_call(code, seconds, slow=seconds >= slow_seconds)
+                ended(code, started)
 
         return call
+
+
+def ending(metrics: Metrics, name: str, slow_seconds: float) -> Callable[[grpc.StatusCode, float], None]:
+    """Return what counts and logs a call that ends: by its code, and when it started."""
+    count = metrics.calls_of(name)
+
+    def ended(code: grpc.StatusCode, started: float) -> None:
+        seconds = time.perf_counter() - started
+        count(code.name, seconds)
+        _log_call(code, seconds, slow=seconds >= slow_seconds)
+
+    return ended
 
 
 def _log_call(code: grpc.StatusCode, seconds: float, *, slow: bool) -> None:

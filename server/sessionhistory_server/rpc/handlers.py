@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,6 +18,7 @@ from sessionhistory_server.rpc.pieces import Pieces
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from google.protobuf.descriptor import MethodDescriptor
     from google.protobuf.message import Message
 
     from sessionhistory_server.config import Settings
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = Callable[[bytes, Context], Awaitable[bytes]]
 
+T = TypeVar("T")
+
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
 
 
@@ -34,27 +37,26 @@ def generic_handler(
     servicers: Sequence[Servicer], settings: Settings, streams: OpenStreams
 ) -> grpc.GenericRpcHandler:
     """Return the handlers of all methods of the service."""
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-    for method in SERVICE.methods:
-        if method.client_streaming:
-            streaming = _streaming(
-                _method(servicers, method.name),
-                partial(_parse, GetMessageClass(method.input_type)),
-                settings,
-                streams,
-            )
-            handlers[method.name] = grpc.stream_unary_rpc_method_handler(streaming)
-            continue
-        behaviour = _behaviour(
-            _method(servicers, method.name),
-            GetMessageClass(method.input_type),
-            settings.default_deadline_seconds,
-        )
-        handlers[method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
+    handlers = {
+        method.name: _handler(method, _method(servicers, method.name), settings, streams)
+        for method in SERVICE.methods
+    }
     return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
 
 
-def _method(servicers: Sequence[Servicer], name: str) -> Callable[[Any], Awaitable[Message]]:
+def _handler(
+    method: MethodDescriptor, called: Callable[..., Awaitable[Any]], settings: Settings, streams: OpenStreams
+) -> grpc.RpcMethodHandler[Any, Any]:
+    parse = partial(_parse, GetMessageClass(method.input_type))
+    seconds = settings.default_deadline_seconds
+    if method.client_streaming:
+        return grpc.stream_unary_rpc_method_handler(_streaming(called, parse, settings, streams))
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(_answering(called, parse, seconds))
+    return grpc.unary_unary_rpc_method_handler(_behaviour(called, parse, seconds))
+
+
+def _method(servicers: Sequence[Servicer], name: str) -> Callable[..., Awaitable[Any]]:
     (method,) = [getattr(servicer, name) for servicer in servicers if hasattr(servicer, name)]
     return method  # type: ignore[no-any-return] # found by its name
 
@@ -67,17 +69,27 @@ def seconds_left(context: Context) -> float | None:
 
 def _behaviour(
     method: Callable[[Any], Awaitable[Message]],
-    request_type: type[Message],
+    parse: Callable[[bytes], Message],
     default_deadline_seconds: float,
 ) -> Handler:
     async def call(data: bytes, context: Context) -> bytes:
-        request = _parse(request_type, data)
+        request = parse(data)
         # At the caller's own deadline gRPC cancels us: an answer then would be one to nobody, which it logs.
         if seconds_left(context) is not None:
             response = await method(request)
         else:
             response = await _within(default_deadline_seconds, method(request))
         return response.SerializeToString()
+
+    return call
+
+
+def _answering(
+    method: Callable[..., Awaitable[None]], parse: Callable[[bytes], Message], default_deadline_seconds: float
+) -> Callable[[bytes, Context], Awaitable[None]]:
+    async def call(data: bytes, context: Context) -> None:
+        work = method(parse(data), context.write)
+        await (work if seconds_left(context) is not None else _within(default_deadline_seconds, work))
 
     return call
 
@@ -101,7 +113,7 @@ def _streaming(
     return call
 
 
-async def _within(seconds: float, work: Awaitable[Message]) -> Message:
+async def _within(seconds: float, work: Awaitable[T]) -> T:
     try:
         async with asyncio.timeout(seconds):
             return await work

@@ -116,22 +116,28 @@ class HistoryServicer(Servicer):
 
     async def AppendMessage(self, request: pb.AppendMessageRequest) -> pb.AppendMessageResponse:
         """Store one message."""
+        response = pb.AppendMessageResponse()
+        await self.append_message(request, response)
+        return response
+
+    async def append_message(
+        self, request: pb.AppendMessageRequest, response: pb.AppendMessageResponse
+    ) -> None:
+        """Store one message, and fill in the response in its place."""
         checks = appends.checked(request, require_user_id=self.require_user_id)
         checks.require(request.HasField("message"), "message", "is required")
         if request.HasField("message"):
             validate.check_message(checks, "message", request.message)
         checks.finish()
         session_id, appended, window = await self._append(request, [request.message])
-        response = pb.AppendMessageResponse(
-            session_id=session_id,
-            **appended.counters._asdict(),
-            session_created=appended.session_created,
-            state_version=appended.state_version,
-        )
+        response.session_id = session_id
+        response.last_sequence, response.message_count, response.total_tokens = appended.counters
+        response.session_created = appended.session_created
+        if appended.state_version is not None:
+            response.state_version = appended.state_version
         messages.show(appended.messages[0], response.message)
         if window is not None:
             self._show(window, response.history)
-        return response
 
     async def AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:
         """Store a batch of messages."""
@@ -168,6 +174,12 @@ class HistoryServicer(Servicer):
 
     async def GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:
         """Return the context window."""
+        response = pb.GetHistoryResponse()
+        await self.get_history(request, response)
+        return response
+
+    async def get_history(self, request: pb.GetHistoryRequest, response: pb.GetHistoryResponse) -> None:
+        """Fill in the response with the context window, in its place."""
         checks = self.checked(request)
         checks.not_negative("max_messages", request.max_messages)
         checks.not_negative("token_budget", request.token_budget)
@@ -176,9 +188,7 @@ class HistoryServicer(Servicer):
         checks.finish()
         wanted = convert.window_limits(request, convert.optional(request, "before_sequence"))
         window = await self._history.get_history(request.session_id, request.user_id or None, wanted)
-        response = pb.GetHistoryResponse()
         self._show(window, response.history)
-        return response
 
     async def ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         """Return a page of messages."""

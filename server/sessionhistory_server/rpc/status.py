@@ -39,13 +39,15 @@ def code_of(error: errors.SessionHistoryError) -> grpc.StatusCode:
     return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
-def details_of(error: errors.SessionHistoryError) -> bytes:
-    """Return an error as a serialized google.rpc.Status, with its details."""
+def details_of(error: errors.SessionHistoryError, request_id: str | None = None) -> bytes:
+    """Return an error as a serialized google.rpc.Status, with its details; with a request id, that too."""
     status = Status(code=code_of(error).value[0], message=str(error))
     for detail in _details(error):
         packed = Any()
         packed.Pack(detail)
         status.details.append(packed)
+    if request_id is not None:
+        status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
     serialized: bytes = status.SerializeToString()
     return serialized
 

@@ -1,0 +1,204 @@
+"""Calls with one answer, of both clients.
+
+In asyncio, those of the methods that are called most go together in one request if they are made in the same
+turn of the event loop: under load a request takes more time than what is in it. Nothing waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import grpc.aio
+from google.rpc.status_pb2 import Status
+
+from sessionhistory.v1 import session_history_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from google.protobuf.message import Message
+
+    Metadata = tuple[tuple[str, str | bytes], ...]
+    Request = Message | tuple[Message, ...]
+    Connected = Callable[[], Any]
+
+# The contract's limit of MultiCall.
+_MAX_CALLS: Final = 64
+# A large request would hold up its neighbours; and so 64 are below the limit of a request.
+_MAX_BYTES: Final = 32 * 1024
+
+_ENTRIES: Final = {"AppendMessage": "append_message", "GetHistory": "get_history"}
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+
+
+class AsyncCalls:
+    """Makes calls in asyncio.
+
+    Args:
+        connected: Returns the stub of the service, or raises what is to be told of a client that is closed.
+    """
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+        self._waiting: dict[Metadata, list[_Call]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._has_multi_call = True
+
+    async def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+        """Make a call, and return its response."""
+        self._connected()  # or calls of several event loops would meet
+        entry = _ENTRIES.get(method) if self._has_multi_call else None
+        if entry and not isinstance(request, tuple) and request.ByteSize() <= _MAX_BYTES:
+            response = await self._join(_Call(entry, request, timeout_seconds), metadata)
+            if response is not None:
+                return response
+        call = getattr(self._connected(), method)
+        sent = iter(request) if isinstance(request, tuple) else request
+        return await call(sent, timeout=timeout_seconds, metadata=metadata)
+
+    async def _join(self, call: _Call, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+        """Return the response of a call that was made with others; ``None``: it is to be made alone."""
+        waiting = self._waiting.get(metadata)
+        if waiting is None:
+            waiting = self._waiting[metadata] = []
+            # After all that run in this turn. In a context of its own: it is not one caller's.
+            asyncio.get_running_loop().call_soon(self._send, metadata, context=Context())
+        waiting.append(call)
+        return await call.answered()
+
+    def _send(self, metadata: Metadata) -> None:
+        waiting = [call for call in self._waiting.pop(metadata) if not call.outcome.done()]
+        for first in range(0, len(waiting), _MAX_CALLS):
+            calls = waiting[first : first + _MAX_CALLS]
+            if len(calls) == 1:
+                calls[0].outcome.set_result(None)
+                continue
+            task = asyncio.create_task(self._make_together(calls, metadata))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+
+    async def _make_together(self, calls: Sequence[_Call], metadata: Metadata) -> None:
+        together = _Together(calls)
+        try:
+            await together.make(self._connected(), metadata)
+        except asyncio.CancelledError:  # so ends a call whose channel is closed, too
+            together.cancel()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+            if _is_unimplemented(error):
+                self._has_multi_call = False
+                together.give_back()
+            together.fail(error)
+
+
+class Calls:
+    """Makes calls for threads."""
+
+    def __init__(self, connected: Connected) -> None:
+        self._connected = connected
+
+    def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+        """Make a call, and return its response."""
+        call = getattr(self._connected(), method)
+        sent = iter(request) if isinstance(request, tuple) else request
+        return call(sent, timeout=timeout_seconds, metadata=metadata)
+
+
+class _Call:
+    """A call that may be made with others."""
+
+    def __init__(self, entry: str, request: Any, timeout_seconds: float) -> None:  # noqa: ANN401 - one of two types
+        loop = asyncio.get_running_loop()
+        self.entry = entry
+        self.request = request
+        self.end = loop.time() + timeout_seconds
+        self.outcome: asyncio.Future[Any] = loop.create_future()
+        self.together: _Together | None = None
+
+    async def answered(self) -> Any:  # noqa: ANN401 - the response
+        """Return the response, as soon as it is there, and until the end of its time."""
+        timer = self.outcome.get_loop().call_at(self.end, self._expire)
+        try:
+            return await self.outcome
+        finally:
+            timer.cancel()
+            together, self.together = self.together, None
+            if together and self.outcome.cancelled():
+                together.leave()
+
+    def _expire(self) -> None:
+        if not self.outcome.done():
+            self.outcome.set_exception(_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+
+
+class _Together:
+    """Calls in one request."""
+
+    def __init__(self, calls: Sequence[_Call]) -> None:
+        self._calls = calls
+        self._stream: Any = None
+        for call in calls:
+            call.together = self
+
+    async def make(self, stub: Any, metadata: Metadata) -> None:  # noqa: ANN401 - the generated stub has no types
+        if not self._open():
+            return
+        request = pb.MultiCallRequest()
+        for call in self._calls:
+            getattr(request.calls.add(), call.entry).CopyFrom(call.request)
+        end = max(call.end for call in self._calls)
+        seconds = max(end - asyncio.get_running_loop().time(), 0)
+        self._stream = stub.MultiCall(request, timeout=seconds, metadata=metadata)
+        async for response in self._stream:
+            for outcome in response.outcomes:
+                self._answer(outcome)
+        self.fail(_error(grpc.StatusCode.UNAVAILABLE, "the service has not answered one of several calls"))
+
+    def leave(self) -> None:
+        """Cancel the request if nobody waits any more for what is in it."""
+        if self._stream is not None and all(call.outcome.done() for call in self._calls):
+            self._stream.cancel()
+
+    def give_back(self) -> None:
+        """Have each made alone."""
+        for call in self._open():
+            call.outcome.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """Fail those that have no outcome yet."""
+        for call in self._open():
+            call.outcome.set_exception(copy.copy(error))  # each adds to the traceback of its own
+
+    def cancel(self) -> None:
+        """Cancel those that have no outcome yet."""
+        for call in self._open():
+            call.outcome.cancel()
+
+    def _open(self) -> list[_Call]:
+        return [call for call in self._calls if not call.outcome.done()]
+
+    def _answer(self, outcome: pb.MultiCallOutcome) -> None:
+        waiting = self._calls[outcome.index].outcome
+        if waiting.done():
+            return
+        kind = outcome.WhichOneof("outcome")
+        if kind == "error":
+            status = Status.FromString(outcome.error)
+            code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+            waiting.set_exception(_error(code, status.message, outcome.error))
+        elif kind:
+            waiting.set_result(getattr(outcome, kind))
+
+
+def _error(code: grpc.StatusCode, message: str, details: bytes = b"") -> grpc.aio.AioRpcError:
+    """Return an error as of a call that was made alone."""
+    trailing = grpc.aio.Metadata((_DETAILS_KEY, details))
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=message)
+
+
+def _is_unimplemented(error: Exception) -> bool:
+    return isinstance(error, grpc.RpcError) and error.code() is grpc.StatusCode.UNIMPLEMENTED
