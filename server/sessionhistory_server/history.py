@@ -97,6 +97,7 @@ class SessionHistory:
             lambda take: database.run(lambda connection: window.read(connection, take(), defaults)),
             max_batch=_MAX_WINDOWS,
             cancellable=True,
+            eager=False,
         )
 
     async def create_session(

@@ -25,14 +25,14 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 class Statements:
     """Answers each batch with its items doubled, once it is let go."""
 
-    def __init__(self, *, max_batch: int = 64, cancellable: bool = False) -> None:
+    def __init__(self, *, max_batch: int = 64, cancellable: bool = False, eager: bool = True) -> None:
         self.batches: list[list[int]] = []
         self.gates: list[asyncio.Event] = []
         self.cancelled = 0
         self.error: Exception | None = None
         self.connection = asyncio.Event()
         self.connection.set()
-        self.coalescer = Coalescer(self._run, max_batch=max_batch, cancellable=cancellable)
+        self.coalescer = Coalescer(self._run, max_batch=max_batch, cancellable=cancellable, eager=eager)
 
     def ask(self, *items: int) -> list[asyncio.Task[int]]:
         """Ask for each item, in a task of its own."""
@@ -72,6 +72,25 @@ async def test_who_is_first_goes_and_the_rest_shares() -> None:
     statements.gates[1].set()
     assert await asyncio.gather(first, *others) == [2, 4, 6, 8]
     assert statements.batches == [[1], [2, 3, 4]]
+
+
+@pytest.mark.parametrize("eager", [True, False])
+@pytest.mark.usefixtures("patient")
+async def test_who_is_on_the_way_may_share_the_first(*, eager: bool) -> None:
+    """Where it is so, the first lets those come who do so in the next turns of the loop."""
+    statements = Statements(eager=eager)
+    asked = statements.ask(1)
+    for item in (2, 3):
+        for _ in range(5):
+            await asyncio.sleep(0)
+        asked += statements.ask(item)
+    await statements.sent(1)
+    assert statements.batches == ([[1]] if eager else [[1, 2, 3]])
+    statements.gates[0].set()
+    if eager:
+        await statements.sent(2)
+        statements.gates[1].set()
+    assert await asyncio.gather(*asked) == [2, 4, 6]
 
 
 @pytest.mark.usefixtures("patient")

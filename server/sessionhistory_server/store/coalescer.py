@@ -1,8 +1,8 @@
 """One statement for calls that come at the same time.
 
-Whoever is first goes; who comes meanwhile shares the next statement, with those who have come by then and are
-on their way through the event loop. Nobody waits for calls that may come, and nobody waits long for a slow
-statement: then the next one is sent beside it.
+Whoever is first goes, alone or with those who are on their way through the event loop; who comes meanwhile
+shares the next statement, with those who have come by then and are on their way. Nobody waits for calls that
+may come, and nobody waits long for a slow statement: then the next one is sent beside it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class Coalescer(Generic[A, R]):
             batch fail alike; if it fails before, all who could have been in it. It may be cancelled once.
         max_batch: How many may be asked together.
         cancellable: Whether a batch that nobody waits for any more is cancelled.
+        eager: Whether who is first goes at once, and does not first let those come who are on their way.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class Coalescer(Generic[A, R]):
         *,
         max_batch: int,
         cancellable: bool = False,
+        eager: bool = True,
     ) -> None:
         self._run = run
         self._max_batch = max_batch
         self._cancellable = cancellable
+        self._eager = eager
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
         self._slow: set[asyncio.Task[None]] = set()
@@ -80,6 +83,8 @@ class Coalescer(Generic[A, R]):
     async def _serve(self) -> None:
         lane = cast("asyncio.Task[None]", asyncio.current_task())
         try:
+            if not self._eager:
+                await self._gather()
             while self._waiting:
                 await self._ask_together(lane)
                 await self._gather()
