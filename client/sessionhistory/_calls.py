@@ -7,12 +7,15 @@ turn of the event loop: under load a request takes more time than what is in it.
 from __future__ import annotations
 
 import asyncio
-import copy
+import math
+import time
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -25,11 +28,13 @@ if TYPE_CHECKING:
     Metadata = tuple[tuple[str, str | bytes], ...]
     Request = Message | tuple[Message, ...]
     Connected = Callable[[], Any]
+    Options = Sequence[tuple[str, Any]]
 
 # The contract's limit of MultiCall.
 _MAX_CALLS: Final = 64
-# A large request would hold up its neighbours; and so 64 are below the limit of a request.
-_MAX_BYTES: Final = 32 * 1024
+# A large request would hold up its neighbours; and 64 are far below what anything on the way may refuse.
+_MAX_BYTES: Final = 8 * 1024
+_ASK_AGAIN_SECONDS: Final = 60.0
 
 _ENTRIES: Final = {"AppendMessage": "append_message", "GetHistory": "get_history"}
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -41,25 +46,34 @@ class AsyncCalls:
 
     Args:
         connected: Returns the stub of the service, or raises what is to be told of a client that is closed.
+        options: The channel's. With limits for the size of messages, each call keeps to them alone.
     """
 
-    def __init__(self, connected: Connected) -> None:
+    def __init__(self, connected: Connected, options: Options) -> None:
         self._connected = connected
         self._waiting: dict[Metadata, list[_Call]] = {}
         self._under_way: set[asyncio.Task[None]] = set()
-        self._has_multi_call = True
+        limited = any(name.endswith("_message_length") for name, _ in options)
+        self._alone_until = math.inf if limited else 0.0
 
     async def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
         """Make a call, and return its response."""
         self._connected()  # or calls of several event loops would meet
-        entry = _ENTRIES.get(method) if self._has_multi_call else None
+        entry = _ENTRIES.get(method) if self._alone_until < time.monotonic() else None
         if entry and not isinstance(request, tuple) and request.ByteSize() <= _MAX_BYTES:
-            response = await self._join(_Call(entry, request, timeout_seconds), metadata)
+            shared = _Call(entry, request, timeout_seconds)
+            response = await self._join(shared, metadata)
             if response is not None:
                 return response
+            timeout_seconds = shared.seconds_left
         call = getattr(self._connected(), method)
         sent = iter(request) if isinstance(request, tuple) else request
         return await call(sent, timeout=timeout_seconds, metadata=metadata)
+
+    def close(self) -> None:
+        """End the requests under way: not every grpcio does that with the channel."""
+        for task in self._under_way:
+            task.cancel()
 
     async def _join(self, call: _Call, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
         """Return the response of a call that was made with others; ``None``: it is to be made alone."""
@@ -78,19 +92,22 @@ class AsyncCalls:
             if len(calls) == 1:
                 calls[0].outcome.set_result(None)
                 continue
-            task = asyncio.create_task(self._make_together(calls, metadata))
+            together = _Together(calls)
+            task = asyncio.create_task(self._make_together(together, metadata))
             self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
+            task.add_done_callback(partial(self._forget, together))
 
-    async def _make_together(self, calls: Sequence[_Call], metadata: Metadata) -> None:
-        together = _Together(calls)
+    def _forget(self, together: _Together, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        # Where the task was cancelled, or the channel closed, be it before it began.
+        together.fail(_error(grpc.StatusCode.CANCELLED, "the request was cancelled"))
+
+    async def _make_together(self, together: _Together, metadata: Metadata) -> None:
         try:
             await together.make(self._connected(), metadata)
-        except asyncio.CancelledError:  # so ends a call whose channel is closed, too
-            together.cancel()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
             if _is_unimplemented(error):
-                self._has_multi_call = False
+                self._alone_until = time.monotonic() + _ASK_AGAIN_SECONDS
                 together.give_back()
             together.fail(error)
 
@@ -98,8 +115,12 @@ class AsyncCalls:
 class Calls:
     """Makes calls for threads."""
 
-    def __init__(self, connected: Connected) -> None:
+    def __init__(self, connected: Connected, options: Options) -> None:
+        del options
         self._connected = connected
+
+    def close(self) -> None:
+        """Do nothing: a channel that is closed ends its calls."""
 
     def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
         """Make a call, and return its response."""
@@ -130,29 +151,31 @@ class _Call:
             if together and self.outcome.cancelled():
                 together.leave()
 
+    @property
+    def seconds_left(self) -> float:
+        return max(self.end - self.outcome.get_loop().time(), 0.0)
+
     def _expire(self) -> None:
         if not self.outcome.done():
             self.outcome.set_exception(_error(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+            if self.together:
+                self.together.leave()
 
 
 class _Together:
-    """Calls in one request."""
+    """Calls in one request; each is forgotten with its outcome."""
 
     def __init__(self, calls: Sequence[_Call]) -> None:
-        self._calls = calls
+        self._calls = dict(enumerate(calls))
         self._stream: Any = None
         for call in calls:
             call.together = self
 
     async def make(self, stub: Any, metadata: Metadata) -> None:  # noqa: ANN401 - the generated stub has no types
-        if not self._open():
+        self._calls = dict(enumerate(self._open()))
+        if not self._calls:
             return
-        request = pb.MultiCallRequest()
-        for call in self._calls:
-            getattr(request.calls.add(), call.entry).CopyFrom(call.request)
-        end = max(call.end for call in self._calls)
-        seconds = max(end - asyncio.get_running_loop().time(), 0)
-        self._stream = stub.MultiCall(request, timeout=seconds, metadata=metadata)
+        self._stream = stub.MultiCall(self._request(), timeout=self._seconds_left(), metadata=metadata)
         async for response in self._stream:
             for outcome in response.outcomes:
                 self._answer(outcome)
@@ -160,7 +183,7 @@ class _Together:
 
     def leave(self) -> None:
         """Cancel the request if nobody waits any more for what is in it."""
-        if self._stream is not None and all(call.outcome.done() for call in self._calls):
+        if self._stream is not None and not self._open():
             self._stream.cancel()
 
     def give_back(self) -> None:
@@ -171,27 +194,47 @@ class _Together:
     def fail(self, error: Exception) -> None:
         """Fail those that have no outcome yet."""
         for call in self._open():
-            call.outcome.set_exception(copy.copy(error))  # each adds to the traceback of its own
+            call.outcome.set_exception(_own(error))
 
-    def cancel(self) -> None:
-        """Cancel those that have no outcome yet."""
-        for call in self._open():
-            call.outcome.cancel()
+    def _request(self) -> pb.MultiCallRequest:
+        request = pb.MultiCallRequest()
+        for call in self._calls.values():
+            getattr(request.calls.add(), call.entry).CopyFrom(call.request)
+        return request
+
+    def _seconds_left(self) -> float:
+        return max(call.seconds_left for call in self._calls.values())
 
     def _open(self) -> list[_Call]:
-        return [call for call in self._calls if not call.outcome.done()]
+        return [call for call in self._calls.values() if not call.outcome.done()]
 
     def _answer(self, outcome: pb.MultiCallOutcome) -> None:
-        waiting = self._calls[outcome.index].outcome
-        if waiting.done():
-            return
         kind = outcome.WhichOneof("outcome")
+        call = self._calls.pop(outcome.index, None) if kind else None
+        if call is None or call.outcome.done():
+            return
         if kind == "error":
-            status = Status.FromString(outcome.error)
-            code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
-            waiting.set_exception(_error(code, status.message, outcome.error))
-        elif kind:
-            waiting.set_result(getattr(outcome, kind))
+            call.outcome.set_exception(_refusal(outcome.error))
+        else:
+            call.outcome.set_result(getattr(outcome, str(kind)))
+
+
+def _refusal(serialized: bytes) -> grpc.aio.AioRpcError:
+    try:
+        status = Status.FromString(serialized)
+    except DecodeError:
+        return _error(grpc.StatusCode.UNKNOWN, "the service's error cannot be read")
+    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
+    return _error(code, status.message, serialized)
+
+
+def _own(error: Exception) -> Exception:
+    """Return a call's own error of what all have failed with: each adds to its traceback."""
+    if not isinstance(error, grpc.aio.AioRpcError):
+        return error
+    return grpc.aio.AioRpcError(
+        error.code(), error.initial_metadata(), error.trailing_metadata(), error.details()
+    )
 
 
 def _error(code: grpc.StatusCode, message: str, details: bytes = b"") -> grpc.aio.AioRpcError:

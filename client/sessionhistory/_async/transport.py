@@ -50,7 +50,7 @@ class AsyncTransport:
         self._open: Callable[[], AsyncChannel] = partial(open_async_channel, target, credentials, options)
         self._metadata = metadata if callable(metadata) else sendable(metadata)
         self._timeout_seconds = seconds(timeout_seconds)
-        self._calls = AsyncCalls(self._connected)
+        self._calls = AsyncCalls(self._connected, options)
         self._lock = threading.Lock()
         self._channel: AsyncChannel | None = None
         self._stub: Any = None
@@ -101,6 +101,7 @@ class AsyncTransport:
         with self._lock:
             self._closed = True
             channel, self._channel, self._stub = self._channel, None, None
+        self._calls.close()
         if channel is not None:
             await channel.close()
 

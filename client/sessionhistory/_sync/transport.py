@@ -50,7 +50,7 @@ class Transport:
         self._open: Callable[[], Channel] = partial(open_channel, target, credentials, options)
         self._metadata = metadata if callable(metadata) else sendable(metadata)
         self._timeout_seconds = seconds(timeout_seconds)
-        self._calls = Calls(self._connected)
+        self._calls = Calls(self._connected, options)
         self._lock = threading.Lock()
         self._channel: Channel | None = None
         self._stub: Any = None
@@ -101,6 +101,7 @@ class Transport:
         with self._lock:
             self._closed = True
             channel, self._channel, self._stub = self._channel, None, None
+        self._calls.close()
         if channel is not None:
             channel.close()
 

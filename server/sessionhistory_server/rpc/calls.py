@@ -16,7 +16,7 @@ import grpc.aio
 from sessionhistory_server import logs
 from sessionhistory_server.errors import InternalError, SessionHistoryError
 from sessionhistory_server.rpc import status
-from sessionhistory_server.rpc.handlers import SERVICE, seconds_left
+from sessionhistory_server.rpc.handlers import SERVICE, cancelled_code
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 REQUEST_ID_KEY: Final = "x-request-id"
-
-# The caller's clock started earlier than ours, by as long as the request took to come.
-_SLACK_SECONDS: Final = 0.1
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
@@ -104,7 +101,7 @@ class Calls(grpc.GenericRpcHandler):
                 code = status.code_of(error)
                 await _abort(context, error, request_id)
             except asyncio.CancelledError:
-                code = _cancelled_code(context)
+                code = cancelled_code(context)
                 raise
             except grpc.aio.AbortError:
                 code = grpc.StatusCode(context.code())  # another service's own answer
@@ -151,9 +148,3 @@ def _request_id(context: Context) -> str:
         if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
             return value
     return f"{random.getrandbits(64):016x}"
-
-
-def _cancelled_code(context: Context) -> grpc.StatusCode:
-    remaining = seconds_left(context)
-    expired = remaining is not None and remaining <= _SLACK_SECONDS
-    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
+import grpc.aio
 from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     Handler = Callable[[bytes, Context], Awaitable[bytes]]
 
 T = TypeVar("T")
+
+# The caller's clock started earlier than ours, by as long as the request took to come.
+_SLACK_SECONDS: Final = 0.1
 
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
 
@@ -67,6 +71,36 @@ def seconds_left(context: Context) -> float | None:
     return remaining
 
 
+def cancelled_code(context: Context) -> grpc.StatusCode:
+    """Return what has become of a call that is cancelled: its caller has gone, or its time is up."""
+    remaining = seconds_left(context)
+    expired = remaining is not None and remaining <= _SLACK_SECONDS
+    return grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+
+
+class Answers:
+    """The way back for a method that answers several times."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def send(self, response: bytes) -> None:
+        """Send an answer, as soon as there is room for it on the way.
+
+        Raises:
+            CancelledError: the call has ended meanwhile.
+        """
+        try:
+            await self._context.write(response)
+        except (grpc.aio.InternalError, grpc.aio.UsageError) as error:
+            raise asyncio.CancelledError from error
+
+    @property
+    def cancelled_code(self) -> grpc.StatusCode:
+        """What has become of the call, if it is cancelled."""
+        return cancelled_code(self._context)
+
+
 def _behaviour(
     method: Callable[[Any], Awaitable[Message]],
     parse: Callable[[bytes], Message],
@@ -88,7 +122,7 @@ def _answering(
     method: Callable[..., Awaitable[None]], parse: Callable[[bytes], Message], default_deadline_seconds: float
 ) -> Callable[[bytes, Context], Awaitable[None]]:
     async def call(data: bytes, context: Context) -> None:
-        work = method(parse(data), context.write)
+        work = method(parse(data), Answers(context))
         await (work if seconds_left(context) is not None else _within(default_deadline_seconds, work))
 
     return call

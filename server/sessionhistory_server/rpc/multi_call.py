@@ -12,7 +12,7 @@ import grpc
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import logs
 from sessionhistory_server.errors import InternalError, SessionHistoryError
-from sessionhistory_server.limits import MAX_CALLS, MAX_RESPONSE_BYTES
+from sessionhistory_server.limits import KIB, MAX_CALLS
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.base import Servicer
 from sessionhistory_server.rpc.checks import Checks
@@ -20,9 +20,13 @@ from sessionhistory_server.rpc.checks import Checks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from sessionhistory_server.rpc.handlers import Answers
     from sessionhistory_server.rpc.servicer import HistoryServicer
 
     Ended = Callable[[grpc.StatusCode, float], None]
+
+# Far below what anything on the way may refuse.
+_MAX_JOINED_BYTES: Final = 512 * KIB
 
 _log = logging.getLogger(__name__)
 
@@ -45,26 +49,30 @@ class MultiCallServicer(Servicer):
             "get_history": _Method("GetHistory", history.get_history, ended("GetHistory")),
         }
 
-    async def MultiCall(self, request: pb.MultiCallRequest, send: Callable[[bytes], Awaitable[None]]) -> None:
+    async def MultiCall(self, request: pb.MultiCallRequest, answers: Answers) -> None:
         """Make the calls, and send what has come of them as it comes."""
         _check(request)
         outcomes = _Outcomes()
         calls = [
-            asyncio.create_task(self._make(index, entry, outcomes))
+            asyncio.create_task(self._make(index, entry, outcomes, answers))
             for index, entry in enumerate(request.calls)
         ]
+        for call in calls:
+            call.add_done_callback(outcomes.wake)
         try:
-            left = len(calls)
-            while left:
-                taken = await outcomes.take()
-                for response in _responses(taken):
-                    await send(response)
-                left -= len(taken)
+            done = False
+            while not done:
+                await outcomes.changed()
+                done = all(call.done() for call in calls)
+                for response in _responses(outcomes.take()):
+                    await answers.send(response)
         finally:
             for call in calls:
                 call.cancel()
 
-    async def _make(self, index: int, entry: pb.MultiCallEntry, outcomes: _Outcomes) -> None:
+    async def _make(
+        self, index: int, entry: pb.MultiCallEntry, outcomes: _Outcomes, answers: Answers
+    ) -> None:
         kind = entry.WhichOneof("call")
         method = self._methods[str(kind)]
         logs.bind(method=method.name)
@@ -81,7 +89,7 @@ class MultiCallServicer(Servicer):
             code = status.code_of(error)
             outcome.error = status.details_of(error, request_id)
         except asyncio.CancelledError:
-            code = grpc.StatusCode.CANCELLED
+            code = answers.cancelled_code
             raise
         except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller, or its neighbours
             code = grpc.StatusCode.INTERNAL
@@ -101,11 +109,15 @@ class _Outcomes:
 
     def add(self, response: bytes) -> None:
         self._waiting.append(response)
+
+    def wake(self, _: object) -> None:
         self._changed.set()
 
-    async def take(self) -> list[bytes]:
+    async def changed(self) -> None:
         await self._changed.wait()
         self._changed.clear()
+
+    def take(self) -> list[bytes]:
         taken, self._waiting = self._waiting, []
         return taken
 
@@ -120,13 +132,14 @@ def _check(request: pb.MultiCallRequest) -> None:
 
 
 def _responses(single: Sequence[bytes]) -> Iterator[bytes]:
-    """Put responses together, as many as may be one."""
+    """Put small responses together."""
     together: list[bytes] = []
     size = 0
     for response in single:
-        if together and size + len(response) > MAX_RESPONSE_BYTES:
+        if together and size + len(response) > _MAX_JOINED_BYTES:
             yield b"".join(together)
             together, size = [], 0
         together.append(response)
         size += len(response)
-    yield b"".join(together)
+    if together:
+        yield b"".join(together)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.rpc.pieces import OpenStreams
 
 METHODS: Final = (*(method.name for method in SERVICE.methods), f"{health.SERVICE_NAME}/Check")
-"""All methods of one answer, by the names that the metrics show."""
+"""The methods whose calls are counted, by the names that the metrics show."""
 
 OPTIONS: Final = (
     # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
