@@ -11,23 +11,25 @@ import math
 import time
 from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 
+from sessionhistory._failures import DETAILS_KEY
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
     Metadata = tuple[tuple[str, str | bytes], ...]
     Request = Message | tuple[Message, ...]
-    Connected = Callable[[], Any]
+    Connected = Callable[[], Any]  # the generated stub has no types
+    MultiCall = Callable[..., grpc.aio.UnaryStreamCall[pb.MultiCallRequest, pb.MultiCallResponse]]
     Options = Sequence[tuple[str, Any]]
 
 # So that the client works on some while the service works on others. The contract allows more.
@@ -38,7 +40,6 @@ _ASK_AGAIN_SECONDS: Final = 60.0
 
 _ENTRIES: Final = {"AppendMessage": "append_message", "GetHistory": "get_history"}
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_DETAILS_KEY: Final = "grpc-status-details-bin"
 
 
 class AsyncCalls:
@@ -56,26 +57,27 @@ class AsyncCalls:
         limited = any(name.endswith("_message_length") for name, _ in options)
         self._alone_until = math.inf if limited else 0.0
 
-    async def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+    async def make(
+        self, method: str, request: Request, timeout_seconds: float, metadata: Metadata
+    ) -> Message:
         """Make a call, and return its response."""
-        self._connected()  # or calls of several event loops would meet
+        stub = self._connected()  # first of all, or calls of several event loops would meet
         entry = _ENTRIES.get(method) if self._alone_until < time.monotonic() else None
         if entry and not isinstance(request, tuple) and request.ByteSize() <= _MAX_BYTES:
             shared = _Call(entry, request, timeout_seconds)
             response = await self._join(shared, metadata)
             if response is not None:
                 return response
-            timeout_seconds = shared.seconds_left
-        call = getattr(self._connected(), method)
-        sent = iter(request) if isinstance(request, tuple) else request
-        return await call(sent, timeout=timeout_seconds, metadata=metadata)
+            stub, timeout_seconds = self._connected(), shared.seconds_left
+        response = await getattr(stub, method)(_sent(request), timeout=timeout_seconds, metadata=metadata)
+        return cast("Message", response)
 
     def close(self) -> None:
         """End the requests under way: not every grpcio does that with the channel."""
         for task in self._under_way:
             task.cancel()
 
-    async def _join(self, call: _Call, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+    async def _join(self, call: _Call, metadata: Metadata) -> Message | None:
         """Return the response of a call that was made with others; ``None``: it is to be made alone."""
         waiting = self._waiting.get(metadata)
         if waiting is None:
@@ -104,8 +106,8 @@ class AsyncCalls:
 
     async def _make_together(self, together: _Together, metadata: Metadata) -> None:
         try:
-            await together.make(self._connected(), metadata)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the callers'
+            await together.make(self._connected().MultiCall, metadata)
+        except Exception as error:  # noqa: BLE001 - it is not lost: each caller is told, as of a call alone
             if _is_unimplemented(error):
                 self._alone_until = time.monotonic() + _ASK_AGAIN_SECONDS
                 together.give_back()
@@ -113,35 +115,38 @@ class AsyncCalls:
 
 
 class Calls:
-    """Makes calls for threads."""
+    """Makes calls for threads: each alone, so that the channel's options do not matter."""
 
-    def __init__(self, connected: Connected, options: Options) -> None:
-        del options
+    def __init__(self, connected: Connected, _options: Options) -> None:
         self._connected = connected
 
     def close(self) -> None:
         """Do nothing: a channel that is closed ends its calls."""
 
-    def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+    def make(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Message:
         """Make a call, and return its response."""
         call = getattr(self._connected(), method)
-        sent = iter(request) if isinstance(request, tuple) else request
-        return call(sent, timeout=timeout_seconds, metadata=metadata)
+        return cast("Message", call(_sent(request), timeout=timeout_seconds, metadata=metadata))
+
+
+def _sent(request: Request) -> Message | Iterator[Message]:
+    return iter(request) if isinstance(request, tuple) else request
 
 
 class _Call:
     """A call that may be made with others."""
 
-    def __init__(self, entry: str, request: Any, timeout_seconds: float) -> None:  # noqa: ANN401 - one of two types
+    def __init__(self, entry: str, request: Message, timeout_seconds: float) -> None:
         loop = asyncio.get_running_loop()
         self.entry = entry
         self.request = request
         self.end = loop.time() + timeout_seconds
-        self.outcome: asyncio.Future[Any] = loop.create_future()
+        self.outcome: asyncio.Future[Message | None] = loop.create_future()
+        """The response; ``None``: it is to be made alone."""
         self.together: _Together | None = None
 
-    async def answered(self) -> Any:  # noqa: ANN401 - the response
-        """Return the response, as soon as it is there, and until the end of its time."""
+    async def answered(self) -> Message | None:
+        """Return the outcome, as soon as it is there, and until the end of its time."""
         timer = self.outcome.get_loop().call_at(self.end, self._expire)
         try:
             return await self.outcome
@@ -167,15 +172,15 @@ class _Together:
 
     def __init__(self, calls: Sequence[_Call]) -> None:
         self._calls = dict(enumerate(calls))
-        self._stream: Any = None
+        self._stream: grpc.aio.UnaryStreamCall[pb.MultiCallRequest, pb.MultiCallResponse] | None = None
         for call in calls:
             call.together = self
 
-    async def make(self, stub: Any, metadata: Metadata) -> None:  # noqa: ANN401 - the generated stub has no types
+    async def make(self, multi_call: MultiCall, metadata: Metadata) -> None:
         self._calls = dict(enumerate(self._open()))
         if not self._calls:
             return
-        self._stream = stub.MultiCall(self._request(), timeout=self._seconds_left(), metadata=metadata)
+        self._stream = multi_call(self._request(), timeout=self._seconds_left(), metadata=metadata)
         async for response in self._stream:
             for outcome in response.outcomes:
                 self._answer(outcome)
@@ -210,13 +215,15 @@ class _Together:
 
     def _answer(self, outcome: pb.MultiCallOutcome) -> None:
         kind = outcome.WhichOneof("outcome")
-        call = self._calls.pop(outcome.index, None) if kind else None
+        if kind is None:
+            return  # newer than this client
+        call = self._calls.pop(outcome.index, None)
         if call is None or call.outcome.done():
             return
         if kind == "error":
             call.outcome.set_exception(_refusal(outcome.error))
         else:
-            call.outcome.set_result(getattr(outcome, str(kind)))
+            call.outcome.set_result(getattr(outcome, kind))
 
 
 def _refusal(serialized: bytes) -> grpc.aio.AioRpcError:
@@ -239,7 +246,7 @@ def _own(error: Exception) -> Exception:
 
 def _error(code: grpc.StatusCode, message: str, details: bytes = b"") -> grpc.aio.AioRpcError:
     """Return an error as of a call that was made alone."""
-    trailing = grpc.aio.Metadata((_DETAILS_KEY, details))
+    trailing = grpc.aio.Metadata((DETAILS_KEY, details))
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=message)
 
 

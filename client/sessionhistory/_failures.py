@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DOMAIN: Final = "sessionhistory.v1"
-_DETAILS_KEY: Final = "grpc-status-details-bin"
+DETAILS_KEY: Final = "grpc-status-details-bin"
 _REQUEST_ID_KEY: Final = "x-request-id"
 
 _DETAILS: Final = (
@@ -68,10 +68,10 @@ def failure(error: Any) -> errors.SessionHistoryError:  # noqa: ANN401 - gRPC's 
     # As pairs: the mapping that grpcio 1.62 makes of them in asyncio cannot be copied.
     trailing = dict(tuple(error.trailing_metadata() or ()))
     code = error.code() or grpc.StatusCode.UNKNOWN
-    known = _details(trailing.get(_DETAILS_KEY, b""))
+    known = _details(trailing.get(DETAILS_KEY, b""))
     reason = known.get("reason", "")
     kind = _REASONS.get(reason) or _KINDS.get(code, errors.SessionHistoryError)
-    known.setdefault("request_id", trailing.get(_REQUEST_ID_KEY, ""))
+    known["request_id"] = trailing.get(_REQUEST_ID_KEY) or known.get("request_id", "")
     return kind(error.details() or code.name, code=code, **known)
 
 

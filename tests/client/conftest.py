@@ -48,6 +48,12 @@ def connect(connect_twin: Connect, twin: str) -> Connect:
 
 
 @pytest.fixture
+def connect_asyncio(connect_twin: Connect) -> Connect:
+    """Makes clients for asyncio, for a target."""
+    return partial(connect_twin, "asyncio")
+
+
+@pytest.fixture
 def client(connect: Connect, shared: Service) -> AsyncSessionHistoryClient:
     """A client of the shared service."""
     return connect(shared.address)

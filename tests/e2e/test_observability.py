@@ -185,3 +185,9 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
         call.cancel()
         await counted("CANCELLED")
         await available(8)
+        entries = [{"get_history": read}]
+        with pytest.raises(grpc.aio.AioRpcError):
+            await service.stub.MultiCall(pb.MultiCallRequest(calls=entries), timeout=0.2).read()
+        await until(
+            lambda: metrics.read()["sessionhistory_rpcs_total", "DEADLINE_EXCEEDED", "GetHistory"] == 2
+        )

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from workers_support import deaths_of, is_running, pids_of
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.databases import execute
 from support.metrics import Metrics
-from support.processes import run
 from support.proxy import Proxy, free_port, locked
 from support.service import NOT_SERVING, SERVING, connect
-from support.waiting import eventually, until
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -102,23 +100,6 @@ async def _worker_of(caller: Caller, server: Server) -> int:
     return int(event["worker"])
 
 
-def _pids(server: Server) -> list[int]:
-    """Return the processes that a server has forked: on a given database, its workers."""
-    pid = server.process.pid
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except FileNotFoundError:
-        return []
-
-
-def _deaths(server: Server) -> list[dict[str, Any]]:
-    return [event for event in server.events if " died" in event["event"]]
-
-
-def _is_running(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
-
-
 @pytest.fixture
 def server(start: Start, database_url: str) -> Server:
     """Two workers whose log tells who has answered."""
@@ -131,7 +112,7 @@ async def test_two_workers_serve_on_one_port(server: Server, callers: Open) -> N
     assert sorted(both) == [1, 2]
     assert [(await both[n].append(f"m{n}")).message.sequence for n in both] == [1, 2]
     assert [await caller.health() for caller in both.values()] == [SERVING, SERVING]
-    assert len(_pids(server)) == 2
+    assert len(pids_of(server)) == 2
     assert server.log.count(f"listening on {server.address()}") == 1
     assert server.log.count("database: ") == 1
 
@@ -141,16 +122,16 @@ async def test_a_killed_worker_is_replaced_under_load(
 ) -> None:
     """The callers of the other notice nothing, its own go on, and what was acknowledged is stored once."""
     both = await callers(server)
-    victim = _pids(server)[0]
+    victim = pids_of(server)[0]
     load = [asyncio.create_task(caller.append_on_and_on(f"c{n}")) for n, caller in both.items()]
     await until(lambda: all(len(caller.stored) > 10 for caller in both.values()))
     os.kill(victim, signal.SIGKILL)
-    await until(lambda: victim not in _pids(server) and len(_pids(server)) == 2)
+    await until(lambda: victim not in pids_of(server) and len(pids_of(server)) == 2)
     before = {n: len(caller.stored) for n, caller in both.items()}
     await until(lambda: all(len(caller.stored) > before[n] + 10 for n, caller in both.items()))
     for task in load:
         task.cancel()
-    (death,) = _deaths(server)
+    (death,) = deaths_of(server)
     assert (death["pid"], death["cause"]) == (victim, "SIGKILL")
     number = int(death["event"].split()[1])
     assert set(both[number].failures) <= {grpc.StatusCode.UNAVAILABLE}
@@ -174,7 +155,7 @@ async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, dat
         assert metrics.read()[_APPENDS] == 40
     await until(lambda: metrics.read()[_CONNECTIONS] == 16)
     counted = {key: value for key, value in metrics.read().items() if "pool" not in key[0]}
-    os.kill(_pids(server)[0], signal.SIGKILL)
+    os.kill(pids_of(server)[0], signal.SIGKILL)
 
     def connections() -> float:
         try:
@@ -184,7 +165,7 @@ async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, dat
         assert all(found[key] >= value for key, value in counted.items())
         return found[_CONNECTIONS]
 
-    await until(lambda: connections() and _deaths(server))
+    await until(lambda: connections() and deaths_of(server))
     await until(lambda: connections() == 16)
     assert metrics.read()[_APPENDS] == 40
     again = await callers(server)
@@ -209,7 +190,7 @@ async def test_all_workers_finish_their_calls(server: Server, callers: Open, dat
     assert sorted(answer.message.sequence for answer in answers) == [2, 3]
     assert await asyncio.to_thread(server.wait) == 0, server.log
     assert server.events[-1]["event"] == "stopped"
-    assert _deaths(server) == []
+    assert deaths_of(server) == []
 
 
 async def test_all_workers_drain(start: Start, callers: Open, database_url: str) -> None:
@@ -217,7 +198,7 @@ async def test_all_workers_drain(start: Start, callers: Open, database_url: str)
     flags = ("--drain-seconds", "600", "--log-level", "debug", "--database-url", database_url)
     server = start("--workers", "2", *flags)
     both = await callers(server)
-    pids = _pids(server)
+    pids = pids_of(server)
     server.signal(signal.SIGTERM)
     for n, caller in both.items():
         while await caller.health() != NOT_SERVING:
@@ -225,67 +206,7 @@ async def test_all_workers_drain(start: Start, callers: Open, database_url: str)
         await caller.append(f"m{n}")
     server.signal(signal.SIGTERM)
     assert await asyncio.to_thread(server.wait) == -signal.SIGTERM
-    await until(lambda: not any(map(_is_running, pids)))
-
-
-@pytest.mark.parametrize("database", ["by URL", "embedded"])
-def test_nothing_outlives_a_killed_server(
-    start: Start, database_url: str, tmp_path: Path, database: str
-) -> None:
-    """When the process that keeps the workers is killed -9, they end, and so does a Postgres of its own."""
-    embedded = database == "embedded"
-    where = ("--data-dir", tmp_path / "data") if embedded else ("--database-url", database_url)
-    server = start("--workers", "2", *where)
-    server.stub()
-    pids = _pids(server)
-    assert len(pids) == (3 if embedded else 2)
-    server.process.kill()
-    server.wait()
-    eventually(lambda: not any(map(_is_running, pids)))
-
-
-def test_a_worker_that_lingers_does_not_keep_the_data(start: Start, tmp_path: Path) -> None:
-    """What locks the data directory is the killed server's alone, however long its workers take to end."""
-    server = start("--workers", "2", "--data-dir", tmp_path / "data")
-    server.stub()
-    lingering = _pids(server)[-1]
-    os.kill(lingering, signal.SIGSTOP)
-    try:
-        server.process.kill()
-        server.process.wait()
-        start("--workers", "2", "--data-dir", tmp_path / "data").stub()
-    finally:
-        os.kill(lingering, signal.SIGCONT)
-
-
-@pytest.mark.parametrize("others", ["1", "2"])
-def test_the_port_is_kept_while_nobody_listens(start: Start, database_url: str, others: str) -> None:
-    """Not even between the death of all workers and their replacement does another server get the port."""
-    first = start("--workers", "2", "--database-url", database_url)
-    first.stub()
-    pids = _pids(first)
-    first.process.send_signal(signal.SIGSTOP)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-    flags = ("--database-url", database_url, "--listen", first.address(), "--metrics-listen", "off")
-    second = run("serve", *flags, "--workers", others)
-    first.process.send_signal(signal.SIGCONT)
-    assert second.returncode == 1
-    assert "Address already in use" in second.stderr
-    eventually(lambda: len(_deaths(first)) == 2 and len(_pids(first)) == 2)
-    assert first.process.poll() is None
-
-
-def test_workers_that_cannot_start(database_url: str) -> None:
-    """They are not tried again and again: the server ends with one line."""
-    flags = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database-url", database_url)
-    # It is the workers that use gRPC, which gives up at this.
-    done = run("serve", *flags, "--workers", "2", variables={"GRPC_POLL_STRATEGY": "no such"})
-    assert done.returncode == 1
-    *_, line = done.stderr.splitlines()
-    assert re.fullmatch("Error: worker [12] did not start: SIGABRT", line)
-    assert "listening" not in done.stderr
-    assert "Traceback" not in done.stderr
+    await until(lambda: not any(map(is_running, pids)))
 
 
 async def test_the_database_is_ready_when_it_is_for_all(start: Start, proxy: Proxy, callers: Open) -> None:

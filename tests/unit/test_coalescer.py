@@ -81,7 +81,7 @@ async def test_who_is_on_the_way_may_share_the_first(*, eager: bool) -> None:
     statements = Statements(eager=eager)
     asked = statements.ask(1)
     for item in (2, 3):
-        for _ in range(5):
+        for _ in range(5):  # turns of the loop, fewer than make it go on without them
             await asyncio.sleep(0)
         asked += statements.ask(item)
     await statements.sent(1)

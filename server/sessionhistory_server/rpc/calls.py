@@ -74,12 +74,12 @@ class Calls(grpc.GenericRpcHandler):
         elif handler.stream_unary is not None:
             # Never slow: it takes as long as its caller.
             handler = grpc.stream_unary_rpc_method_handler(
-                self._wrap(details.method, handler.stream_unary, math.inf)  # type: ignore[arg-type] # as above
+                self._wrap(details.method, handler.stream_unary, math.inf)  # type: ignore[arg-type] # typed for threads alone
             )
         elif details.method.startswith(f"/{SERVICE.full_name}/"):
             # Never slow: the calls in it are.
             handler = grpc.unary_stream_rpc_method_handler(
-                self._wrap(details.method, handler.unary_stream, math.inf)  # type: ignore[arg-type] # as above
+                self._wrap(details.method, handler.unary_stream, math.inf)  # type: ignore[arg-type] # typed for threads alone
             )
         self._handlers[details.method] = handler
         return handler

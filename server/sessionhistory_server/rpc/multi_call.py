@@ -73,25 +73,25 @@ class MultiCallServicer(Servicer):
     async def _make(
         self, index: int, entry: pb.MultiCallEntry, outcomes: _Outcomes, answers: Answers
     ) -> None:
-        kind = entry.WhichOneof("call")
-        method = self._methods[str(kind)]
+        kind = str(entry.WhichOneof("call"))
+        method = self._methods[kind]
         logs.bind(method=method.name)
         request_id = logs.bound("request_id")
         started, code = time.perf_counter(), grpc.StatusCode.OK
         # A response of its own: put together, they are one.
         response = pb.MultiCallResponse()
         outcome = response.outcomes.add(index=index)
-        filled = getattr(outcome, str(kind))
+        filled = getattr(outcome, kind)
         filled.SetInParent()
         try:
-            await method.fill(getattr(entry, str(kind)), filled)
+            await method.fill(getattr(entry, kind), filled)
         except SessionHistoryError as error:
             code = status.code_of(error)
             outcome.error = status.details_of(error, request_id)
         except asyncio.CancelledError:
             code = answers.cancelled_code
             raise
-        except Exception:  # noqa: BLE001 - the last resort: nothing of it may reach the caller, or its neighbours
+        except Exception:  # noqa: BLE001 - the last resort, for each call as in Calls: neighbours go on
             code = grpc.StatusCode.INTERNAL
             _log.exception("internal error")
             outcome.error = status.details_of(InternalError(request_id), request_id)

@@ -93,14 +93,11 @@ async def _read(
 
 
 def _record(place: int, asked: Asked) -> dict[str, object]:
-    """Return what is asked; what is not set is null in the record of JSON."""
-    record: dict[str, object] = {
+    """Return what is asked; a limit that is not there is null in the record of JSON."""
+    limits = {name: value for name, value in zip(_LIMITS, asked.limits, strict=True) if value is not None}
+    return limits | {
         "place": place,
         "wanted": asked.ref.session_key,
+        "owner": asked.ref.user_id,
         "max_bytes": asked.max_bytes,
-    }
-    if asked.ref.user_id is not None:
-        record["owner"] = asked.ref.user_id
-    return record | {
-        name: value for name, value in zip(_LIMITS, asked.limits, strict=True) if value is not None
     }
