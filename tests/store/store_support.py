@@ -126,6 +126,13 @@ def locked(url: str, statement: LiteralString) -> Iterator[None]:
         yield
 
 
+def sleeping(url: str) -> int:
+    """Return how many statements sleep in the database."""
+    query = "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
+    with psycopg.connect(url) as connection:
+        return connection.execute(query).rowcount
+
+
 def waiting(url: str) -> int:
     """Return how many wait for a lock in the database."""
     query = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from store_support import append, locked, new_message, use_cases, waiting
+from store_support import append, locked, new_message, sleeping, use_cases, waiting
 
 from sessionhistory_server.model import SessionContent, WindowLimits
 from support.waiting import until
@@ -28,12 +28,6 @@ async def _sleep_in_postgres(connection: Connection) -> None:
     await connection.execute("select pg_sleep(600)")
 
 
-def _sleeping(url: str) -> int:
-    query = "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-    with psycopg.connect(url) as connection:
-        return connection.execute(query).rowcount
-
-
 async def _until_all_are_back(database: Database) -> None:
     await until(lambda: database.pool_stats["pool_available"] == database.pool_stats["pool_size"])
 
@@ -44,11 +38,11 @@ async def test_a_read_whose_caller_is_cancelled_is_cancelled_in_postgres(
     """A cancelled read leaves no query behind, and its connection is of use again."""
     database = await open_database(database_url)
     read = asyncio.create_task(database.read(_sleep_in_postgres))
-    await until(lambda: _sleeping(database_url) == 1)
+    await until(lambda: sleeping(database_url) == 1)
     read.cancel()
     with pytest.raises(asyncio.CancelledError):
         await read
-    await until(lambda: _sleeping(database_url) == 0)
+    await until(lambda: sleeping(database_url) == 0)
     await _until_all_are_back(database)
     assert await use_cases(database).create_session("s", SessionContent(), allow_existing=False)
 

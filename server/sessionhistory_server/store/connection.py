@@ -131,20 +131,27 @@ async def _answer(pgconn: PGconn) -> PGresult:
     answered: asyncio.Future[None] = loop.create_future()
     results: list[PGresult] = []
 
+    def unwatch() -> None:
+        loop.remove_reader(socket)
+        loop.remove_writer(socket)
+
     def advance() -> None:
+        if answered.done():
+            return  # given up: what comes is for who asks next
         try:
-            if answered.done():
-                return  # given up, or failed: what comes is for who asks next
             if not pgconn.flush():
                 loop.remove_writer(socket)
             pgconn.consume_input()
             while not pgconn.is_busy():
                 result = pgconn.get_result()
                 if result is None:
+                    unwatch()
                     answered.set_result(None)
                     return
                 results.append(result)
         except psycopg.Error as error:
+            # At once: libpq has closed the socket, and its number may be another's before anyone is awake.
+            unwatch()
             answered.set_exception(error)
 
     if pgconn.flush():
@@ -153,6 +160,6 @@ async def _answer(pgconn: PGconn) -> PGresult:
     try:
         await answered
     finally:
-        loop.remove_reader(socket)
-        loop.remove_writer(socket)
+        if answered.cancelled():
+            unwatch()
     return results[0]

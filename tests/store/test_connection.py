@@ -1,0 +1,50 @@
+"""What a connection leaves behind when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from store_support import sleeping
+
+from sessionhistory_server.store.connection import Connection
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from support.proxy import Proxy
+
+
+async def test_the_number_of_a_lost_socket_is_for_others(proxy: Proxy, database_url: str) -> None:
+    """Who gets it while the one that waited is not yet awake is still told of what there is to read."""
+    loop = asyncio.get_running_loop()
+    connection = await Connection.connect(proxy.url, autocommit=True)
+    number = connection.pgconn.socket
+    waiting = asyncio.create_task(connection.fetch("select pg_sleep(600)", {}))
+    await until(lambda: sleeping(database_url) == 1)
+    with socket.socket() as other:
+
+        def take() -> None:
+            if _is_open(number):
+                loop.call_soon(take)
+            else:
+                os.dup2(other.fileno(), number)
+                loop.add_reader(number, take)
+
+        take()
+        await proxy.cut()
+        with pytest.raises(psycopg.OperationalError):
+            await waiting
+        assert loop.remove_reader(number)
+        os.close(number)
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
