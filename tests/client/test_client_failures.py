@@ -42,7 +42,7 @@ BAD_REQUEST = error_details_pb2.BadRequest(
 @pytest.fixture
 def failing(connect: Callable[..., Client], fake: FakeServer) -> Client:
     """A client of the fake server, without the time for a second attempt."""
-    return connect(fake.address, timeout_seconds=5)
+    return connect(fake.address, timeout_seconds=50)
 
 
 async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.SessionHistoryError:
@@ -50,7 +50,7 @@ async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.Se
     fake.answers = [Refusal(**refusal)]
     with pytest.raises(errors.SessionHistoryError) as caught:
         await client.undelete_session("s")
-    assert len(fake.calls) == 1
+    assert len(fake.calls) == 1, repr(caught.value)
     return caught.value
 
 
