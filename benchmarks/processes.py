@@ -23,12 +23,13 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
 
+# Python's: the service runs from bytecode, as installed, even where this environment keeps none.
+_SETTINGS: Final = ("SESSION_HISTORY_", "PG", "PYTHON")
+
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return our environment without settings of the service or of libpq, and with variables set."""
-    kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SESSION_HISTORY_", "PG"))
-    }
+    """Return our environment without settings of the service, libpq or Python, and with variables set."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return kept | variables
 
 

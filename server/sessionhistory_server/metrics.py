@@ -1,4 +1,4 @@
-"""What Prometheus sees.
+"""What the service counts. ``exposition`` shows it to Prometheus.
 
 Numbers of our own and not prometheus_client's, which cost a call eight times as much, and are one process's
 (see docs/adr/0012-worker-processes.md).
@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from contextlib import contextmanager
-from http.server import ThreadingHTTPServer
-from itertools import accumulate
+from functools import cached_property
+from socketserver import ThreadingTCPServer
 from threading import Thread
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from grpc import StatusCode
-from prometheus_client import CollectorRegistry, MetricsHandler
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from prometheus_client import Metric
+    from socketserver import BaseRequestHandler
 
     from sessionhistory_server.slots import Slots
 
-_BUCKETS_SECONDS: Final = (
+BUCKETS_SECONDS: Final = (
     0.001,
     0.0025,
     0.005,
@@ -41,27 +37,21 @@ _BUCKETS_SECONDS: Final = (
     5.0,
     10.0,
 )
-_LIMITS: Final = (*map(str, _BUCKETS_SECONDS), "+Inf")
-
-# psycopg_pool's name for it, ours, and what it is.
-_POOL_GAUGES: Final = (
-    ("pool_size", "sessionhistory_pool_connections", "Connections in the pool."),
-    ("pool_available", "sessionhistory_pool_available", "Connections that wait for work."),
-    ("requests_waiting", "sessionhistory_pool_waiting", "Calls that wait for a connection."),
-)
+POOL_GAUGES: Final = ("pool_size", "pool_available", "requests_waiting")
+"""In the terms of psycopg_pool."""
 
 _CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE", "MAX_TURNS")
 _CODES: Final = tuple(code.name for code in StatusCode)
 
 # Where in a slot each number is: the gauges of the worker, its counters, then a row for each method.
-_OPEN_STREAMS: Final = len(_POOL_GAUGES)
+_OPEN_STREAMS: Final = len(POOL_GAUGES)
 _APPENDED: Final = _OPEN_STREAMS + 1
 _WINDOWS: Final = {cut: _APPENDED + 1 + place for place, cut in enumerate(_CUTS)}
 _ROWS: Final = _APPENDED + 1 + len(_CUTS)
 _IN_ROW: Final = {code: place for place, code in enumerate(_CODES)}
 _SECONDS: Final = len(_CODES)
 _BUCKETS: Final = _SECONDS + 1
-_ROW_SIZE: Final = _BUCKETS + len(_LIMITS)
+_ROW_SIZE: Final = _BUCKETS + len(BUCKETS_SECONDS) + 1
 
 
 def slot_size(methods: Sequence[str]) -> int:
@@ -75,8 +65,29 @@ def forget_gauges(numbers: memoryview[float]) -> None:
         numbers[place] = 0
 
 
-class Metrics(Collector):
-    """Counts what one worker does, and shows the sums over all.
+class Calls(NamedTuple):
+    """The finished calls of one method.
+
+    ``buckets``: how many took up to each of ``BUCKETS_SECONDS`` but more than the one before; then the rest.
+    """
+
+    codes: Mapping[str, float]
+    seconds: float
+    buckets: Sequence[float]
+
+
+class Totals(NamedTuple):
+    """What all workers have counted; of windows and calls only what there was."""
+
+    pool: Mapping[str, float]
+    open_streams: float
+    appended_messages: float
+    windows: Mapping[str, float]
+    calls: Mapping[str, Calls]
+
+
+class Metrics:
+    """Counts what one worker does, and knows the sums over all.
 
     Args:
         methods: Those whose calls are counted, by the names that are shown.
@@ -100,7 +111,7 @@ class Metrics(Collector):
         def count(code: str, seconds: float) -> None:
             numbers[row + _IN_ROW[code]] += 1
             numbers[row + _SECONDS] += seconds
-            numbers[row + _BUCKETS + bisect_left(_BUCKETS_SECONDS, seconds)] += 1
+            numbers[row + _BUCKETS + bisect_left(BUCKETS_SECONDS, seconds)] += 1
 
         return count
 
@@ -124,26 +135,21 @@ class Metrics(Collector):
     def update_pool(self) -> None:
         """Let the other workers see how this one's pool is now."""
         stats = self._pool_stats()
-        for place, (key, _, _) in enumerate(_POOL_GAUGES):
+        for place, key in enumerate(POOL_GAUGES):
             self._numbers[place] = stats.get(key, 0)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield all metrics. A series begins with the first call that counts for it."""
+    def totals(self) -> Totals:
+        """Return the sums over all workers."""
         self.update_pool()
         numbers = self._slots.totals()
-        for place, (_, name, documentation) in enumerate(_POOL_GAUGES):
-            yield GaugeMetricFamily(name, documentation, value=numbers[place])
-        yield GaugeMetricFamily(
-            "sessionhistory_open_streams", "Streams whose message is coming in.", value=numbers[_OPEN_STREAMS]
-        )
-        yield CounterMetricFamily(
-            "sessionhistory_appended_messages",
-            "Messages of successful appends, retries included.",
-            value=numbers[_APPENDED],
-        )
-        yield _windows(numbers)
         rows = {name: numbers[row : row + _ROW_SIZE] for name, row in self._rows.items()}
-        yield from _calls({name: row for name, row in rows.items() if any(row)})
+        return Totals(
+            pool=dict(zip(POOL_GAUGES, numbers, strict=False)),
+            open_streams=numbers[_OPEN_STREAMS],
+            appended_messages=numbers[_APPENDED],
+            windows={cut: numbers[place] for cut, place in _WINDOWS.items() if numbers[place]},
+            calls={name: _calls(row) for name, row in rows.items() if any(row)},
+        )
 
     def serve(self, listener: socket.socket) -> Callable[[], None]:
         """Serve the metrics over HTTP on a socket that listens, which is closed in the end.
@@ -151,11 +157,12 @@ class Metrics(Collector):
         Returns:
             What stops it.
         """
-        registry = CollectorRegistry()
-        registry.register(self)
-        server = ThreadingHTTPServer(
-            listener.getsockname(), MetricsHandler.factory(registry), bind_and_activate=False
-        )
+
+        def answer(*connection: Any) -> BaseRequestHandler:  # noqa: ANN401 - of socketserver's
+            return self._handler(*connection)
+
+        server = ThreadingTCPServer(listener.getsockname(), answer, bind_and_activate=False)
+        server.daemon_threads = True
         server.socket.close()
         server.socket = listener
         thread = Thread(target=server.serve_forever, daemon=True)
@@ -168,25 +175,14 @@ class Metrics(Collector):
 
         return stop
 
+    @cached_property
+    def _handler(self) -> Callable[..., BaseRequestHandler]:
+        # Imported for who asks first: it would be a twentieth of each start.
+        from sessionhistory_server.exposition import handler  # noqa: PLC0415
 
-def _windows(numbers: Sequence[float]) -> Metric:
-    windows = CounterMetricFamily(
-        "sessionhistory_windows", "Context windows returned, by what cut them.", labels=("cut",)
-    )
-    for cut, place in _WINDOWS.items():
-        if numbers[place]:
-            windows.add_metric((cut,), numbers[place])
-    return windows
+        return handler(self)
 
 
-def _calls(rows: Mapping[str, Sequence[float]]) -> Iterator[Metric]:
-    calls = CounterMetricFamily("sessionhistory_rpcs", "Finished calls.", labels=("method", "code"))
-    seconds = HistogramMetricFamily("sessionhistory_rpc_seconds", "How long calls took.", labels=("method",))
-    for method, row in rows.items():
-        for code, count in zip(_CODES, row, strict=False):
-            if count:
-                calls.add_metric((method, code), count)
-        buckets = list(zip(_LIMITS, accumulate(row[_BUCKETS:]), strict=True))
-        seconds.add_metric((method,), buckets, row[_SECONDS])
-    yield calls
-    yield seconds
+def _calls(row: Sequence[float]) -> Calls:
+    codes = {code: count for code, count in zip(_CODES, row, strict=False) if count}
+    return Calls(codes, row[_SECONDS], row[_BUCKETS:])
