@@ -12,7 +12,7 @@ from client_twins import TWINS
 from sessionhistory import AppendMessageResult, Message, Role, Session, errors
 from sessionhistory_server.config import Address
 from support.databases import execute
-from support.proxy import Proxy, free_port, locked
+from support.proxy import Proxy, free_port, is_free, locked
 from support.relay import relay
 from support.waiting import until
 
@@ -101,6 +101,7 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_call(
         await asyncio.to_thread(server.wait)
         for outcome in await asyncio.gather(*updates, return_exceptions=True):
             assert type(outcome) is errors.UnavailableError
+    await until(lambda: is_free(port))  # of those killed each lets go of it in its own time
     await serve(database_url, listen=Address("127.0.0.1", port))
     await check_appended(clients[0], await appends)
 

@@ -171,8 +171,18 @@ def locked_session(url: str, session_id: str) -> Iterator[None]:
 
 def free_port() -> int:
     """Return a port that nobody listens on now, and that the system gives to nobody who does not name it."""
-    while True:
-        port = random.randrange(10_000, 32_000)
-        with suppress(OSError), socket.socket() as probe:
+    while not is_free(port := random.randrange(10_000, 32_000)):
+        pass
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server may listen on a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
             probe.bind(("127.0.0.1", port))
-            return port
+            probe.listen()
+        except OSError:
+            return False
+        return True
