@@ -71,7 +71,7 @@ def failure(error: Any) -> errors.SessionHistoryError:  # noqa: ANN401 - gRPC's 
     known = _details(trailing.get(DETAILS_KEY, b""))
     reason = known.get("reason", "")
     kind = _REASONS.get(reason) or _KINDS.get(code, errors.SessionHistoryError)
-    known["request_id"] = trailing.get(_REQUEST_ID_KEY) or known.get("request_id", "")
+    known["request_id"] = known.get("request_id") or trailing.get(_REQUEST_ID_KEY, "")
     return kind(error.details() or code.name, code=code, **known)
 
 

@@ -177,7 +177,7 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
 
     with locked(database_url):
         with pytest.raises(grpc.aio.AioRpcError):
-            await service.stub.GetHistory(read, timeout=0.2)
+            await service.stub.GetHistory(read, timeout=1)
         await counted("DEADLINE_EXCEEDED")
         await available(8)
         call = service.stub.GetHistory(read)
@@ -187,7 +187,7 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
         await available(8)
         entries = [{"get_history": read}]
         with pytest.raises(grpc.aio.AioRpcError):
-            await service.stub.MultiCall(pb.MultiCallRequest(calls=entries), timeout=0.2).read()
+            await service.stub.MultiCall(pb.MultiCallRequest(calls=entries), timeout=1).read()
         await until(
             lambda: metrics.read()["sessionhistory_rpcs_total", "DEADLINE_EXCEEDED", "GetHistory"] == 2
         )

@@ -1,4 +1,4 @@
-"""What a connection leaves behind when it is lost."""
+"""What becomes of those who wait for a connection that is lost, and of others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from store_support import sleeping
 
 from sessionhistory_server.store.connection import Connection
+from support.service import PATIENCE_SECONDS
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -40,6 +41,19 @@ async def test_the_number_of_a_lost_socket_is_for_others(proxy: Proxy, database_
             await waiting
         assert loop.remove_reader(number)
         os.close(number)
+
+
+async def test_a_connection_that_ends_while_it_is_written_to(proxy: Proxy) -> None:
+    """The statement fails, although its socket is gone before anybody could let go of it."""
+    connection = await Connection.connect(proxy.url, autocommit=True)
+    text = "select length(%(text)s::text)"
+    assert await connection.fetch(text, {"text": "short"}) == [(5,)]
+    proxy.stall()
+    waiting = asyncio.create_task(connection.fetch(text, {"text": "long" * 10_000_000}))
+    await until(lambda: connection.pgconn.flush() == 1)
+    proxy.end()
+    with pytest.raises(psycopg.OperationalError):
+        await asyncio.wait_for(waiting, PATIENCE_SECONDS)
 
 
 def _is_open(number: int) -> bool:

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Postgres that can refuse, cut and stall connections."""
+"""A TCP proxy in front of Postgres that can refuse, cut, stall and end connections."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class Proxy:
         self._flowing.set()
         self._refusing = False
         self._live: set[asyncio.Task[None]] = set()
+        self._clients: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.attempts = 0
         """How many connections were asked for, refused ones included."""
@@ -89,6 +90,11 @@ class Proxy:
         """Pass nothing on, in either direction, and keep all connections open."""
         self._flowing.clear()
 
+    def end(self) -> None:
+        """Tell the clients that nothing more will come, and keep their connections open."""
+        for client in self._clients:
+            client.write_eof()
+
     def heal(self) -> None:
         """Work again; what was stalled goes on."""
         self._refusing = False
@@ -99,6 +105,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task
         self._live.add(task)
+        self._clients.add(writer)
         try:
             if not self._refusing:
                 await self._connect(reader, writer)
@@ -106,6 +113,7 @@ class Proxy:
             pass  # cut, or gone by itself
         finally:
             _reset(writer)
+            self._clients.discard(writer)
             self._live.discard(task)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

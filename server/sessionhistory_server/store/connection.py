@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
@@ -132,7 +133,8 @@ async def _answer(pgconn: PGconn) -> PGresult:
     results: list[PGresult] = []
 
     def unwatch() -> None:
-        loop.remove_reader(socket)
+        with suppress(OSError):  # of asyncio's, for a closed socket; it forgets both all the same
+            loop.remove_reader(socket)
         loop.remove_writer(socket)
 
     def advance() -> None:
