@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from socketserver import ThreadingTCPServer
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from grpc import StatusCode
 
@@ -158,7 +158,7 @@ class Metrics:
             What stops it.
         """
 
-        def answer(*connection: Any) -> BaseRequestHandler:  # noqa: ANN401 - of socketserver's
+        def answer(*connection: object) -> BaseRequestHandler:
             return self._handler(*connection)
 
         server = ThreadingTCPServer(listener.getsockname(), answer, bind_and_activate=False)
@@ -177,8 +177,7 @@ class Metrics:
 
     @cached_property
     def _handler(self) -> Callable[..., BaseRequestHandler]:
-        # Imported for who asks first: it would be a twentieth of each start.
-        from sessionhistory_server.exposition import handler  # noqa: PLC0415
+        from sessionhistory_server.exposition import handler  # noqa: PLC0415 - a twentieth of a start
 
         return handler(self)
 

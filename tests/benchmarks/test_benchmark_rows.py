@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from benchmarks import fill, plot, report, servers, traffic
+from benchmarks import fill, plot, processes, report, servers, traffic
 from benchmarks.bench import Bench
 from benchmarks.measuring import InvalidError, Result, measure
 from benchmarks.rows import ROWS
@@ -105,3 +105,12 @@ def shown(results: list[Result]) -> str:
     with console.capture() as captured:
         console.print(report.table(results))
     return captured.get()
+
+
+def test_what_is_measured_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever Python, libpq and the service are told here is not for the programs that are measured."""
+    names = ("PYTHONDONTWRITEBYTECODE", "PGHOST", "SESSION_HISTORY_LISTEN")
+    for name in names:
+        monkeypatch.setenv(name, "1")
+    assert processes.environment(PGHOST="own")["PGHOST"] == "own"
+    assert not set(names) & set(processes.environment())

@@ -49,6 +49,12 @@ def test_a_command_is_loaded_when_it_is_called() -> None:
     assert "psycopg" in _run("migrate", "--help").stdout.splitlines()[-1]
 
 
+def test_what_shows_metrics_is_not_loaded_to_serve() -> None:
+    """It is for who asks for them first, and a twentieth of the start."""
+    program = "import sys, sessionhistory_server.cli._serving as _; print('prometheus_client' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
+
+
 def test_every_command_is_listed_as_it_describes_itself() -> None:
     """The list of commands has them all, each with the first sentence of its own help."""
     listed = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2]

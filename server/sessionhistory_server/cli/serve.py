@@ -51,7 +51,10 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
 
 
 def _require_server() -> None:
-    """Say at once what to install: what serves is imported with a database made, or later."""
+    """Say at once what to install.
+
+    What serves is imported when a database has been made, and what shows metrics when somebody asks.
+    """
     for package in ("psycopg", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise click.ClickException(f"{package} is missing: install {EMBEDDED}")

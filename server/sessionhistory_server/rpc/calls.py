@@ -19,12 +19,12 @@ from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.handlers import SERVICE, cancelled_code
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from sessionhistory_server.metrics import Metrics
     from sessionhistory_server.rpc.handlers import Context
 
-    Behaviour = Callable[[Any, Context], Awaitable[Any]]
+    Behaviour = Callable[..., Any]  # gRPC has types for threads alone
     Handler = grpc.RpcMethodHandler[Any, Any]
 
 REQUEST_ID_KEY: Final = "x-request-id"
@@ -67,19 +67,19 @@ class Calls(grpc.GenericRpcHandler):
             return None
         if handler.unary_unary is not None:
             handler = grpc.unary_unary_rpc_method_handler(
-                self._wrap(details.method, handler.unary_unary, self._slow_seconds),  # type: ignore[arg-type] # typed for threads alone
+                self._wrap(details.method, handler.unary_unary, self._slow_seconds),
                 handler.request_deserializer,
                 handler.response_serializer,
             )
         elif handler.stream_unary is not None:
             # Never slow: it takes as long as its caller.
             handler = grpc.stream_unary_rpc_method_handler(
-                self._wrap(details.method, handler.stream_unary, math.inf)  # type: ignore[arg-type] # typed for threads alone
+                self._wrap(details.method, handler.stream_unary, math.inf)
             )
-        elif details.method.startswith(f"/{SERVICE.full_name}/"):
+        elif handler.unary_stream is not None and details.method.startswith(f"/{SERVICE.full_name}/"):
             # Never slow: the calls in it are.
             handler = grpc.unary_stream_rpc_method_handler(
-                self._wrap(details.method, handler.unary_stream, math.inf)  # type: ignore[arg-type] # typed for threads alone
+                self._wrap(details.method, handler.unary_stream, math.inf)
             )
         self._handlers[details.method] = handler
         return handler
