@@ -67,7 +67,7 @@ bench: .venv/bench.stamp h2load peers ## Measure the speed, some minutes, into d
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),--json docs/benchmark.json --plot docs/benchmark.svg)
 
 .PHONY: bench-quick
-bench-quick: .venv/bench.stamp h2load peers ## Measure the speed in a minute, on less data, into no file
+bench-quick: .venv/bench.stamp h2load peers ## Measure the speed within a minute, on less data, into no file
 	@exec $(BIN)/python -m benchmarks --quick $(ARGS)
 
 .venv/bench.stamp: .venv/serve.stamp

@@ -12,7 +12,7 @@ class Scale:
 
     ``long_session``: messages of the long session; ``many_sessions``: sessions of the one user with many;
     ``deep_page``: which page is compared with the first, ``page_size`` things each; ``memory_before`` and
-    ``memory_after``: RPCs until the worker's memory is taken.
+    ``memory_after``: RPCs until the worker's memory is taken; ``peers``: how many libraries to compare with.
     """
 
     rounds: int
@@ -23,6 +23,7 @@ class Scale:
     page_size: int
     memory_before: int
     memory_after: int
+    peers: int
 
     @property
     def names(self) -> dict[str, str]:
@@ -39,10 +40,19 @@ FULL: Final = Scale(
     page_size=50,
     memory_before=10_000,
     memory_after=100_000,
+    peers=3,
 )
 
 LONG: Final = replace(FULL, memory_after=1_000_000)
 
 QUICK: Final = replace(
-    FULL, rounds=3, round_seconds=0.3, long_session=100_000, memory_before=1_000, memory_after=3_000
+    FULL,
+    rounds=3,
+    round_seconds=0.3,
+    long_session=50_000,
+    many_sessions=10_000,
+    page_size=10,
+    memory_before=1_000,
+    memory_after=3_000,
+    peers=1,
 )

@@ -7,6 +7,7 @@ import select
 import sys
 from contextlib import ExitStack
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 _PYTHON: Final = processes.ROOT / ".tools" / "peers" / "bin" / "python"
-_PEERS: Final = {"OpenAI Agents SDK": "openai_agents", "Google ADK": "google_adk", "LangChain": "langchain"}
+# The fastest first.
+_PEERS: Final = {"LangChain": "langchain", "OpenAI Agents SDK": "openai_agents", "Google ADK": "google_adk"}
 
 # A window is for conversations that are longer than it: this one has 100 messages, on average.
 _TURNS: Final = 100
@@ -87,7 +89,7 @@ def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, _Drive
     url = _database(bench.database_url, f"peers_{turns}")
     return {
         name: _Driver(stack, _PYTHON, module, url, str(turns), log=bench.folder / f"{module}.log")
-        for name, module in _PEERS.items()
+        for name, module in islice(_PEERS.items(), bench.scale.peers)
     }
 
 
