@@ -14,12 +14,16 @@ from fake_server import FakeServer
 from support.processes import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from sessionhistory import AsyncSessionHistoryClient
     from support.service import Service
 
     Connect = Callable[..., AsyncSessionHistoryClient]
+
+# Channels to one address share a connection, and that it has just been refused: of an earlier test's server,
+# whose port is given out again.
+_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
 
 
 @pytest.fixture(params=TWINS)
@@ -33,8 +37,10 @@ async def connect_twin() -> AsyncIterator[Callable[..., AsyncSessionHistoryClien
     """Makes clients of a kind, for a target; all are closed in the end."""
     async with AsyncExitStack() as stack:
 
-        def make(kind: str, target: str, **options: Any) -> AsyncSessionHistoryClient:
-            client: AsyncSessionHistoryClient = TWINS[kind](target, **options)
+        def make(
+            kind: str, target: str, *, options: Sequence[tuple[str, Any]] = (), **others: Any
+        ) -> AsyncSessionHistoryClient:
+            client: AsyncSessionHistoryClient = TWINS[kind](target, options=(_ITS_OWN, *options), **others)
             stack.push_async_callback(client.close)
             return client
 
