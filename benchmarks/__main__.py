@@ -36,7 +36,7 @@ _SIZES: Final = {"quick": QUICK, "full": FULL, "long": LONG}
 
 
 @click.command(epilog=f"Rows: {', '.join(_NAMES)}.")
-@click.option("--quick", "size", flag_value="quick", help="A first impression, on less data.")
+@click.option("--quick", "size", flag_value="quick", help="A first impression: less data, one library.")
 @click.option("--long", "size", flag_value="long", help="With a million RPCs where memory is measured.")
 @click.option("--only", multiple=True, metavar="ROW", type=click.Choice(_NAMES), help="Repeat it for more.")
 @click.option("--rounds", type=click.IntRange(1), help="How often the sides take turns.")

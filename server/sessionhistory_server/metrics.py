@@ -177,7 +177,7 @@ class Metrics:
 
     @cached_property
     def _handler(self) -> Callable[..., BaseRequestHandler]:
-        from sessionhistory_server.exposition import handler  # noqa: PLC0415 - a twentieth of a start
+        from sessionhistory_server.exposition import handler  # noqa: PLC0415 - a start is a twentieth shorter
 
         return handler(self)
 
