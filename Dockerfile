@@ -5,7 +5,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY client client
 COPY server server
 COPY migrations migrations
-# What pip installs without a version is the wheel just built.
+# pip installs only the wheel just built without a version.
 # hadolint ignore=DL3013
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
     && python -m venv --without-pip /opt/session-history \

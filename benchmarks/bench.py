@@ -1,4 +1,4 @@
-"""What the rows share: a database with the service's schema, the service, the load, and how much of it."""
+"""The run that all rows share: its scale, a database with the service's schema, the service, and the load."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import fill, servers, traffic
-from benchmarks.load import IN_FLIGHT, H2load
-from benchmarks.measuring import InvalidError
+from benchmarks.database import fill
+from benchmarks.errors import InvalidError
+from benchmarks.load import traffic
+from benchmarks.load.h2load import IN_FLIGHT, H2load
+from benchmarks.servers import launch
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory.v1 import session_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,23 +19,23 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from benchmarks.calls import Call
-    from benchmarks.load import Load
+    from benchmarks.load.h2load import Load
+    from benchmarks.load.traffic import Traffic
     from benchmarks.scale import Scale
-    from benchmarks.servers import Server
-    from benchmarks.traffic import Traffic
+    from benchmarks.servers.calls import Call
+    from benchmarks.servers.launch import Server
 
 SHORT_SESSION: Final = 100
 
 
 class Bench:
-    """A run: what is made for one row is there for the next, and gone with the end of the block.
+    """A run. Rows share the servers and the sessions that it creates, and the end of the block removes them.
 
     Args:
-        scale: How much is measured.
-        folder: For logs and other files that nobody needs afterwards.
-        database_url: A database with the service's schema and nothing else of value.
-        on_progress: Called with the share of the present row that is done.
+        scale: The sizes of the run.
+        folder: A folder for logs and other temporary files.
+        database_url: A database with the service's schema. The run fills it.
+        on_progress: Called with the finished share of the current row.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Bench:
     def closed_loop(
         self, server: Server, load: Traffic, *, in_flight: int = IN_FLIGHT, connections_each: int = 1
     ) -> Load:
-        """Keep so many requests in flight for a round."""
+        """Keep ``in_flight`` requests in flight for a round."""
         return self.h2load.for_seconds(
             server.port,
             load.calls,
@@ -72,7 +73,7 @@ class Bench:
         )
 
     def open_loop(self, server: Server, load: Traffic, per_second: float) -> Load:
-        """Begin so many requests each second, for a round, and keep their latencies."""
+        """Begin ``per_second`` requests each second for a round, and keep their latencies."""
         return self.h2load.for_seconds(
             server.port, load.calls, self.scale.round_seconds, per_second=per_second, timed=True
         )
@@ -82,34 +83,34 @@ class Bench:
         return self.h2load.for_seconds(server.port, [call], self.scale.round_seconds, in_flight=1, timed=True)
 
     def rounds(self) -> range:
-        """Return what to count the rounds of a row by."""
+        """Return the numbers of the rounds of a row."""
         return range(self.scale.rounds)
 
     @cached_property
     def service(self) -> Server:
-        """The service with one worker, warm."""
-        server = self._stack.enter_context(servers.service(self.folder, "--database-url", self.database_url))
+        """The service with one worker, warmed up."""
+        server = self._stack.enter_context(launch.service(self.folder, "--database-url", self.database_url))
         self.warm(server)
         return server
 
     def warm(self, server: Server) -> None:
-        """Have a service prepare its statements on every connection."""
+        """Call the service until it has prepared its statements on every connection."""
         for load in (traffic.appends(server), traffic.windows(server)):
             self.closed_loop(server, load)
 
     @cached_property
     def long_session(self) -> str:
-        """A session of many messages."""
+        """The id of a session of ``scale.long_session`` messages."""
         self._check_filling()
         (session_id,) = self.filled_sessions(1, self.scale.long_session)
         return session_id
 
     def filled_sessions(self, count: int, length: int) -> list[str]:
-        """Make sessions of a length, in the database itself; return their ids."""
+        """Create ``count`` sessions of ``length`` messages in the database itself; return their ids."""
         made = [traffic.make_session(self.service, [traffic.MESSAGE_BYTES]) for _ in range(count)]
         for session_id in made:
             fill.lengthen(self.database_url, session_id, length)
-        fill.tidy(self.database_url)
+        fill.vacuum(self.database_url)
         return made
 
     def _check_filling(self) -> None:
@@ -118,20 +119,18 @@ class Bench:
 
     @cached_property
     def user_of_many(self) -> str:
-        """The user with many sessions."""
+        """The id of the user that owns ``scale.many_sessions`` sessions."""
         user_id = "user-of-many"
-        request = pb.CreateSessionRequest(
-            session_id="one-of-many", session=session_pb2.Session(user_id=user_id)
-        )
+        request = pb.CreateSessionRequest(session_id="one-of-many", user_id=user_id)
         self.service.ask(request)
         fill.multiply(self.database_url, "one-of-many", self.scale.many_sessions)
-        fill.tidy(self.database_url)
+        fill.vacuum(self.database_url)
         self._check_multiplying(user_id)
         return user_id
 
     def _check_multiplying(self, user_id: str) -> None:
-        """Make sure that the service finds the last one by its id, and so by the key that it was given."""
+        """Check that the service finds the last filled session by its id, so the filled keys are right."""
         last = f"one-of-many-{self.scale.many_sessions - 1}"
         found = self.service.ask(pb.GetSessionRequest(session_id=last, user_id=user_id)).session
         if found.session_id != last:
-            raise InvalidError("a filled session is not the one that the service finds")
+            raise InvalidError("the service does not find a filled session by its id")

@@ -1,4 +1,4 @@
-"""Programs that run beside the benchmark; each is stopped by its pid, whatever happens."""
+"""Run programs beside the benchmark. Each is stopped by its process id, also after an error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.measuring import InvalidError
+from benchmarks.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,12 +23,13 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS: Final = 20.0
 _POLL_SECONDS: Final = 0.005
 
-# Python's: the service runs from bytecode, as installed, even where this environment keeps none.
+# Settings of Python are removed, too: the service runs from bytecode, as an installed one does, even if this
+# environment keeps no bytecode.
 _SETTINGS: Final = ("SESSION_HISTORY_", "PG", "PYTHON")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return our environment without settings of the service, libpq or Python, and with variables set."""
+    """Return the environment without settings of the service, libpq and Python, plus ``variables``."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
     return kept | variables
 
@@ -46,9 +47,9 @@ def running(
 
     Args:
         command: The program and its arguments.
-        log: Where its stderr goes, and its stdout unless there are pipes.
-        pipes: Whether the block talks to its stdin and stdout.
-        variables: Environment variables of its own.
+        log: A file for its stderr, and for its stdout unless ``pipes`` is set.
+        pipes: Whether the block writes to its stdin and reads its stdout.
+        variables: Environment variables that are set for the program.
     """
     process = None
     try:
@@ -61,7 +62,7 @@ def running(
                 stdout=subprocess.PIPE if pipes else output,
                 stderr=output,
                 text=True,
-                # Ctrl-C is for us, who stop the others in order.
+                # Ctrl-C reaches this process alone, which stops the programs in order.
                 start_new_session=True,
             )
         yield process
@@ -72,7 +73,7 @@ def running(
 
 @contextmanager
 def _signals_deferred() -> Iterator[None]:
-    """Let what stops us wait for the end of the block: who has just been started must be known first."""
+    """Deliver stop signals after the block, so that a program that has just started is not left running."""
     came: list[int] = []
     handlers = {name: signal.signal(name, lambda number, _: came.append(number)) for name in STOP_SIGNALS}
     try:
@@ -88,7 +89,7 @@ def finish(process: subprocess.Popen[Any], seconds: float) -> int:
     """Wait for a process to end; return its exit code.
 
     Raises:
-        InvalidError: it has not ended in time.
+        InvalidError: the process did not end in time.
     """
     try:
         return process.wait(seconds)
@@ -101,7 +102,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.terminate()
         process.wait(_STOP_SECONDS)
     except (subprocess.TimeoutExpired, KeyboardInterrupt, SystemExit):
-        os.killpg(process.pid, signal.SIGKILL)  # the group that it leads
+        os.killpg(process.pid, signal.SIGKILL)  # the process leads its own group
         process.wait()
     finally:
         for pipe in filter(None, (process.stdin, process.stdout)):
@@ -109,7 +110,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a free port of 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
@@ -118,16 +119,16 @@ def wait_for_port(port: int, process: subprocess.Popen[str], log: Path) -> None:
     """Wait until a process listens.
 
     Raises:
-        InvalidError: it has ended, or does not within a minute.
+        InvalidError: the process ended, or did not listen within a minute.
     """
     wait_until(lambda: _listens(port), process, log)
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], log: Path) -> None:
-    """Wait for what a process is about to do.
+    """Wait until a process has made a condition true.
 
     Raises:
-        InvalidError: it has ended, or does not do it within a minute.
+        InvalidError: the process ended, or the condition was still false after a minute.
     """
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not condition():
@@ -139,7 +140,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str], lo
 def last_line(log: Path) -> str:
     """Return the last line of a log that is not empty."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "the log is empty"
 
 
 def _listens(port: int) -> bool:

@@ -1,4 +1,4 @@
-"""How much is measured, and on how much data."""
+"""The sizes of a run: the amount of work and of data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """Sizes of a run.
+    """The sizes of a run.
 
-    ``long_session``: messages of the long session; ``many_sessions``: sessions of the one user with many;
-    ``deep_page``: which page is compared with the first, ``page_size`` things each; ``memory_before`` and
-    ``memory_after``: RPCs until the worker's memory is taken; ``peers``: how many libraries to compare with.
+    ``rounds``: how often the sides of a row take turns, ``round_seconds`` each; ``long_session``: messages of
+    the long session; ``many_sessions``: sessions of the user with many sessions; ``deep_page``: the page that
+    is compared with the first one, of ``page_size`` items each; ``memory_before`` and ``memory_after``: RPCs
+    before the first and the second measurement of a worker's memory; ``peers``: how many libraries to compare
+    with.
     """
 
     rounds: int
@@ -27,7 +29,7 @@ class Scale:
 
     @property
     def names(self) -> dict[str, str]:
-        """The fields as text, for titles."""
+        """The fields as texts, for titles."""
         return {name: f"{value:,}" for name, value in asdict(self).items()}
 
 

@@ -1,4 +1,8 @@
-"""Makes the client for threads from the one for asyncio; with --check, says whether it is so made."""
+"""Generate the client for threads from the client for asyncio; with --check, compare it instead.
+
+If gRPC itself differs for threads and for asyncio, the generated code uses ``_transport/threads.py`` in place
+of ``_transport/aio.py``; the two have the same names.
+"""
 
 from __future__ import annotations
 
@@ -12,45 +16,54 @@ from typing import Final
 import unasync
 
 _PACKAGE: Final = Path(__file__).parents[1] / "client" / "sessionhistory"
-_MADE: Final = _PACKAGE / "_sync"
+_GENERATED: Final = _PACKAGE / "_sync"
 _RUFF: Final = Path(sys.executable).with_name("ruff")
+
+# Threads have no event loop, in whose turns calls could share a request.
+_ASYNCIO_ONLY: Final = {"grouping.py"}
 
 _NAMES: Final = {
     "_async": "_sync",
+    "aio": "threads",
+    "asyncio": "time",
+    "AsyncActiveSessions": "ActiveSessions",
     "AsyncCalls": "Calls",
-    "AsyncChannel": "Channel",
-    "AsyncEdits": "Edits",
-    "AsyncMessageStream": "MessageStream",
+    "AsyncConnection": "Connection",
+    "AsyncConnections": "Connections",
+    "AsyncForks": "Forks",
+    "AsyncHistories": "Histories",
     "AsyncMessages": "Messages",
+    "AsyncMessageStream": "MessageStream",
     "AsyncSessionHistoryClient": "SessionHistoryClient",
     "AsyncSessions": "Sessions",
+    "AsyncState": "State",
     "AsyncStreams": "Streams",
     "AsyncTransport": "Transport",
-    "AsyncUpload": "Upload",
-    "asyncio": "time",
-    "open_async_channel": "open_channel",
-    "running_loop": "no_loop",
+    "grouping": "calls",
+    "GroupedCalls": "Calls",
 }
 
 
 def main() -> None:
-    """Make it, or compare what is there with what would be made."""
+    """Generate the files; with --check, exit with an error if a file differs from the generated one."""
     if "--check" not in sys.argv[1:]:
-        _make(_MADE)
+        _make(_GENERATED)
         return
     with tempfile.TemporaryDirectory(dir=_PACKAGE.parent) as folder:
         made = Path(folder) / "_sync"
         _make(made)
-        names = sorted({path.name for path in [*made.glob("*.py"), *_MADE.glob("*.py")]})
-        _, differing, missing = cmpfiles(made, _MADE, names, shallow=False)
+        names = sorted({path.name for path in [*made.glob("*.py"), *_GENERATED.glob("*.py")]})
+        _, differing, missing = cmpfiles(made, _GENERATED, names, shallow=False)
     if differing or missing:
         sys.exit(
-            f"{', '.join(differing + missing)} in {_MADE.name} not as made from _async. Run: make sync-client"
+            f"_sync is not as generated from _async: {', '.join(differing + missing)}. Run: make sync-client"
         )
 
 
 def _make(folder: Path) -> None:
-    sources = [str(path) for path in sorted((_PACKAGE / "_async").glob("*.py"))]
+    sources = [
+        str(path) for path in sorted((_PACKAGE / "_async").glob("*.py")) if path.name not in _ASYNCIO_ONLY
+    ]
     rule = unasync.Rule(str(_PACKAGE / "_async"), str(folder), _NAMES)
     unasync.unasync_files(sources, [rule])
     quiet = ("--quiet", "--no-cache", folder)

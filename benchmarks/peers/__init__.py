@@ -1,4 +1,4 @@
-"""Conversations kept by Session History and by its peers, each as its users drive it.
+"""Programs that keep conversations in Session History and in its peers, as their documentation shows.
 
-Each module but ``turns`` is a program that runs where its library is installed and nothing else need be.
+Each module but ``turns`` is a program. It needs an environment that contains only its library.
 """

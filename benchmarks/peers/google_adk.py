@@ -25,7 +25,7 @@ class _Conversation:
         await self._append("user", turns.USER_TEXT)
         window = await self._service.get_session(**_NAMES, session_id=self._session.id, config=_RECENT)
         texts = [event.content.parts[0].text for event in window.events]
-        # What was read is what may be appended to: a session as it was before is stale.
+        # ADK refuses to append to a session object that is older than the last read.
         self._session = window
         await self._append("model", turns.ASSISTANT_TEXT)
         return texts

@@ -1,6 +1,6 @@
 """The PostgresChatMessageHistory of LangChain, on psycopg. Arguments: a libpq URL, and turns.
 
-It has no window: all is read, and the newest taken.
+It has no window: the program reads all messages and takes the newest.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Conversation:
 
 
 async def _main(url: str, turns_each: int) -> None:
-    # One for each conversation: a connection does one thing at a time.
+    # Each conversation has a connection, because a connection runs one statement at a time.
     connections = [await psycopg.AsyncConnection.connect(url) for _ in range(turns.CONVERSATIONS)]
     await PostgresChatMessageHistory.acreate_tables(connections[0], _TABLE)
 

@@ -8,10 +8,10 @@ import uuid
 from dataclasses import dataclass
 
 from benchmarks.peers import turns
-from sessionhistory import AsyncSessionHistoryClient, HistoryOptions, Message, Role, Session
+from sessionhistory import AsyncSessionHistoryClient, HistoryOptions, Message, Role, SessionFields
 
 _WINDOW = HistoryOptions(max_messages=turns.WINDOW)
-_SESSION = Session(user_id="bench")
+_SESSION = SessionFields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class _Conversation:
         appended = await self.client.append_message(
             self.session_id,
             Message(role=Role.USER, content=turns.USER_TEXT),
-            create_session=_SESSION,
+            user_id="bench",
+            new_session=_SESSION,
             history=_WINDOW,
         )
         await self.client.append_message(

@@ -1,4 +1,4 @@
-"""Turns of conversations: the user's message, the window of 20 for the model, the model's answer."""
+"""Turns of conversations: store a user's message, read a window of 20, store the model's answer."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _NEWEST: Final = [ASSISTANT_TEXT, USER_TEXT] * (WINDOW // 2)
 
 
 class Conversation(Protocol):
-    """A conversation under way."""
+    """A conversation that a peer stores: append a message, read the history."""
 
     async def turn(self) -> list[str]:
         """Store ``USER_TEXT``, read the window, store ``ASSISTANT_TEXT``; return the window's texts."""
 
 
-class _Place:
-    """One of the conversations that are held at once; after so many turns it is followed by a new one."""
+class _Series:
+    """A series of conversations, one at a time: after ``turns`` turns, the next one begins."""
 
     def __init__(self, begin: Begin, number: int, turns: int) -> None:
         self._begin = begin
@@ -40,12 +40,12 @@ class _Place:
         self._conversation: Conversation
 
     async def age(self) -> None:
-        """Have the places differ in age, as if this had been going on for long."""
+        """Make some turns first, so that the current conversations differ in length as in a long run."""
         for _ in range(self._turns * self._number // CONVERSATIONS):
             await self.turn()
 
     async def turns_until(self, end: float) -> int:
-        """Converse until a time of ``time.perf_counter``; return the number of turns."""
+        """Make turns until ``end``, a time of ``time.perf_counter``; return the number of turns."""
         turns = 0
         while time.perf_counter() < end:
             await self.turn()
@@ -62,27 +62,28 @@ class _Place:
 
 
 async def serve(begin: Begin, turns: int) -> None:
-    """For each line of stdin, a number of seconds, converse that long; print turns and seconds as JSON.
+    """Make turns for the number of seconds in each line of stdin; print turns and seconds as JSON.
 
-    Prints a line when it is ready. Ends with stdin.
+    Prints a line when the program is ready. Ends with the end of stdin.
 
     Args:
-        begin: Begins a conversation in one of 16 places, by number; the one before it there is over.
-        turns: How many turns a conversation has.
+        begin: Begins a conversation in one of 16 series, by number, after the previous one of the series has
+            ended.
+        turns: The number of turns of a conversation.
     """
-    places = [_Place(begin, number, turns) for number in range(CONVERSATIONS)]
-    await asyncio.gather(*(place.age() for place in places))
+    series = [_Series(begin, number, turns) for number in range(CONVERSATIONS)]
+    await asyncio.gather(*(each.age() for each in series))
     print("ready", flush=True)  # noqa: T201 - the other process reads it
     while line := await asyncio.to_thread(sys.stdin.readline):
         start = time.perf_counter()
         end = start + float(line)
-        done = sum(await asyncio.gather(*(place.turns_until(end) for place in places)))
+        done = sum(await asyncio.gather(*(each.turns_until(end) for each in series)))
         outcome = {"turns": done, "seconds": time.perf_counter() - start}
         print(json.dumps(outcome), flush=True)  # noqa: T201
 
 
 def sqlalchemy_url(url: str) -> str:
-    """Return a libpq URL as SQLAlchemy takes it for asyncpg, whose sockets' folders are in the query."""
+    """Return a libpq URL in SQLAlchemy's form for asyncpg, with the folder of the socket in the query."""
     parts = urlsplit(url)
     user, _, host = parts.netloc.rpartition("@")
     name, _, port = host.rpartition(":")

@@ -1,4 +1,4 @@
-"""The rows of the table: each target of the project's, and what helps to judge it."""
+"""The rows of the table: the targets of the project, and rows that help to explain them."""
 
 from typing import Final
 

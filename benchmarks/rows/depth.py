@@ -1,14 +1,15 @@
-"""What a call costs where there is much, against what it costs where there is little; one call at a time."""
+"""The cost of a call on much data, against its cost on little data; one call at a time."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import traffic
 from benchmarks.bench import SHORT_SESSION
-from benchmarks.measuring import InvalidError, Round, Row, Target
-from benchmarks.traffic import Traffic
+from benchmarks.errors import InvalidError
+from benchmarks.load import traffic
+from benchmarks.load.traffic import Traffic
+from benchmarks.measurement import Round, Row, Target
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _LARGEST_PAGE: Final = 1_000
 
 def _append(bench: Bench) -> Rounds:
     long = traffic.append_to(bench.service, [bench.long_session])
-    # A new one for each round: it must not become long itself.
+    # Each round has a new short session, which must not become long itself.
     for session_id in bench.filled_sessions(bench.scale.rounds, SHORT_SESSION):
         yield _round(bench, long, traffic.append_to(bench.service, [session_id]))
 
@@ -50,14 +51,14 @@ def _pages(bench: Bench, request: Any) -> Rounds:  # noqa: ANN401 - of either li
     request.page_token = _token(bench, request, (bench.scale.deep_page - 1) * bench.scale.page_size)
     deep = bench.service.record(request)
     if abs(len(deep.answer) - len(first.answer)) > len(first.answer) // 5:
-        raise InvalidError("the pages are not of one size")
+        raise InvalidError("the pages differ in size")
     pages = [Traffic(sessions=[], calls=[page], messages_each=0) for page in (deep, first)]
     for _ in bench.rounds():
         yield _round(bench, *pages)
 
 
 def _token(bench: Bench, request: Any, skipped: int) -> str:  # noqa: ANN401 - of either list
-    """Return the token that leads past so many things."""
+    """Return the page token behind the first ``skipped`` items."""
     page = type(request)()
     page.CopyFrom(request)
     while skipped:

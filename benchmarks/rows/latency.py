@@ -1,4 +1,4 @@
-"""How long a call takes: under half of the load that there can be, and all alone."""
+"""The latency of a call: at half of the maximum load, and with one call at a time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
 
-from benchmarks import servers, traffic
-from benchmarks.calls import EMPTY
-from benchmarks.measuring import InvalidError, Round, Row, Target
-from benchmarks.statements import MESSAGE_ID, appending, session_settings
+from benchmarks.database.statements import MESSAGE_ID, appending, session_settings
+from benchmarks.errors import InvalidError
+from benchmarks.load import traffic
+from benchmarks.measurement import Round, Row, Target
+from benchmarks.servers import launch
+from benchmarks.servers.calls import EMPTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from benchmarks.bench import Bench
-    from benchmarks.servers import Server
-    from benchmarks.traffic import Traffic
+    from benchmarks.load.traffic import Traffic
+    from benchmarks.servers.launch import Server
 
 _MILLIS: Final = 1_000
 _TOP_LOADS: Final = 3
@@ -29,7 +31,7 @@ _TOP_LOADS: Final = 3
 def _p99(make: Callable[[Server], Traffic], bench: Bench) -> Generator[Round, None, str]:
     load = make(bench.service)
     with (
-        servers.ceiling(bench.folder, load.calls) as ceiling,
+        launch.ceiling(bench.folder, load.calls) as ceiling,
         traffic.all_stored(bench.database_url, load) as loads,
     ):
         loads += [bench.closed_loop(bench.service, load) for _ in bench.rounds()[:_TOP_LOADS]]
@@ -45,7 +47,7 @@ def _alone(bench: Bench) -> Generator[Round, None, None]:
     load = traffic.append_to(bench.service, [traffic.make_session(bench.service, [traffic.MESSAGE_BYTES])])
     (call,) = load.calls
     with (
-        servers.ceiling(bench.folder, [call]) as ceiling,
+        launch.ceiling(bench.folder, [call]) as ceiling,
         _Postgres(
             bench.database_url, traffic.make_session(bench.service, [traffic.MESSAGE_BYTES])
         ) as postgres,
@@ -60,7 +62,7 @@ def _alone(bench: Bench) -> Generator[Round, None, None]:
 
 
 class _Postgres:
-    """The statement of an append through psycopg, prepared, on a connection set up as the service's."""
+    """The prepared statement of an append, which psycopg runs on a connection with the service's settings."""
 
     def __init__(self, url: str, session_id: str) -> None:
         self._statement = appending(session_id, traffic.text(traffic.MESSAGE_BYTES))
@@ -73,7 +75,7 @@ class _Postgres:
         self._connection.close()
 
     def latency(self, seconds: float) -> float:
-        """Append for a while, one after the other; return the median latency in seconds."""
+        """Append one message after the other for ``seconds``; return the median latency in seconds."""
         latencies, end = [], time.perf_counter() + seconds
         while (begin := time.perf_counter()) < end:
             self._append()
@@ -85,7 +87,7 @@ class _Postgres:
         parameters["messages"] = parameters["messages"].replace(MESSAGE_ID, secrets.token_hex(16))
         cursor = self._connection.execute(self._statement.text, parameters, binary=True, prepare=True)
         if cursor.fetchone() is None:
-            raise InvalidError("the statement alone has stored nothing")
+            raise InvalidError("the statement alone stored nothing")
 
 
 _p99_row = partial(Row, measured="service", against="ceiling", unit="ms", target=Target(3, at_most=True))

@@ -1,4 +1,7 @@
-"""What Postgres itself can do, by pgbench with the service's own statements. No targets: it is far above."""
+"""The speed of Postgres itself, measured by pgbench with the service's statements.
+
+The rows have no targets, because Postgres is much faster than the service.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,21 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from benchmarks import statements, traffic
-from benchmarks.measuring import InvalidError, Round, Row
-from benchmarks.pgbench import Pgbench
+from benchmarks.database import statements
+from benchmarks.database.pgbench import Pgbench
+from benchmarks.errors import InvalidError
+from benchmarks.load import traffic
+from benchmarks.measurement import Round, Row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from benchmarks.bench import Bench
-    from benchmarks.servers import Server
-    from benchmarks.statements import Statement
-    from benchmarks.traffic import Traffic
+    from benchmarks.database.statements import Statement
+    from benchmarks.load.traffic import Traffic
+    from benchmarks.servers.launch import Server
 
-# So many that two connections seldom want the same one.
+# With so many sessions, two connections seldom use the same one.
 _SESSIONS: Final = 64
 
 
@@ -44,11 +49,11 @@ def _against_pgbench(
             done += statements_run
             yield Round(loads[-1].per_second, per_second)
     if traffic.count_messages(url, sessions) - before != done * load.messages_each:
-        raise InvalidError("the statement has not done alone what the service does")
+        raise InvalidError("the statement alone stored other messages than the service stores")
 
 
 def _check(url: str, statement: Statement, *, rows: int) -> None:
-    """Make sure that a statement returns what it returns to the service."""
+    """Check that a statement returns the number of rows that the service gets."""
     with psycopg.connect(url) as connection:
         found = connection.execute(statement.text, statement.parameters).fetchall()
     if len(found) != rows:

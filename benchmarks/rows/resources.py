@@ -1,4 +1,4 @@
-"""What the service takes: memory after much work, and time to start."""
+"""The resources of the service: its memory after much work, and its time to start."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import cluster, servers, traffic
-from benchmarks.measuring import Round, Row, Target
+from benchmarks.database import cluster
+from benchmarks.load import traffic
+from benchmarks.measurement import Round, Row, Target
+from benchmarks.servers import launch
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,8 +23,8 @@ _CHUNK: Final = 5_000
 
 
 def _memory(bench: Bench) -> Rounds:
-    """Take the memory twice in the life of one worker: there is one round."""
-    with servers.service(bench.folder, "--database-url", bench.database_url) as server:
+    """Measure the memory of one worker twice, in one round."""
+    with launch.service(bench.folder, "--database-url", bench.database_url) as server:
         loads = [traffic.appends(server), traffic.windows(server)]
         done, taken = 0, []
         for until in (bench.scale.memory_before, bench.scale.memory_after):
@@ -38,7 +40,7 @@ def _memory(bench: Bench) -> Rounds:
 
 
 def _worker_mib(pid: int) -> float:
-    """Return the resident memory of the largest of a process and those that it has started."""
+    """Return the resident memory of the largest process among a process and its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return max(_resident_mib(pid), *map(_worker_mib, map(int, children)), 0.0)
 
@@ -50,11 +52,11 @@ def _resident_mib(pid: int) -> float:
 
 def _start(bench: Bench) -> Rounds:
     data_dir = bench.folder / "start"
-    with servers.service(bench.folder, "--data-dir", data_dir):
+    with launch.service(bench.folder, "--data-dir", data_dir):
         pass
     for _ in bench.rounds():
         begin = time.perf_counter()
-        with servers.service(bench.folder, "--data-dir", data_dir):
+        with launch.service(bench.folder, "--data-dir", data_dir):
             serving = time.perf_counter() - begin
         yield Round(serving, cluster.start_seconds(data_dir, bench.folder / "pg_ctl.log"))
 

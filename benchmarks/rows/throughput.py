@@ -1,25 +1,27 @@
-"""How much a second, with 64 requests in flight over 8 sessions."""
+"""Throughput: calls a second, with 64 requests in flight over 8 sessions."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import recordings, servers, traffic
-from benchmarks.measuring import Round, Row, Target
+from benchmarks.load import recordings, traffic
+from benchmarks.measurement import Round, Row, Target
+from benchmarks.servers import launch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from benchmarks.bench import Bench
-    from benchmarks.servers import Server
-    from benchmarks.traffic import Traffic
+    from benchmarks.load.traffic import Traffic
+    from benchmarks.servers.launch import Server
 
     Rounds = Generator[Round, None, None]
 
 _BATCH: Final = 100
 _WORKERS: Final = 2
-# The kernel gives each connection to a worker by chance: with few of them, one may have most of the work.
+# The kernel gives each connection to a random worker. With few connections, one worker may get most of the
+# work.
 _CONNECTIONS_EACH: Final = 4
 
 
@@ -29,7 +31,7 @@ def _one_worker(make: Callable[[Server], Traffic], bench: Bench) -> Rounds:
 
 def _two_workers(make: Callable[[Server], Traffic], bench: Bench) -> Rounds:
     where = ("--database-url", bench.database_url)
-    with servers.service(bench.folder, *where, workers=_WORKERS) as server:
+    with launch.service(bench.folder, *where, workers=_WORKERS) as server:
         bench.warm(server)
         yield from _against_ceiling(bench, server, make(server), connections_each=_CONNECTIONS_EACH)
 
@@ -44,7 +46,7 @@ def _history_recorded(server: Server) -> Traffic:
 
 def _against_ceiling(bench: Bench, server: Server, load: Traffic, *, connections_each: int = 1) -> Rounds:
     with (
-        servers.ceiling(bench.folder, load.calls) as ceiling,
+        launch.ceiling(bench.folder, load.calls) as ceiling,
         traffic.all_stored(bench.database_url, load) as loads,
     ):
         for _ in bench.rounds():
@@ -60,7 +62,8 @@ def _batch(bench: Bench) -> Rounds:
         traffic.all_stored(bench.database_url, appends) as one_by_one,
     ):
         for _ in bench.rounds():
-            # One for each session: more would only wait for its lock, until the round is over.
+            # One request for each session, because further requests would only wait for its lock until the
+            # round ends.
             in_batches.append(bench.closed_loop(bench.service, batches, in_flight=traffic.SESSIONS))
             one_by_one.append(bench.closed_loop(bench.service, appends))
             yield Round(in_batches[-1].per_second * _BATCH, one_by_one[-1].per_second)

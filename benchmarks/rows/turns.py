@@ -1,4 +1,4 @@
-"""Turns of conversations a second from one Python process, against libraries that do it in that process."""
+"""Turns a second of one Python process, against libraries that keep history in that process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 import psycopg
 
 from benchmarks import processes
-from benchmarks.measuring import InvalidError, Round, Row, SkippedError, Target
+from benchmarks.errors import InvalidError, SkippedError
+from benchmarks.measurement import Round, Row, Target
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,17 +24,17 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 _PYTHON: Final = processes.ROOT / ".tools" / "peers" / "bin" / "python"
-# The fastest first.
+# The peers, the fastest first.
 _PEERS: Final = {"LangChain": "langchain", "OpenAI Agents SDK": "openai_agents", "Google ADK": "google_adk"}
 
-# A window is for conversations that are longer than it: this one has 100 messages, on average.
+# Windows are for conversations that are longer than a window. These have 100 messages on average.
 _TURNS: Final = 100
-# Nine of ten recorded conversations are no longer than this.
+# Nine of ten recorded conversations have at most this many turns.
 _FEW_TURNS: Final = 20
 
 
 class _Driver:
-    """A program of ``benchmarks.peers``; it ends with the stack."""
+    """A running program of ``benchmarks.peers``, which the stack ends."""
 
     def __init__(self, stack: ExitStack, python: str | Path, module: str, *arguments: str, log: Path) -> None:
         command = [*processes.module(f"peers.{module}", python=python), *arguments]
@@ -41,18 +42,18 @@ class _Driver:
         self._process = stack.enter_context(processes.running(command, log, pipes=True))
 
     def wait_until_ready(self) -> None:
-        """Wait until it may be asked to converse.
+        """Wait until the program is ready.
 
         Raises:
-            InvalidError: it failed.
+            InvalidError: the program failed.
         """
         self._line(processes.PATIENCE_SECONDS)
 
     def per_second(self, seconds: float) -> float:
-        """Converse for a while; return turns a second.
+        """Make turns for ``seconds``; return turns a second.
 
         Raises:
-            InvalidError: it failed.
+            InvalidError: the program failed.
         """
         assert self._process.stdin
         print(seconds, file=self._process.stdin, flush=True)
@@ -83,7 +84,7 @@ def _turns(turns: int, bench: Bench) -> Generator[Round, None, str]:
 
 
 def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, _Driver]:
-    """Start them at once: what they import takes seconds."""
+    """Start all peers concurrently, because their imports take seconds."""
     if not _PYTHON.exists():
         raise SkippedError("the libraries to compare with are not installed: make peers")
     url = _database(bench.database_url, f"peers_{turns}")
@@ -94,7 +95,7 @@ def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, _Drive
 
 
 def _drop_failed(peers: dict[str, _Driver]) -> list[str]:
-    """Wait for the peers; drop those that do not run, and return why."""
+    """Wait for the peers; drop those that fail, and return the reasons."""
     failures = []
     for name in list(peers):
         try:
@@ -108,7 +109,7 @@ def _drop_failed(peers: dict[str, _Driver]) -> list[str]:
 
 
 def _database(url: str, name: str) -> str:
-    """Make a database on the same Postgres; return its URL."""
+    """Create a database on the same Postgres; return its URL."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     return urlsplit(url)._replace(path=f"/{name}").geturl()

@@ -1,8 +1,8 @@
-"""The client of Session History, which keeps the conversation history of LLM applications.
+"""The client of Session History, a service that keeps the conversations of LLM applications.
 
 ``SessionHistoryClient`` is for threads, ``AsyncSessionHistoryClient`` for asyncio; they have the same
-methods. What they take and return is here too; what they raise is in ``sessionhistory.errors``. The
-generated stubs are in ``sessionhistory.v1``.
+methods. This package also contains the values that they take and return. The errors that they raise are in
+``sessionhistory.errors``, and the generated stubs in ``sessionhistory.v1``.
 
 PYTEST_DONT_REWRITE: there are no assertions here, and a program may import this before it runs pytest.
 """
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AppendMessagesResult,
         CompactHistoryResult,
         CreateSessionResult,
+        EnsureActiveSessionResult,
         ForkSessionResult,
         History,
         HistoryCut,
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
         MediaPart,
         Message,
         MessageFilters,
+        MessageOrder,
         MessagePage,
         MessageStatus,
         OnBreak,
+        ReasoningPart,
         RecountTokensResult,
         ResetSessionResult,
         Role,
         Session,
+        SessionFields,
         SessionFilters,
         SessionOrder,
         SessionPage,
@@ -48,9 +52,12 @@ if TYPE_CHECKING:
         SessionUpdate,
         TextPart,
         ToolCall,
-        TruncateHistoryResult,
+        TruncateMessagesResult,
         Usage,
     )
+
+    __version__: str
+    """The installed release."""
 
 __all__ = [
     "AppendMessageResult",
@@ -59,6 +66,7 @@ __all__ = [
     "AsyncSessionHistoryClient",
     "CompactHistoryResult",
     "CreateSessionResult",
+    "EnsureActiveSessionResult",
     "ForkSessionResult",
     "History",
     "HistoryCut",
@@ -69,14 +77,17 @@ __all__ = [
     "MediaPart",
     "Message",
     "MessageFilters",
+    "MessageOrder",
     "MessagePage",
     "MessageStatus",
     "MessageStream",
     "OnBreak",
+    "ReasoningPart",
     "RecountTokensResult",
     "ResetSessionResult",
     "Role",
     "Session",
+    "SessionFields",
     "SessionFilters",
     "SessionHistoryClient",
     "SessionHistoryError",
@@ -87,11 +98,11 @@ __all__ = [
     "SessionUpdate",
     "TextPart",
     "ToolCall",
-    "TruncateHistoryResult",
+    "TruncateMessagesResult",
     "Usage",
 ]
 
-# Where each name is that is not in types.
+# The modules of the names that are not in ``types``.
 _HOMES: Final = {
     "AsyncMessageStream": "_async.stream",
     "AsyncSessionHistoryClient": "_async.client",
@@ -102,10 +113,14 @@ _HOMES: Final = {
 _MODULES: Final = ("errors", "types", "v1")
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
-    """Import what is asked for when it is: who uses the stubs alone need not wait for the clients."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - the value of any name
+    """Import a name at its first use, so that a program with only the stubs does not load the clients."""
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - takes long to import
+
+        return version("session-history")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"{__name__}.{_HOMES.get(name, 'types')}")
@@ -114,4 +129,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever has that name
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_MODULES})
+    return sorted({*globals(), *__all__, *_MODULES, "__version__"})

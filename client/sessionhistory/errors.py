@@ -1,8 +1,8 @@
-"""What a call can fail with: a class for each reason of the service, below one for each gRPC code.
+"""The errors of calls: a class for each reason of the service, below a class for each gRPC code.
 
-Catch a reason (``SessionNotFoundError``), a kind (``NotFoundError``), or all (``SessionHistoryError``).
-A reason that only a newer client knows is raised as its kind. Messages name fields, limits and ids; they
-never hold conversation text.
+Catch a reason (``SessionNotFoundError``), a kind (``NotFoundError``), or all (``SessionHistoryError``). A
+reason that only a newer client knows is raised as an error of its kind. The messages of errors name fields,
+limits and ids; they never contain conversation text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FieldViolation(NamedTuple):
 
 
 class SessionHistoryError(Exception):
-    """Base of all errors of a call."""
+    """A call failed. This is the base of all errors of calls."""
 
     def __init__(
         self,
@@ -41,36 +41,36 @@ class SessionHistoryError(Exception):
         self.code = code
         """The gRPC code."""
         self.reason = reason
-        """The service's reason, stable; empty if it was not the service that answered."""
+        """The reason, which does not change between releases; empty if the service did not answer."""
         self.metadata = dict(metadata or {})
         """Ids and actual values, by name."""
         self.violations = violations
-        """The fields at fault."""
+        """The invalid fields."""
         self.retry_delay_seconds = retry_delay_seconds
-        """How long to wait before it may help to try again; ``None`` if it will not."""
+        """How long to wait before a retry may succeed; ``None`` if a retry does not help."""
         self.request_id = request_id
-        """By which the server's log knows the call; empty if no server answered."""
+        """The id of the call in the server's log; empty if no server answered."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Keep the attributes when an error is sent to another process."""
+        """Preserve the attributes when an error is sent to another process."""
         names = ("code", "reason", "metadata", "violations", "retry_delay_seconds", "request_id")
         return partial(type(self), **{name: getattr(self, name) for name in names}), self.args
 
 
 class InvalidArgumentError(SessionHistoryError):
-    """The request breaks a rule of the contract: mend it."""
+    """The request breaks a rule of the contract: correct it."""
 
 
 class InvalidFieldError(InvalidArgumentError):
-    """A field is malformed, missing, too long or too big; ``violations`` names each."""
+    """A field is malformed, missing, too long or too large; ``violations`` names each such field."""
 
 
 class InvalidPageTokenError(InvalidArgumentError):
-    """The page token is not one of this list with these filters: start the list again."""
+    """The page token is not from this list with these filters: start the list again."""
 
 
 class MalformedRequestError(InvalidArgumentError):
-    """The bytes of the request are no valid message."""
+    """The bytes of the request are not a valid message."""
 
 
 class RequestTooLargeError(InvalidArgumentError):
@@ -78,7 +78,7 @@ class RequestTooLargeError(InvalidArgumentError):
 
 
 class NotFoundError(SessionHistoryError):
-    """It is missing, deleted, expired, or another user's."""
+    """The session or the message is missing, deleted or expired, or it belongs to another user."""
 
 
 class SessionNotFoundError(NotFoundError):
@@ -98,15 +98,15 @@ class SessionExistsError(AlreadyExistsError):
 
 
 class MessageIdReusedError(AlreadyExistsError):
-    """The message id is stored with other content, or without its batch."""
+    """A message with this id is stored, with other content or without the rest of its batch."""
 
 
 class AbortedError(SessionHistoryError):
-    """What the caller expected is no longer so; the metadata has the actual value. Read and decide again."""
+    """A value is not the one that the caller expected; ``metadata`` has it. Read again and decide again."""
 
 
 class SequenceMismatchError(AbortedError):
-    """``expected_last_sequence`` is not the session's."""
+    """``expected_last_sequence`` is not the last sequence of the session."""
 
 
 class EtagMismatchError(AbortedError):
@@ -114,31 +114,31 @@ class EtagMismatchError(AbortedError):
 
 
 class StateVersionMismatchError(AbortedError):
-    """``expected_state_version`` is not that of the session's state."""
+    """``expected_state_version`` is not the ``state_version`` of the session."""
 
 
 class CompactionMismatchError(AbortedError):
-    """``expected_compacted_through_sequence`` is not the session's."""
+    """``expected_compacted_through_sequence`` is not the ``compacted_through_sequence`` of the session."""
 
 
 class FailedPreconditionError(SessionHistoryError):
-    """The session is not in a state for this."""
+    """The session is not in a state that allows the call."""
 
 
 class SessionNotActiveError(FailedPreconditionError):
-    """The session is COMPLETED or ABANDONED: set it ACTIVE to append."""
+    """The session is ``COMPLETED`` or ``ABANDONED``: set it ``ACTIVE`` to append."""
 
 
 class SessionNotDeletedError(FailedPreconditionError):
-    """The session is live: there is nothing to restore."""
+    """The session is not deleted: there is nothing to restore."""
 
 
 class TooManyPinnedError(FailedPreconditionError):
-    """The session has its 64 pinned messages."""
+    """The session already has 64 pinned messages, the most that it can have."""
 
 
 class StateTooLargeError(FailedPreconditionError):
-    """The patch would make a state of more than 262,144 bytes."""
+    """With the patch the state would be larger than 262,144 bytes."""
 
 
 class ResourceExhaustedError(SessionHistoryError):
@@ -146,23 +146,31 @@ class ResourceExhaustedError(SessionHistoryError):
 
 
 class PoolExhaustedError(ResourceExhaustedError):
-    """All connections to the database were in use for too long."""
+    """All of the server's connections to the database were in use for too long."""
+
+
+class ServerOverloadedError(ResourceExhaustedError):
+    """The server is short of memory, and this connection does not read responses or finish requests."""
 
 
 class UnavailableError(SessionHistoryError):
-    """No server, or one that cannot answer now."""
+    """No server can answer now."""
 
 
 class DatabaseUnavailableError(UnavailableError):
     """The server cannot reach its database."""
 
 
+class DatabaseReadOnlyError(UnavailableError):
+    """The server's database accepts no writes. The server answers reads."""
+
+
 class SchemaOutdatedError(UnavailableError):
-    """The database waits for ``session-history migrate``."""
+    """The schema of the database is old: run ``session-history migrate``."""
 
 
 class ServerStoppingError(UnavailableError):
-    """The server stops while a message is streamed to it: stream it again."""
+    """The server stops while a message is streamed to it: stream the message again."""
 
 
 class TransactionConflictError(UnavailableError):
@@ -170,8 +178,8 @@ class TransactionConflictError(UnavailableError):
 
 
 class DeadlineExceededError(SessionHistoryError):
-    """The time was up. A write may have happened: append the same message again to find out."""
+    """The deadline passed. A write may have happened: append the same message again to find out."""
 
 
 class InternalError(SessionHistoryError):
-    """A defect of the service; its log has more under ``request_id``."""
+    """The service has a defect. Its log says more under ``request_id``."""

@@ -1,7 +1,8 @@
-"""What the client takes and returns: plain, immutable values, all on one page, as they refer to each other.
+"""The values that the client takes and returns. They are plain and immutable.
 
-A field that the server sets is ignored on input. Limits are the contract's: see the fields of the same
-names in ``protos/sessionhistory/v1``.
+Their order is: enums, messages, sessions, histories, results of calls, arguments of calls. The client does
+not send the fields that the server sets. The limits of the fields are in the contract, below the same names:
+``protos/sessionhistory/v1``.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta  # noqa: TC003 - hints are for others to read at run time, too
+from datetime import datetime, timedelta  # noqa: TC003 - other programs may read the hints at run time
 from enum import StrEnum
 from typing import Any, TypedDict
 
@@ -18,7 +19,7 @@ JsonObject = Mapping[str, Any]
 
 
 class Role(StrEnum):
-    """Who a message is from. Equal to the words of the APIs of models: ``Role.USER == "user"``."""
+    """The author of a message. Members equal the words of the APIs of models: ``Role.USER == "user"``."""
 
     SYSTEM = "system"
     DEVELOPER = "developer"
@@ -26,7 +27,7 @@ class Role(StrEnum):
     ASSISTANT = "assistant"
     TOOL = "tool"
     UNKNOWN = "unknown"
-    """One that only a newer client knows; never to be sent."""
+    """A value that only a newer client knows. It cannot be sent."""
 
 
 class MessageStatus(StrEnum):
@@ -35,37 +36,46 @@ class MessageStatus(StrEnum):
     COMPLETE = "complete"
     INTERRUPTED = "interrupted"
     UNKNOWN = "unknown"
-    """One that only a newer client knows; never to be sent."""
+    """A value that only a newer client knows. It cannot be sent."""
 
 
 class OnBreak(StrEnum):
-    """What becomes of a message that is streamed, if its stream breaks."""
+    """Whether the server keeps a streamed message if its stream breaks."""
 
     KEEP = "keep"
-    """What had arrived is stored, as ``INTERRUPTED``; if nothing had, nothing."""
+    """The server stores the part that has arrived as ``INTERRUPTED``, if any part has."""
     DROP = "drop"
-    """Nothing is stored."""
+    """The server stores nothing."""
 
 
 class SessionStatus(StrEnum):
-    """Where a session stands. Only an ``ACTIVE`` one takes messages."""
+    """Whether a session continues. Only an ``ACTIVE`` session takes messages."""
 
     ACTIVE = "active"
     COMPLETED = "completed"
     ABANDONED = "abandoned"
     UNKNOWN = "unknown"
-    """One that only a newer client knows; never to be sent."""
+    """A value that only a newer client knows. It cannot be sent."""
 
 
 class SessionOrder(StrEnum):
-    """The order of a list of sessions, newest first."""
+    """The order of a list of sessions: by a time, with the latest or the earliest first."""
 
-    LAST_ACTIVITY = "last_activity"
-    CREATION = "creation"
+    LAST_ACTIVITY_TIME_DESC = "last_activity_time_desc"
+    CREATE_TIME_DESC = "create_time_desc"
+    LAST_ACTIVITY_TIME_ASC = "last_activity_time_asc"
+    CREATE_TIME_ASC = "create_time_asc"
+
+
+class MessageOrder(StrEnum):
+    """The order of a list of messages: the oldest or the newest first."""
+
+    SEQUENCE_ASC = "sequence_asc"
+    SEQUENCE_DESC = "sequence_desc"
 
 
 class HistoryCut(StrEnum):
-    """What ended the run of newest messages in a window."""
+    """The limit that excluded older messages from a history."""
 
     NONE = "none"
     MAX_MESSAGES = "max_messages"
@@ -73,12 +83,12 @@ class HistoryCut(StrEnum):
     RESPONSE_SIZE = "response_size"
     MAX_TURNS = "max_turns"
     UNKNOWN = "unknown"
-    """One that only a newer client knows."""
+    """A value that only a newer client knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call of a tool; ``arguments`` is the text exactly as the model wrote it."""
+    """A call of a tool. ``arguments`` is the text exactly as the model wrote it."""
 
     name: str
     arguments: str = ""
@@ -94,7 +104,7 @@ class TextPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaPart:
-    """A piece of media, as a part of a message: by ``uri``, or its bytes in ``data``."""
+    """An image, a sound or a document, as a part of a message: its ``uri``, or its bytes in ``data``."""
 
     mime_type: str = ""
     uri: str | None = None
@@ -108,12 +118,27 @@ class JsonPart:
     value: Any
 
 
-Part = TextPart | MediaPart | JsonPart
+@dataclass(frozen=True, slots=True)
+class ReasoningPart:
+    """The reasoning of a model before its answer, as a part of a message: ``text``, ``opaque``, or both.
+
+    Providers want it back unchanged, so the server returns it exactly as it was sent.
+    """
+
+    text: str = ""
+    """The text that people can read, or the provider's summary of it."""
+    opaque: str = field(default="", kw_only=True)
+    """Content that only the provider can read, as the provider encodes it: encrypted or redacted."""
+    signature: str = field(default="", kw_only=True)
+    """The provider's signature of the text, as the provider encodes it; empty if there is none."""
+
+
+Part = TextPart | MediaPart | JsonPart | ReasoningPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a model call used, in tokens as the provider counts them; ``None``: not recorded."""
+    """The tokens that a model call used, as the provider counts them; ``None``: not recorded."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -125,155 +150,191 @@ class Usage:
 class Message:
     """One message of a session.
 
-    ``message_id`` is the idempotency key: whoever appends the same message again gets the stored one. It is
-    made with the message, so keep the message and append it again whenever you do not know what became of it.
+    ``message_id`` is the idempotency key: appending the same message again returns the stored one. The id is
+    made with the message. If you do not know whether an append succeeded, append the same ``Message`` again.
     """
 
     role: Role
     content: str | None = None
-    """``None`` and empty are kept apart."""
+    """``None`` and empty text are different values."""
     message_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     name: str = ""
-    """Of the speaker or of the tool."""
+    """The name of the speaker or of the tool."""
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
-    """Of the call that a ``TOOL`` message answers."""
+    """The id of the tool call that a ``TOOL`` message answers."""
     parts: tuple[Part, ...] = ()
-    """Text, media, JSON; kept beside ``content``."""
+    """Text, media, JSON and reasoning, stored beside ``content``."""
     payload: bytes = b""
-    """A framework's own form of the message, returned exactly."""
+    """A framework's own form of the message. The server returns it exactly."""
     payload_type: str = ""
-    """What ``payload`` is: a media type, a class name."""
+    """The type of ``payload``, such as a media type or a class name."""
     metadata: JsonObject | None = None
-    """Anything about the message."""
+    """Any data about the message."""
     model: str = ""
-    """That made the message."""
+    """The model that made the message."""
     provider: str = ""
-    """Of that model."""
+    """The provider of that model."""
     usage: Usage | None = None
-    """What the model call used."""
+    """The tokens that the model call used."""
     token_count: int | None = None
-    """What it weighs against a token budget; ``None``: counted by the server."""
+    """The tokens of the message for a token budget; ``None``: the server counts them."""
     pinned: bool = False
-    """Keep it in every window, however old."""
+    """Whether every history includes the message, however old it is."""
     status: MessageStatus = MessageStatus.COMPLETE
     turn_id: str = ""
-    """Groups a user's message and all that answers it."""
+    """The id of the turn: the same for a user's message and all messages that answer it."""
     send_time: datetime | None = None
-    """The caller's own time, with a time zone; kept to the microsecond."""
+    """The caller's own time, with a time zone, stored to the microsecond."""
+    finish_reason: str = ""
+    """The reason why the model ended the message, in the provider's own word: ``"stop"``, ``"length"``."""
     sequence: int = 0
     """The place in the session, from 1. Set by the server."""
     create_time: datetime | None = None
-    """When it was stored. Set by the server."""
+    """When the message was stored. Set by the server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySettings:
-    """The limits of a session's windows where a call names none; ``None``: the server's."""
+    """The limits of a session's histories, for calls that set no limits; ``None``: the server's."""
 
     max_messages: int | None = None
     token_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFields:
+    """The fields of a new session that a caller sets. The ids of the session and its owner are arguments."""
+
+    application_id: str = ""
+    """The application that the session belongs to, if several share the service. It never changes."""
+    title: str = ""
+    """A title for people. If empty, the server uses the first text of a user, at most 80 code points."""
+    model: str = ""
+    """The model that the session talks to. The server may have a token budget for it."""
+    status: SessionStatus = SessionStatus.ACTIVE
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels to filter sessions by."""
+    metadata: JsonObject | None = None
+    """Any data about the session."""
+    state: JsonObject | None = None
+    """The state that the application keeps. ``update_state`` changes parts of it and leaves the rest."""
+    history_settings: HistorySettings | None = None
+    """The limits of the session's histories."""
+    expire_time: datetime | None = None
+    """When the session expires, with a time zone. Set this or ``ttl``; without both it never expires."""
+    ttl: timedelta | None = None
+    """The time until the session expires."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionParent:
-    """The session that another one was made from."""
+    """The session that another one was created from."""
 
     session_id: str
-    """It may have been purged since."""
-    sequence: int
-    """How far it had come."""
+    """The id of that session, which may have been purged since."""
+    through_sequence: int
+    """The last sequence that was copied; after a reset, the last sequence of that session."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One conversation."""
+    """A conversation, as the service returns it. To create a session, pass ``SessionFields``."""
 
-    session_id: str = ""
-    """Empty on input: one is made."""
+    session_id: str
     user_id: str = ""
-    """The owner; empty: nobody."""
+    """The owner; empty if the session has none."""
+    application_id: str = ""
+    """The application that the session belongs to; empty if it belongs to none."""
     title: str = ""
-    """Never given: the first text of a user, cut at 80 characters."""
+    """A title for people, from the caller or from the first text of a user. A cleared title stays empty."""
     model: str = ""
-    """The session talks to; a server may have a token budget for it."""
+    """The model that the session talks to."""
     status: SessionStatus = SessionStatus.ACTIVE
     labels: Mapping[str, str] = field(default_factory=dict)
-    """To filter by."""
     metadata: JsonObject | None = None
-    """Anything about the session."""
     state: JsonObject | None = None
-    """The application's own. ``update_state`` changes parts of it, and keeps the rest to the letter."""
+    """The state that the application keeps."""
     history_settings: HistorySettings | None = None
-    """The limits of its windows."""
-    expire_time: datetime | None = None
-    """When it ends by itself, with a time zone; this or ``ttl``."""
-    ttl: timedelta | None = None
-    """The time until then, on input; returned is ``expire_time``."""
+    """The limits of the session's histories; ``None``: the server's."""
     message_count: int = 0
-    """Set by the server, as is all that follows."""
     total_tokens: int = 0
     last_sequence: int = 0
-    create_time: datetime | None = None
-    update_time: datetime | None = None
-    last_message_time: datetime | None = None
-    complete_time: datetime | None = None
+    create_time: datetime
+    update_time: datetime
+    """The time of the last change of the session itself, not of its messages."""
+    last_activity_time: datetime
+    """The time when a message was last stored; ``create_time`` if none was."""
+    end_time: datetime | None = None
+    """The time when the session became ``COMPLETED`` or ``ABANDONED``; ``None`` while it is ``ACTIVE``."""
     delete_time: datetime | None = None
     purge_time: datetime | None = None
+    """The earliest time at which the server permanently removes a deleted or expired session."""
+    expire_time: datetime | None = None
+    """When the session expires; ``None``: never."""
     etag: str = ""
     token_counter: str = ""
-    """What counts messages without a ``token_count``; ``mixed``: several have."""
+    """The counter of the messages that came without a ``token_count``; ``mixed``: several counters."""
     state_version: int = 0
-    """How many times the state was set since the session was made."""
+    """The number of times that the state was set after the session was created."""
     parent: SessionParent | None = None
-    """Where it comes from, if it was forked or goes on after a reset."""
+    """The session that this one was created from, by ``fork_session`` or ``reset_session``."""
     compacted_through_sequence: int = 0
-    """The last sequence that a summary covers, 0 if there is none."""
+    """The last sequence that the summary covers; 0 if there is no summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryOptions:
-    """The limits of the window that an append returns; ``None``: the session's, else the server's."""
+    """The limits of the history that an append returns; ``None``: the session's, else the server's."""
 
     max_messages: int | None = None
     token_budget: int | None = None
     include_pinned: bool | None = None
     max_turns: int | None = None
-    """At most so many turns of the newest messages, each whole; ``None``: the oldest may be cut anywhere."""
+    """At most this many turns of the newest messages, each whole; ``None``: the oldest turn may be cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySummary:
-    """What a summary stands for: the unpinned messages up to ``through_sequence``."""
+    """The messages that a summary covers: the unpinned messages up to ``through_sequence``."""
 
     through_sequence: int
-    """The last message that it covers. In a window the summary is the message with this sequence."""
+    """The last message that it covers. In a history the summary is the message with this sequence."""
     message_count: int
-    """Of those that it covers."""
+    """The number of messages that it covers."""
     total_tokens: int
+    """The tokens of the messages that it covers."""
     create_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A context window, in sequence order."""
+    """The messages for a model, in sequence order."""
 
     messages: tuple[Message, ...]
-    """Among them the summary, if there is one."""
+    """The messages, and among them the summary, if there is one."""
     total_tokens: int
     omitted_message_count: int
-    """How many of the session's messages are not in it, those that the summary covers included."""
+    """The number of the session's messages that it leaves out, including those that the summary covers."""
     cut: HistoryCut
     next_before_sequence: int | None
-    """As ``before_sequence`` it leads to the window before this one; ``None``: nothing older is left."""
+    """The ``before_sequence`` for the history before this one; ``None``: there are no older messages."""
     last_sequence: int
     summary: HistorySummary | None = None
-    """What the summary among the messages covers; ``None``: there is none."""
+    """The messages that the summary in ``messages`` covers; ``None`` if there is no summary."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateSessionResult:
-    """The session, and whether this call made it."""
+    """The session, and whether this call created it."""
+
+    session: Session
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsureActiveSessionResult:
+    """The user's active session, and whether this call created it."""
 
     session: Session
     created: bool
@@ -281,7 +342,7 @@ class CreateSessionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecountTokensResult:
-    """The session with its new numbers, and how many of its messages have another count than before."""
+    """The session with its new numbers, and the number of its messages whose counts have changed."""
 
     session: Session
     changed_message_count: int
@@ -298,9 +359,9 @@ class AppendMessageResult:
     total_tokens: int
     session_created: bool
     history: History | None
-    """The window, if it was asked for."""
+    """The history with the new message, if the caller asked for it."""
     state_version: int | None
-    """Of the session's state after it; ``None``: the call had nothing to do with the state."""
+    """The version of the state after the call; ``None``: the call did not use the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,12 +375,12 @@ class AppendMessagesResult:
     total_tokens: int
     session_created: bool
     state_version: int | None
-    """Of the session's state after them; ``None``: the call had nothing to do with the state."""
+    """The version of the state after the call; ``None``: the call did not use the state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkSessionResult:
-    """The new session, and whether this call made it."""
+    """The new session, and whether this call created it."""
 
     session: Session
     created: bool
@@ -327,7 +388,7 @@ class ForkSessionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResetSessionResult:
-    """The new session, and the old one as it is now."""
+    """The new session, and the old one after the call."""
 
     session: Session
     previous_session: Session
@@ -335,19 +396,19 @@ class ResetSessionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompactHistoryResult:
-    """The summary as windows hold it, and what it covers."""
+    """The summary as it is in histories, and the messages that it covers."""
 
     message: Message
     summary: HistorySummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TruncateHistoryResult:
-    """How many messages were removed, and the session's counters after it."""
+class TruncateMessagesResult:
+    """The number of removed messages, and the session's counters after the truncation."""
 
     removed_message_count: int
     last_sequence: int
-    """It stays as it was: the next message gets the one after it."""
+    """A truncation does not change it. The next message gets the sequence after it."""
     message_count: int
     total_tokens: int
 
@@ -369,7 +430,7 @@ class MessagePage:
 
 
 class SessionUpdate(TypedDict, total=False):
-    """What ``update_session`` can change. What is not named stays; ``None`` or empty clears."""
+    """The fields that ``update_session`` can change. Other fields stay; ``None`` or empty clears a field."""
 
     title: str
     model: str
@@ -383,25 +444,26 @@ class SessionUpdate(TypedDict, total=False):
 
 
 class SessionFilters(TypedDict, total=False):
-    """What ``list_sessions`` can filter by, and its order. All filters must hold."""
+    """The filters and the order of ``list_sessions``. A session must match all filters."""
 
     user_id: str | None
+    application_id: str | None
     statuses: Collection[SessionStatus]
     labels: Mapping[str, str]
     title_contains: str
     create_time_after: datetime | None
     create_time_before: datetime | None
-    active_after: datetime | None
-    active_before: datetime | None
+    last_activity_time_after: datetime | None
+    last_activity_time_before: datetime | None
     show_deleted: bool
     order_by: SessionOrder
 
 
 class MessageFilters(TypedDict, total=False):
-    """What ``list_messages`` can filter by, and its direction. All filters must hold."""
+    """The filters and the order of ``list_messages``. A message must match all filters."""
 
     user_id: str | None
-    descending: bool
+    order_by: MessageOrder
     after_sequence: int
     before_sequence: int | None
     roles: Collection[Role]

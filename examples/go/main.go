@@ -38,7 +38,7 @@ func run(ctx context.Context, address string) error {
 
 	t := trip{pb.NewSessionHistoryServiceClient(conn), "example-" + uuid.NewString()}
 	for _, step := range []func(context.Context) error{
-		t.create, t.ask, t.answer, t.look, t.list, t.intrude, t.delete,
+		t.create, t.ask, t.answer, t.look, t.list, t.reply, t.intrude, t.delete,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -52,8 +52,8 @@ type trip struct {
 	sessionID string
 }
 
-// newMessage makes the id before the call. That makes the call safe to retry: a message that the
-// first attempt has stored is returned, and not stored again.
+// newMessage makes the id before the call. So the call is safe to retry: if the first attempt has
+// stored the message, the service returns it and stores nothing.
 func newMessage(role pb.Role, content string) *pb.Message {
 	return &pb.Message{MessageId: uuid.NewString(), Role: role, Content: &content}
 }
@@ -61,7 +61,8 @@ func newMessage(role pb.Role, content string) *pb.Message {
 func (t trip) create(ctx context.Context) error {
 	_, err := t.history.CreateSession(ctx, &pb.CreateSessionRequest{
 		SessionId:     t.sessionID,
-		Session:       &pb.Session{UserId: "ada", Labels: map[string]string{"app": "travel"}},
+		UserId:        "ada",
+		Session:       &pb.SessionFields{Labels: map[string]string{"app": "travel"}},
 		AllowExisting: true, // a retry finds the session that the first attempt has made
 	})
 	if err != nil {
@@ -149,7 +150,7 @@ func (t trip) list(ctx context.Context) error {
 	return nil
 }
 
-// intrude asks for the session as somebody else, to whom it does not exist.
+// intrude asks for the session as another user, for whom it does not exist.
 func (t trip) intrude(ctx context.Context) error {
 	_, err := t.history.GetHistory(ctx, &pb.GetHistoryRequest{SessionId: t.sessionID, UserId: "eve"})
 	switch status.Code(err) {

@@ -1,7 +1,7 @@
-"""What can go wrong with a migration."""
+"""The errors of a migration."""
 
 from __future__ import annotations
 
 
 class LockTimeoutError(Exception):
-    """A table stayed in use for too long; nothing of the step was done, and it can be run again."""
+    """A lock was held for too long. The step was undone, and can be run again."""

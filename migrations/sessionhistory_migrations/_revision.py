@@ -1,4 +1,4 @@
-"""Which revision a database has, and which is the newest: without Alembic, which takes long to import."""
+"""Find the revision of a database, and the newest revision, without Alembic, which is slow to import."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import psycopg
 
 _VERSIONS: Final = Path(__file__).with_name("versions")
 
-# to_regclass: an empty database has no such table, and that is an answer, not an error.
+# to_regclass returns null for an empty database, which has no such table and is no error.
 _HAS_REVISION: Final = "select to_regclass('alembic_version') is not null"
 _REVISION: Final = "select version_num from alembic_version"
 
+# Another client may hold a lock on the table. The limit is for the transaction alone, because of poolers.
+_LIMIT: Final = "set local statement_timeout = '10s'"
+
 
 def head() -> str:
-    """Return the newest revision of this release: the files are called by their numbers."""
+    """Return the newest revision of this release. The files of revisions begin with their numbers."""
     return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
 
 
@@ -25,7 +28,8 @@ def current(url: str) -> str | None:
     Raises:
         psycopg.Error: the database cannot be reached.
     """
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, prepare_threshold=None) as connection:
+        connection.execute(_LIMIT)
         if connection.execute(_HAS_REVISION).fetchone() != (True,):
             return None
         found = connection.execute(_REVISION).fetchone()

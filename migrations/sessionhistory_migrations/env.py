@@ -1,4 +1,4 @@
-"""Alembic's entry: runs each revision in a transaction of its own, on the runner's connection."""
+"""The entry point of Alembic. It runs each revision in a separate transaction, on the runner's connection."""
 
 from alembic import context
 

@@ -1,110 +1,119 @@
-"""The composition root: everything is built here, started in order, and stopped in reverse."""
+"""The composition root: it builds the parts of a worker, starts them in order, and stops them in reverse."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import logging
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sessionhistory_server import listening, retention
-from sessionhistory_server.append_stream import AppendStreams
-from sessionhistory_server.compaction import Compactor
-from sessionhistory_server.edits import Edits
-from sessionhistory_server.history import SessionHistory
-from sessionhistory_server.lifecycle import ActiveSessions
-from sessionhistory_server.listening import ListenError
-from sessionhistory_server.metrics import Metrics, slot_size
-from sessionhistory_server.recount import Recounts
-from sessionhistory_server.rpc.calls import ending
-from sessionhistory_server.rpc.compaction import CompactionServicer
-from sessionhistory_server.rpc.edits import EditServicer
+from sessionhistory_server.background.registry import supervised_jobs
+from sessionhistory_server.background.supervised_task import SupervisedTask
+from sessionhistory_server.listening import listen
+from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
+from sessionhistory_server.observability.metrics_server import MetricsServer
+from sessionhistory_server.observability.shared_memory import SharedNumbers
+from sessionhistory_server.rpc.accounting import Accounting
 from sessionhistory_server.rpc.health import Health
-from sessionhistory_server.rpc.lifecycle import LifecycleServicer
-from sessionhistory_server.rpc.multi_call import MultiCallServicer
-from sessionhistory_server.rpc.pieces import OpenStreams
-from sessionhistory_server.rpc.recount import RecountServicer
-from sessionhistory_server.rpc.server import METHODS, build_server
-from sessionhistory_server.rpc.servicer import HistoryServicer
-from sessionhistory_server.rpc.state import StateServicer
-from sessionhistory_server.rpc.streams import StreamServicer
-from sessionhistory_server.slots import Slots
-from sessionhistory_server.state import SessionState
-from sessionhistory_server.store.database import Database
-from sessionhistory_server.store.readiness import Finding, Journal, Monitor, State
-from sessionhistory_server.store.window import Defaults
+from sessionhistory_server.rpc.peers.watcher import PeerWatcher
+from sessionhistory_server.rpc.receive import Receiver
+from sessionhistory_server.rpc.self_call import SelfCall
+from sessionhistory_server.rpc.server import METHODS, bind, build_server
+from sessionhistory_server.rpc.services.registry import servicers
+from sessionhistory_server.rpc.streaming.waits import StreamRules
+from sessionhistory_server.store.postgres.database import Database
+from sessionhistory_server.store.postgres.database_state import DatabaseState, Finding, Journal
+from sessionhistory_server.store.postgres.monitor import Monitor
+from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
+from sessionhistory_server.usecases.registry import use_cases
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
-    from grpc import StatusCode
+    from sessionhistory_server.config import Settings
 
-    from sessionhistory_server.config import Address, Settings
-    from sessionhistory_server.rpc.base import Servicer
-
-_RESTART_DELAY_SECONDS: Final = 1.0
-_CANCEL_AGAIN_SECONDS: Final = 0.2
 _STREAMS_SHARE_OF_GRACE: Final = 0.8
 
-_log = logging.getLogger(__name__)
+# Longer than any wait of the monitor, of the watcher of peers, and of the gauges.
+_HANGS_AFTER_SECONDS: Final = 30.0
+_GAUGES_SECONDS: Final = 1.0
 
 
-def slots(workers: int) -> Slots:
-    """Return memory for the metrics of so many workers."""
-    return Slots(workers, slot_size(METHODS))
+class ServerEndedError(Exception):
+    """The gRPC server has ended without a stop, and accepts no more calls."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Share:
-    """What is one worker's of what several have in common; by default it has everything to itself."""
+def shared_numbers(workers: int) -> SharedNumbers:
+    """Return the shared memory for the metrics of this many workers."""
+    return SharedNumbers(workers, numbers_per_worker(METHODS))
 
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerResources:
+    """The resources that the workers of a server share. The defaults are for a single worker."""
+
+    worker: int = 0
+    """The index of the worker."""
     shares_port: bool = False
-    slots: Slots = dataclasses.field(default_factory=lambda: slots(1))
-    slot: int = 0
+    numbers: SharedNumbers = field(default_factory=lambda: shared_numbers(1))
     metrics_listener: socket.socket | None = None
-    on_database: Callable[[Finding], None] = dataclasses.field(default_factory=lambda: Journal().write)
+    on_database: Callable[[Finding], None] = field(default_factory=lambda: Journal().write)
+    """The callback for each change of the database's state."""
 
 
 class App:
-    """A service on a database: ``start`` it, ``stop`` it once."""
+    """The service of one worker on a database. Call ``start`` and then ``stop``, each once."""
 
-    def __init__(self, settings: Settings, database_url: str, share: Share | None = None) -> None:
+    def __init__(
+        self, settings: Settings, database_url: str, resources: WorkerResources | None = None
+    ) -> None:
         self._settings = settings
-        self._share = share or Share()
+        self._resources = resources or WorkerResources()
         self._stack = AsyncExitStack()
         self._health = Health()
+        self._self_call = SelfCall()
+        self.metrics = Metrics(
+            METHODS, self._resources.numbers, self._resources.worker, lambda: self._database.pool_stats
+        )
         self._database = Database(
             database_url,
             pool_size=settings.pool_size,
             pool_timeout_seconds=settings.pool_timeout_seconds,
+            pooled=settings.pooled,
+            on_refused_write=self.metrics.count_refused_write,
         )
-        self._monitor = Monitor(database_url, self._database, self._on_database)
-        self.metrics = Metrics(
-            METHODS, self._share.slots, self._share.slot, lambda: self._database.pool_stats
+        self._monitor = Monitor(database_url, self._database, self._on_database, pooled=settings.pooled)
+        self._use_cases = use_cases(
+            self._database,
+            TokenCounters(settings.token_counter, settings.tiktoken_dir),
+            _window_defaults(settings),
+            delete_retention=timedelta(days=settings.delete_retention_days),
+            coalesce=settings.coalesce,
         )
-        self._open_streams = OpenStreams()
-        self._counters = TokenCounters(settings.token_counter, settings.tiktoken_dir)
-        history = self._history()
-        self._append_streams = AppendStreams(self._database, history)
+        self._stream_rules = StreamRules(settings.stream_idle_seconds, settings.default_deadline_seconds)
+        self._watcher = PeerWatcher(
+            seconds=settings.default_deadline_seconds,
+            max_memory_mib=settings.max_memory_mib,
+            count_ended=self.metrics.count_ended_connection,
+        )
+        accounting = Accounting(self.metrics, settings.slow_call_millis / 1_000)
         self._server = build_server(
-            settings,
-            self._servicers(history),
-            self.metrics,
+            servicers(self._use_cases, self.metrics, accounting),
             self._health,
-            self._open_streams,
-            shares_port=self._share.shares_port,
+            accounting,
+            Receiver(self._stream_rules, must_name_user=settings.require_user_id),
+            self._watcher,
+            shares_port=self._resources.shares_port,
         )
         self.port = 0
-        """The port of gRPC, once started."""
+        """The port of gRPC; 0 before the start."""
 
     @property
     def is_idle(self) -> bool:
-        """Whether all connections to its database wait for work: no call that has begun is unfinished."""
+        """Whether all connections to the database are free, and no call waits for one."""
         stats = self._database.pool_stats
         return bool(stats) and stats["pool_available"] == stats["pool_size"] and not stats["requests_waiting"]
 
@@ -112,21 +121,44 @@ class App:
         """Listen, and serve as soon as the database is ready.
 
         Raises:
-            ListenError: an address is in use or not ours.
+            ListenError: an address is in use, or not one of this machine.
         """
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.close)
-            self._serve_metrics(stack)
-            self.port = _bind(self._server.add_insecure_port, self._settings.listen)
+            await self._serve_metrics(stack)
+            self.port = bind(self._server, self._settings.listen)
+            if self._resources.shares_port:
+                self._server.add_insecure_port(self._self_call.address)
             await self._server.start()
-            # Stopped after the server: until then, calls that wait for a lost database are failed.
-            self._run(stack, self._monitor.run)
+            # Stopped after the server: until then the monitor fails calls that wait for a lost database.
+            _supervise(stack, "monitor", self._monitor.run)
+            _supervise(stack, "peers", self._watcher.run)
             stack.push_async_callback(self._stop_server)
-            stack.push_async_callback(self._health.end_watches)
-            if self._share.slot == 0:  # one of several workers is enough
-                self._run(stack, partial(retention.run, self._database))
+            stack.callback(self._stream_rules.sends.end)
+            for job in supervised_jobs(self._database):
+                _run(stack, job)
+            if self._resources.shares_port:
+                _supervise(stack, "gauges", self._publish_gauges)
             stack.push_async_callback(self._health.shut_down)
             self._stack = stack.pop_all()
+
+    async def serve_until(self, stop: asyncio.Event) -> None:
+        """Wait for a stop.
+
+        Raises:
+            ServerEndedError: the gRPC server ended by itself.
+        """
+        stopping = asyncio.create_task(stop.wait())
+        # Never cancelled, because a stop of the server waits for the same future.
+        ending = asyncio.create_task(self._server.wait_for_termination())
+        await asyncio.wait((stopping, ending), return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            raise ServerEndedError("the gRPC server has ended by itself") from ending.exception()
+
+    async def call_itself(self) -> None:
+        """Wait until this server has answered or accepted a call. The server must share its port."""
+        before = self._watcher.calls_taken
+        await self._self_call.until_answered(lambda: self._watcher.calls_taken > before)
 
     async def stop(self, *, drain_seconds: float = 0) -> None:
         """Report NOT_SERVING, wait for balancers to notice, let calls finish, close the database."""
@@ -135,92 +167,46 @@ class App:
         await self._stack.aclose()
 
     async def _stop_server(self) -> None:
-        """Let calls finish; end the streams that go on, while there is time to keep what they brought."""
+        """Wait for calls, and end the reads of streams early enough to store the pieces that have arrived."""
         grace_seconds = self._settings.grace_seconds
         patience_seconds = grace_seconds * _STREAMS_SHARE_OF_GRACE
-        timer = asyncio.get_running_loop().call_later(patience_seconds, self._open_streams.end)
+        timer = asyncio.get_running_loop().call_later(patience_seconds, self._stream_rules.reads.end)
         await self._server.stop(grace_seconds)
         timer.cancel()
-        await self._append_streams.close()
+        await self._use_cases.streams.close()
 
-    def _history(self) -> SessionHistory:
-        settings = self._settings
-        defaults = Defaults(
-            max_messages=settings.history_max_messages,
-            token_budget=settings.history_token_budget,
-            model_token_budgets=settings.model_token_budgets_json,
-        )
-        return SessionHistory(
-            self._database,
-            defaults,
-            self._counters,
-            delete_retention=self._delete_retention,
-            coalesce=settings.coalesce,
-        )
-
-    def _active_sessions(self) -> ActiveSessions:
-        counter = self._settings.token_counter
-        return ActiveSessions(self._database, token_counter=counter, delete_retention=self._delete_retention)
-
-    @property
-    def _delete_retention(self) -> timedelta:
-        return timedelta(days=self._settings.delete_retention_days)
-
-    def _servicers(self, history: SessionHistory) -> list[Servicer]:
-        requires = self._settings.require_user_id
-        edits = Edits(
-            self._database, token_counter=self._counters.name, delete_retention=self._delete_retention
-        )
-        service = HistoryServicer(history, self.metrics, require_user_id=requires)
-        return [
-            service,
-            MultiCallServicer(service, self._ended),
-            RecountServicer(Recounts(self._database, self._counters), require_user_id=requires),
-            StreamServicer(self._append_streams, self.metrics, require_user_id=requires),
-            EditServicer(edits, require_user_id=requires),
-            StateServicer(SessionState(self._database), require_user_id=requires),
-            LifecycleServicer(self._active_sessions(), require_user_id=requires),
-            CompactionServicer(Compactor(self._database, self._counters), require_user_id=requires),
-        ]
-
-    def _ended(self, method: str) -> Callable[[StatusCode, float], None]:
-        return ending(self.metrics, method, self._settings.slow_call_millis / 1_000)
-
-    def _serve_metrics(self, stack: AsyncExitStack) -> None:
+    async def _serve_metrics(self, stack: AsyncExitStack) -> None:
         address = self._settings.metrics_listen
         if address is not None:
-            listener = self._share.metrics_listener or listening.listen("metrics", address)
-            stack.push_async_callback(asyncio.to_thread, self.metrics.serve(listener))
+            server = MetricsServer(self.metrics)
+            await server.start(self._resources.metrics_listener or listen("metrics", address))
+            stack.push_async_callback(server.stop)
 
-    def _run(self, stack: AsyncExitStack, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        """Run work in the background until the stack is closed."""
-        task = asyncio.create_task(_endlessly(work))
-
-        async def cancel() -> None:
-            # More than once: Python 3.11's wait_for swallows a cancellation that comes with a result.
-            while not task.done():
-                task.cancel()
-                await asyncio.wait((task,), timeout=_CANCEL_AGAIN_SECONDS)
-
-        stack.push_async_callback(cancel)
+    async def _publish_gauges(self) -> None:
+        """Publish this worker's gauges for the worker that Prometheus asks."""
+        while True:
+            self.metrics.update_pool()
+            self.metrics.update_tasks(len(asyncio.all_tasks()))
+            await asyncio.sleep(_GAUGES_SECONDS)  # no event reports a change of these numbers
 
     async def _on_database(self, found: Finding) -> None:
-        await self._health.set_serving(serving=found.state is State.READY)
-        self._share.on_database(found)
+        await self._health.set_serving(reads=found.state.is_served, writes=found.state is DatabaseState.READY)
+        self._resources.on_database(found)
 
 
-async def _endlessly(work: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run work, and run it again if it breaks: the service must not go on without it."""
-    while True:
-        try:
-            await work()
-        except Exception:  # noqa: BLE001 - a defect must not end it silently
-            _log.exception("background work failed")
-            await asyncio.sleep(_RESTART_DELAY_SECONDS)
+def _supervise(stack: AsyncExitStack, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    _run(stack, SupervisedTask(name, work, limit_seconds=_HANGS_AFTER_SECONDS))
 
 
-def _bind(add_port: Callable[[str], int], address: Address) -> int:
-    try:
-        return add_port(str(address))
-    except RuntimeError as error:
-        raise ListenError(f"cannot serve gRPC on {address}: is another server there?") from error
+def _run(stack: AsyncExitStack, task: SupervisedTask) -> None:
+    """Start a task, and stop it with the stack."""
+    task.start()
+    stack.push_async_callback(task.stop)
+
+
+def _window_defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        max_messages=settings.history_max_messages,
+        token_budget=settings.history_token_budget,
+        model_token_budgets=settings.model_token_budgets_json,
+    )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from sessionhistory_server import logs
 from sessionhistory_server.limits import MAX_INT32
-from sessionhistory_server.model import CHARACTERS
+from sessionhistory_server.model.tokens import CHARACTERS
+from sessionhistory_server.observability import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        """Return HOST:PORT."""
+        """Return the address as HOST:PORT."""
         return f"{self.host}:{self.port}"
 
 
@@ -71,13 +71,13 @@ class _Seconds(click.FloatRange):
         ctx: click.Context | None,
     ) -> float:
         seconds: float = super().convert(value, param, ctx)
-        if math.isnan(seconds):  # which is in every range, by comparison
+        if math.isnan(seconds):  # NaN is in every range, because no comparison with it is true
             self.fail(f"{value!r} is not a number", param, ctx)
         return seconds
 
 
 class _BudgetsType(ParamType):
-    name = "MODEL=TOKENS,…"
+    name = "MODEL=TOKENS,..."
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:  # noqa: ANN401 - click's signature
         if isinstance(value, dict):
@@ -96,7 +96,7 @@ class _BudgetsType(ParamType):
 
 
 def _default_data_dir() -> Path:
-    """Return where the embedded database lives: with the system's data for root, else with the user's."""
+    """Return the default data directory of the embedded Postgres: the system's for root, else the user's."""
     if os.geteuid() == 0:
         return Path("/var/lib/session-history")
     home = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
@@ -109,13 +109,24 @@ def _setting(default: Any, kind: Any, text: str) -> Any:  # noqa: ANN401 - of th
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How the service runs."""
+    """The settings of the service."""
 
     database_url: str | None = _setting(
         None,
         str,
         "URL of a Postgres 15 to 18, as libpq takes it. Without it: an embedded Postgres 18 in the data"
         " directory.",
+    )
+    pooler: str | None = _setting(
+        None,
+        click.Choice(["transaction"]),
+        "transaction: the database URL leads to a pooler such as PgBouncer in transaction mode.",
+    )
+    direct_database_url: str | None = _setting(
+        None,
+        str,
+        "URL of the same database past the pooler, for migrations, which need a session of their own."
+        " Default: --database-url.",
     )
     data_dir: Path | None = _setting(
         None,
@@ -142,6 +153,11 @@ class Settings:
     default_deadline_seconds: float = _setting(30.0, _Seconds(0.1, 3_600), "Deadline of calls that set none.")
     stream_idle_seconds: float = _setting(
         600.0, _Seconds(0.1, 86_400), "How long a stream without a deadline may be idle."
+    )
+    max_memory_mib: int = _setting(
+        1_024,
+        click.IntRange(64, 1_048_576),
+        "Memory of each worker above which connections that do not read or do not finish are ended.",
     )
     history_max_messages: int = _setting(
         20,
@@ -195,8 +211,13 @@ class Settings:
     )
 
     @property
+    def pooled(self) -> bool:
+        """Whether the URL leads to a pooler that may give each transaction another session of Postgres."""
+        return self.pooler is not None
+
+    @property
     def embedded_data_dir(self) -> Path:
-        """Where the embedded Postgres keeps its data."""
+        """The data directory of the embedded Postgres."""
         return self.data_dir or _default_data_dir()
 
     @property
@@ -220,21 +241,25 @@ def options() -> _Decorator:
 
 
 def option(name: str, text: str | None = None) -> _Decorator:
-    """Add a setting to a command as an option, with a help text of its own if it means something else."""
+    """Add a setting to a command as an option, with another help text if the command uses it differently."""
     field = _FIELDS[name]
-    flag = "--" + name.replace("_", "-")
     is_flag = field.metadata["kind"] is bool
     return click.option(
-        f"{flag}/--no-{flag[2:]}" if is_flag else flag,
+        f"{flag(name)}/--no-{flag(name)[2:]}" if is_flag else flag(name),
         name,
         type=field.metadata["kind"],
-        # As text: help would show the parts of an address one by one.
+        # As text: the help would show an address as a list of its parts.
         default=str(field.default) if isinstance(field.default, Address) else field.default,
         envvar=variable(name),
         show_envvar=True,
         show_default=field.default is not None,
         help=text or field.metadata["help"],
     )
+
+
+def flag(name: str) -> str:
+    """Return the flag of a setting."""
+    return "--" + name.replace("_", "-")
 
 
 def variable(name: str) -> str:

@@ -1,13 +1,15 @@
-"""The errors of the service. Each kind becomes one gRPC code in ``rpc.status``.
+"""The errors that callers get. ``rpc.status`` gives each class one gRPC code.
 
-Messages and metadata name fields, limits and ids; they never hold conversation text.
+Messages and metadata name fields, limits and ids. They never contain conversation text.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 RETRY_DELAY_SECONDS: Final = 1.0
+
 
 _DEADLINE_PASSED: Final = (
     "the deadline passed; a write may or may not have happened: retry it with the same ids"
@@ -15,16 +17,16 @@ _DEADLINE_PASSED: Final = (
 
 
 class FieldViolation(NamedTuple):
-    """A field, by its path in the request, and the rule it breaks."""
+    """A field, by its path in the request, and the rule that it breaks."""
 
     field: str
     description: str
 
 
 class SessionHistoryError(Exception):
-    """Base of all errors that a caller is told.
+    """The base of all errors that callers get.
 
-    ``reason`` is stable and machine-readable; ``metadata`` holds what a program may want to know.
+    ``reason`` is a stable name and ``metadata`` contains values, both for programs.
     """
 
     def __init__(self, message: str, *, reason: str, **metadata: str) -> None:
@@ -34,7 +36,7 @@ class SessionHistoryError(Exception):
 
 
 class InvalidArgumentError(SessionHistoryError):
-    """The request breaks a rule of the contract; ``violations`` says which."""
+    """The request breaks rules of the contract; ``violations`` lists them."""
 
     def __init__(self, *violations: FieldViolation, reason: str = "INVALID_FIELD") -> None:
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
@@ -43,7 +45,11 @@ class InvalidArgumentError(SessionHistoryError):
 
 
 class MalformedRequestError(SessionHistoryError):
-    """The request is no valid message, or larger than the limit."""
+    """The bytes of the request are no valid message, or the request is too large."""
+
+
+class PermissionDeniedError(SessionHistoryError):
+    """The caller may not make this call."""
 
 
 class NotFoundError(SessionHistoryError):
@@ -55,15 +61,15 @@ class AlreadyExistsError(SessionHistoryError):
 
 
 class AbortedError(SessionHistoryError):
-    """What the caller expected is no longer so; the actual value is in the metadata."""
+    """A value is not the one that the caller expected; the metadata contains the actual value."""
 
 
 class FailedPreconditionError(SessionHistoryError):
-    """The session is not in a state for this."""
+    """The session is not in the state that the call needs."""
 
 
 class RetryableError(SessionHistoryError):
-    """Waiting ``retry_delay_seconds`` may help."""
+    """A retry after ``retry_delay_seconds`` may succeed."""
 
     retry_delay_seconds = RETRY_DELAY_SECONDS
 
@@ -73,18 +79,18 @@ class ResourceExhaustedError(RetryableError):
 
 
 class UnavailableError(RetryableError):
-    """The server cannot answer now."""
+    """The server cannot execute the call now."""
 
 
 class DeadlineExceededError(SessionHistoryError):
     """The deadline passed. The outcome of a write is unknown."""
 
-    def __init__(self, message: str = _DEADLINE_PASSED) -> None:
-        super().__init__(message, reason="DEADLINE_EXCEEDED")
+    def __init__(self, message: str = _DEADLINE_PASSED, **metadata: str) -> None:
+        super().__init__(message, reason="DEADLINE_EXCEEDED", **metadata)
 
 
 class InternalError(SessionHistoryError):
-    """A defect of the service; the log has more under the same request id."""
+    """The service has a defect; the log describes it under the same request id."""
 
     def __init__(self, request_id: str) -> None:
         super().__init__(
@@ -94,20 +100,60 @@ class InternalError(SessionHistoryError):
         )
 
 
-def session_not_found(session_id: str) -> NotFoundError:
-    """Return the error for a session that is missing, deleted, expired or another's."""
-    return NotFoundError(f"no session {session_id!r}", reason="SESSION_NOT_FOUND", session_id=session_id)
-
-
-def session_exists(session_id: str) -> AlreadyExistsError:
-    """Return the error for a session id that is taken."""
-    return AlreadyExistsError(
-        f"the session id {session_id!r} is taken", reason="SESSION_EXISTS", session_id=session_id
+def scope_missing(method: str, scope: str) -> PermissionDeniedError:
+    """Return the error for a caller whose scopes do not allow a method."""
+    return PermissionDeniedError(
+        f"{method} needs the scope {scope!r}, which this caller does not have",
+        reason="SCOPE_MISSING",
+        scope=scope,
     )
 
 
+def session_not_found(session_id: str, held_until: datetime | None = None) -> NotFoundError:
+    """Return the error for a session that is missing, deleted, expired or another user's.
+
+    Args:
+        session_id: The id that the caller named.
+        held_until: The purge time of the deleted or expired session that holds the id, if the caller owns
+            that session, and the call would have created one.
+    """
+    explanation, metadata = _held(held_until)
+    return NotFoundError(
+        f"no session {session_id!r}{explanation}",
+        reason="SESSION_NOT_FOUND",
+        session_id=session_id,
+        **metadata,
+    )
+
+
+def session_exists(session_id: str, held_until: datetime | None = None) -> AlreadyExistsError:
+    """Return the error for a session id that is taken; ``held_until`` is as in ``session_not_found``."""
+    explanation, metadata = _held(held_until)
+    return AlreadyExistsError(
+        f"the session id {session_id!r} is taken{explanation}",
+        reason="SESSION_EXISTS",
+        session_id=session_id,
+        **metadata,
+    )
+
+
+def _held(until: datetime | None) -> tuple[str, dict[str, str]]:
+    """Return an explanation and the metadata for an id that a deleted or expired session holds."""
+    if until is None:
+        return "", {}
+    time = until.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    explanation = (
+        f": a deleted or expired session holds the id until its purge_time, {time}; restore or purge it"
+    )
+    if until <= datetime.now(UTC):
+        explanation = (
+            f": a deleted or expired session holds the id and, since {time}, is about to be removed; purge it"
+        )
+    return f"{explanation}, or use another id", {"purge_time": time}
+
+
 def message_not_found(session_id: str, sought: str) -> NotFoundError:
-    """Return the error for a message that is not in the session."""
+    """Return the error for a message that is not in the session. ``sought`` describes the message."""
     return NotFoundError(
         f"session {session_id!r} has no message {sought}",
         reason="MESSAGE_NOT_FOUND",
@@ -116,7 +162,7 @@ def message_not_found(session_id: str, sought: str) -> NotFoundError:
 
 
 def message_id_reused(message_id: str, index: int, *, batch_size: int) -> AlreadyExistsError:
-    """Return the error for a message id that is stored with other content, or without its batch."""
+    """Return the error for a message id that is stored with other fields or without the rest of its batch."""
     taken = f"the message id {message_id!r} is stored already, with other fields"
     return AlreadyExistsError(
         taken if batch_size == 1 else f"messages[{index}]: {taken} or apart from this batch",
@@ -127,7 +173,7 @@ def message_id_reused(message_id: str, index: int, *, batch_size: int) -> Alread
 
 
 def message_id_kept(message_id: str, index: int) -> AlreadyExistsError:
-    """Return the error for a message id that is stored among the messages that are not replaced."""
+    """Return the error for a message id that belongs to a message before the messages to replace."""
     return AlreadyExistsError(
         f"messages[{index}]: the message id {message_id!r} is stored already, before those to replace",
         reason="MESSAGE_ID_REUSED",
@@ -137,8 +183,28 @@ def message_id_kept(message_id: str, index: int) -> AlreadyExistsError:
 
 
 def database_unavailable(message: str = "the database is not available") -> UnavailableError:
-    """Return the error while Postgres cannot be reached, or cannot be served from."""
+    """Return the error for calls while the service cannot use Postgres."""
     return UnavailableError(message, reason="DATABASE_UNAVAILABLE")
+
+
+def database_read_only() -> UnavailableError:
+    """Return the error for writes while Postgres serves only reads."""
+    return UnavailableError(
+        "the database takes no writes at the moment; reads are answered", reason="DATABASE_READ_ONLY"
+    )
+
+
+def transaction_conflict() -> UnavailableError:
+    """Return the error for a write that waited too long for another write. Nothing was stored."""
+    return UnavailableError("another transaction was in the way", reason="TRANSACTION_CONFLICT")
+
+
+def read_too_long(seconds: float, advice: str) -> DeadlineExceededError:
+    """Return the error for a list that the server ended after this many seconds."""
+    return DeadlineExceededError(
+        f"the list took longer than the {seconds:g} seconds that one may take: {advice}",
+        max_seconds=f"{seconds:g}",
+    )
 
 
 def server_stopping() -> UnavailableError:
@@ -148,8 +214,16 @@ def server_stopping() -> UnavailableError:
     )
 
 
+def server_overloaded() -> ResourceExhaustedError:
+    """Return the error for a peer that does not read answers or finish requests while memory is short."""
+    return ResourceExhaustedError(
+        "the server is short of memory, and this connection has unread answers or unfinished requests",
+        reason="SERVER_OVERLOADED",
+    )
+
+
 def schema_outdated() -> UnavailableError:
-    """Return the error while the database's schema is older than this release needs."""
+    """Return the error for calls while the database has an older schema than this release needs."""
     return UnavailableError(
         "the database's schema is too old for this server: run `session-history migrate`",
         reason="SCHEMA_OUTDATED",

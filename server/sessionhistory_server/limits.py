@@ -1,4 +1,4 @@
-"""Every limit of the contract. `docs/limits.md` lists them; a test compares the two."""
+"""All limits of the contract. `docs/limits.md` lists them, and a test compares the two."""
 
 from __future__ import annotations
 
@@ -7,22 +7,27 @@ from typing import Final
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# Identifiers: session_id, message_id. Label keys take the same characters.
-MAX_ID_CHARACTERS: Final = 128
-ID_CHARACTERS: Final = "A-Za-z0-9._:@/-"
+MAX_ID_CHARACTERS: Final = 256
+"""In a session_id or a message_id."""
+ID_CHARACTERS: Final = r"!#-&(-[\]-_a-~"
+"""Printable ASCII without space, quotes and backslash: a quoted id and an id in JSON need no escapes."""
+MAX_TOOL_CALL_ID_CHARACTERS: Final = 8 * KIB
+"""In the id of a tool call or a tool_call_id. Gateways put providers' signatures into these ids."""
 
 MAX_USER_ID_CHARACTERS: Final = 256
+MAX_APPLICATION_ID_CHARACTERS: Final = 256
 MAX_TITLE_CHARACTERS: Final = 500
 MAX_NAME_CHARACTERS: Final = 256
-"""Of a name, model, provider, payload_type, tool_call_id; a tool call's id and name; a media type."""
+"""In a name, model, provider, finish_reason, payload_type, media type, or the name of a tool call."""
 MAX_TURN_ID_CHARACTERS: Final = 128
 MAX_URI_CHARACTERS: Final = 8 * KIB
 MAX_TITLE_FILTER_CHARACTERS: Final = 200
 MAX_FILTER_VALUES: Final = 16
-"""Of statuses, and of roles."""
+"""Statuses in a list of sessions, and roles in a list of messages."""
 MAX_MASK_PATHS: Final = 32
 
 MAX_LABELS: Final = 64
+LABEL_KEY_CHARACTERS: Final = "A-Za-z0-9._:@/-"
 MAX_LABEL_KEY_CHARACTERS: Final = 63
 MAX_LABEL_VALUE_CHARACTERS: Final = 256
 
@@ -38,9 +43,14 @@ MAX_MESSAGE_BYTES: Final = MIB - 1
 MAX_BATCH_BYTES: Final = 3 * MIB - 1
 MAX_BATCH_MESSAGES: Final = 500
 MAX_CALLS: Final = 64
-"""Of one MultiCall."""
+"""Calls in one MultiCall."""
 MAX_REQUEST_BYTES: Final = 4 * MIB
 MAX_RESPONSE_BYTES: Final = 3 * MIB + 512 * KIB
+
+MAX_STREAMS: Final = 256
+"""Concurrent calls on one connection."""
+MAX_UNREAD_BYTES: Final = 32 * MIB
+"""Unread answers on one connection. Above this limit, its next calls wait before they begin."""
 
 MAX_WINDOW_MESSAGES: Final = 1_000
 DEFAULT_PAGE_SIZE: Final = 50

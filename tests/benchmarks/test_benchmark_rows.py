@@ -1,4 +1,4 @@
-"""The benchmark from end to end, on next to nothing: that it measures, never how much."""
+"""The benchmark from end to end with very little data: that it measures, not how much."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from xml.etree import ElementTree as ET
 import pytest
 from rich.console import Console
 
-from benchmarks import fill, plot, processes, report, servers, traffic
+from benchmarks import processes
 from benchmarks.bench import Bench
-from benchmarks.measuring import InvalidError, Result, measure
+from benchmarks.database import fill
+from benchmarks.errors import InvalidError, SkippedError
+from benchmarks.load import traffic
+from benchmarks.measurement import Result, Round, Row, measure
+from benchmarks.report import plot, table
+from benchmarks.report.document import document
 from benchmarks.rows import ROWS
 from benchmarks.scale import QUICK
+from benchmarks.servers import launch
+from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import database, execute
 from support.tools import require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+    from support.proxy_trap import ProxyTrap
 
 TINY = replace(
     QUICK,
@@ -34,7 +44,7 @@ TINY = replace(
     memory_after=32,
 )
 
-# One of each kind.
+# One row of each kind.
 NAMES = ("history", "append-p99", "append-alone", "append-long", "sessions-page", "memory", "append-pgbench")
 
 MACHINE = dict.fromkeys(
@@ -44,7 +54,7 @@ MACHINE = dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def bench(postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """A run of next to nothing, on a database of its own."""
+    """A run with very little data, on a database of its own."""
     require("h2load", path=os.environ["PATH"])
     folder = tmp_path_factory.mktemp("bench")
     with database(postgres_url, template) as (_, url), Bench(TINY, folder, url) as running:
@@ -58,17 +68,17 @@ def test_rows(bench: Bench) -> None:
     assert [(result.row.name, result.note) for result in results if not result.rounds] == []
     assert all(result.ratio > 0 and result.measured > 0 for result in results)
     assert {result.status for result in results} <= {"met", "missed", "aim reached", "no target"}
-    document = report.document(results, MACHINE, TINY)
-    assert {row["name"]: row["figures"][row["measured"]] for row in document["rows"]} == {
+    figures = document(results, MACHINE, TINY)
+    assert {row["name"]: row["figures"][row["measured"]] for row in figures["rows"]} == {
         result.row.name: result.measured for result in results
     }
-    texts = [element.text for element in ET.fromstring(plot.svg(document)).iter() if element.text]
+    texts = [element.text for element in ET.fromstring(plot.svg(figures)).iter() if element.text]
     assert "GetHistory, one worker" in texts
     assert shown(results).count("ceiling") == 2
 
 
 def test_answers_that_are_errors_are_no_figures(bench: Bench) -> None:
-    """A load whose calls begin to fail is invalid, though HTTP says 200."""
+    """A load is invalid if its calls begin to fail, although the HTTP status is 200."""
     load = traffic.windows(bench.service)
     execute(bench.database_url, f"delete from sessions where session_id = '{load.sessions[0]}'")
 
@@ -77,11 +87,11 @@ def test_answers_that_are_errors_are_no_figures(bench: Bench) -> None:
 
 
 def test_appends_that_are_not_stored_are_no_figures(bench: Bench) -> None:
-    """Who only answers as if he had stored is found out."""
+    """A load is invalid if its acknowledged appends are not stored."""
     load = traffic.appends(bench.service)
 
     with (
-        servers.ceiling(bench.folder, load.calls) as ceiling,
+        launch.ceiling(bench.folder, load.calls) as ceiling,
         pytest.raises(InvalidError, match="0 messages are stored"),
         traffic.all_stored(bench.database_url, load) as loads,
     ):
@@ -89,7 +99,7 @@ def test_appends_that_are_not_stored_are_no_figures(bench: Bench) -> None:
 
 
 def test_filled_sessions_are_as_made_ones(bench: Bench) -> None:
-    """A session that differs in a column from one that the service made is refused, by the column's name."""
+    """A filled session that differs in a column from the service's is refused with the column's name."""
     made = traffic.make_session(bench.service, [traffic.MESSAGE_BYTES] * 5)
     (filled,) = bench.filled_sessions(1, 5)
     fill.check(bench.database_url, made, filled)
@@ -99,16 +109,39 @@ def test_filled_sessions_are_as_made_ones(bench: Bench) -> None:
         fill.check(bench.database_url, made, filled)
 
 
+def test_servers_are_reached_directly(tmp_path: Path, database_url: str, proxy_trap: ProxyTrap) -> None:
+    """The benchmark's servers are on this machine, and are called without the environment's proxy."""
+    with launch.service(tmp_path, "--database-url", database_url) as service:
+        load = traffic.windows(service)
+    with launch.ceiling(tmp_path, load.calls) as ceiling:
+        ceiling.ask(pb.GetHistoryRequest(session_id=load.sessions[0]))
+    assert not proxy_trap.was_asked
+
+
+@pytest.mark.parametrize(("error", "status"), [(SkippedError, "skipped"), (InvalidError, "invalid")])
+def test_a_row_without_figures_says_why(tmp_path: Path, error: type[Exception], status: str) -> None:
+    """An error that ends a row becomes its status and its note."""
+
+    def run(_bench: Bench) -> Generator[Round, None, None]:
+        raise error("no peers")
+        yield
+
+    row = Row(name="row", title="a row", measured="this", against="that", unit="/s", run=run)
+    result = measure(row, Bench(TINY, tmp_path, "postgresql://"))
+
+    assert (result.status, result.note) == (status, "no peers")
+
+
 def shown(results: list[Result]) -> str:
-    """Return the table as text."""
+    """Return the report's table as text."""
     console = Console(width=160, file=io.StringIO())
     with console.capture() as captured:
-        console.print(report.table(results))
+        console.print(table.render(results))
     return captured.get()
 
 
 def test_what_is_measured_is_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever Python, libpq and the service are told here is not for the programs that are measured."""
+    """The measured programs do not get the environment's variables for Python, libpq and the service."""
     names = ("PYTHONDONTWRITEBYTECODE", "PGHOST", "SESSION_HISTORY_LISTEN")
     for name in names:
         monkeypatch.setenv(name, "1")

@@ -1,4 +1,4 @@
-"""Conversations to show, and a short way to do so."""
+"""Conversations for the command `history`, and functions that show and store them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sessionhistory import Message, Role, Session, ToolCall
+from sessionhistory import Message, Role, SessionFields, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,12 +22,12 @@ NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 
 def user(content: str | None = "hi", **fields: object) -> Message:
-    """Return a message of the user, of one token."""
+    """Return a user message of one token."""
     return Message(role=Role.USER, content=content, token_count=1, send_time=NOON, **fields)  # type: ignore[arg-type]
 
 
 def calling(*calls: ToolCall, content: str | None = None) -> Message:
-    """Return a message of the model that calls tools."""
+    """Return a model message that calls tools."""
     return Message(role=Role.ASSISTANT, content=content, tool_calls=calls, token_count=1, send_time=NOON)
 
 
@@ -39,13 +39,15 @@ def result(content: str, call_id: str = "", name: str = "") -> Message:
 
 
 async def show(command: Command, session_id: str, *arguments: str, columns: int | None = None) -> str:
-    """Return what the command shows, without colours."""
+    """Return the command's output without colours."""
     shown = await command("history", session_id, *arguments, columns=columns)
     assert (shown.exit_code, shown.stderr) == (0, "")
     return STYLE.sub("", shown.stdout)
 
 
-async def store(client: Client, session_id: str, *messages: Message, **fields: object) -> None:
+async def store(
+    client: Client, session_id: str, *messages: Message, user_id: str | None = None, **fields: object
+) -> None:
     """Store messages in a new session."""
-    session = Session(session_id=session_id, **fields)  # type: ignore[arg-type]
-    await client.append_messages(session_id, messages, create_session=session)
+    session = SessionFields(**fields)  # type: ignore[arg-type]
+    await client.append_messages(session_id, messages, user_id=user_id, new_session=session)

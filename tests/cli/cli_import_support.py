@@ -1,4 +1,4 @@
-"""Conversations to import, and a short way to do so."""
+"""Conversations for the command `import`, and functions that import and read them."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def conversation(conversation_id: str, *messages: dict[str, Any], **fields: Any)
 
 
 def spoken(count: int, *, characters: int = 10) -> list[dict[str, Any]]:
-    """Return so many messages, all different."""
+    """Return this many messages, all different."""
     return [{"role": "user", "content": str(place).ljust(characters, ".")} for place in range(count)]
 
 
 async def report(command: Command, path: Path, *arguments: str) -> dict[str, Any]:
-    """Import a file; return what the command reports."""
+    """Import a file; return the command's report."""
     result = await command("import", path, "--json", *arguments)
     assert result.stderr == ""
     found: dict[str, Any] = json.loads(result.stdout)

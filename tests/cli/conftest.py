@@ -1,4 +1,4 @@
-"""The commands for people, run in this process or in one of their own."""
+"""The client's commands, run in this process or in a process of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest_asyncio
 from click.testing import CliRunner
 
 from sessionhistory import AsyncSessionHistoryClient
-from sessionhistory_server.cli import cli
+from sessionhistory_cli.commands import cli
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -47,7 +47,7 @@ async def client(shared: Service) -> AsyncIterator[AsyncSessionHistoryClient]:
 
 @pytest.fixture
 def unique() -> str:
-    """A word that nothing else in the shared service has."""
+    """A word that occurs nowhere else in the shared service."""
     return secrets.token_hex(6)
 
 

@@ -1,4 +1,4 @@
-"""`session-history truncate`, `fork`, `reset` and `compact`: what they ask, do and say."""
+"""`session-history truncate`, `fork`, `reset` and `compact`: questions, effects and output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sessionhistory import Message, Role, Session, SessionStatus
+from sessionhistory import Message, Role, SessionFields, SessionStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def talk(client: Client, unique: str) -> str:
-    """A session of three messages of a user of the test's own."""
+    """A session of three messages, owned by a user of this test."""
     messages = [Message(role=Role.USER, content=text, token_count=1) for text in ("one\n", "two", "three")]
-    await client.append_messages(unique, messages, create_session=Session(user_id=unique))
+    await client.append_messages(unique, messages, user_id=unique, new_session=SessionFields())
     return unique
 
 
@@ -32,25 +32,11 @@ async def _texts(client: Client, session_id: str) -> list[str | None]:
     return [message.content async for message in client.list_messages(session_id)]
 
 
-async def test_it_asks_first(command: Command, client: Client, talk: str) -> None:
-    """It says what there is, and does nothing without a yes, or without anybody to ask."""
-    for answer in ("n\n", ""):
-        result = await command("truncate", talk, "--after", "1", typed=answer)
-        assert (result.exit_code, result.stdout) == (1, "")
-        asked = rf"{talk}, 'one\\n', has 3 messages up to sequence 3. Remove those after 1 for good? [y/N]: "
-        assert result.stderr.startswith(asked)
-        assert result.stderr.rstrip().endswith("Aborted!")
-    assert len(await _texts(client, talk)) == 3
-    result = await command("truncate", talk, "--after", "1", typed="y\n")
-    assert (result.exit_code, result.stdout) == (0, "2 messages removed, 1 left\n")
-    assert await _texts(client, talk) == ["one\n"]
-
-
 async def test_it_need_not_ask(command: Command, client: Client, talk: str) -> None:
-    """With --yes it does it at once, and again; --json has all counters."""
-    result = await command("truncate", talk, "--after", "2", "--user", talk, "--yes")
+    """With --yes the command does not ask, and can be repeated; --json has all counters."""
+    result = await command("truncate", talk, "--keep-through", "2", "--user", talk, "--yes")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "1 message removed, 2 left\n", "")
-    result = await command("truncate", talk, "--after", "0", "--yes", "--json")
+    result = await command("truncate", talk, "--keep-through", "0", "--yes", "--json")
     assert json.loads(result.stdout) == {
         "truncated": {
             "removed_message_count": 2,
@@ -60,24 +46,24 @@ async def test_it_need_not_ask(command: Command, client: Client, talk: str) -> N
         }
     }
     assert await _texts(client, talk) == []
-    result = await command("truncate", talk, "--after", "0", "--yes")
+    result = await command("truncate", talk, "--keep-through", "0", "--yes")
     assert result.stdout == "0 messages removed, 0 left\n"
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "Missing option '--after'"),
-        (["--after", "-1"], "'--after'"),
-        (["--after", "4", "--yes"], "has last sequence 3, which is before 4"),
-        (["--after", "0", "--user", "eve"], "see `session-history sessions`"),
-        (["--after", "0", "--user", "eve", "--yes"], "see `session-history sessions`"),
+        ([], "Missing option '--keep-through'"),
+        (["--keep-through", "-1"], "'--keep-through'"),
+        (["--keep-through", "4", "--yes"], "has last sequence 3, which is before 4"),
+        (["--keep-through", "0", "--user", "eve"], "see `session-history sessions --deleted`"),
+        (["--keep-through", "0", "--user", "eve", "--yes"], "see `session-history sessions --deleted`"),
     ],
 )
 async def test_what_cannot_be_done(
     command: Command, client: Client, talk: str, arguments: list[str], said: str
 ) -> None:
-    """It is said why, in one line, and nothing is removed."""
+    """One line names the reason, and nothing is removed."""
     result = await command("truncate", talk, *arguments)
     (line,) = result.stderr.splitlines()
     assert result.exit_code in (1, 2)
@@ -87,13 +73,15 @@ async def test_what_cannot_be_done(
 
 
 async def test_a_fork(command: Command, client: Client, talk: str) -> None:
-    """It prints the id of the new session, or all of it."""
-    result = await command("fork", talk, "--up-to", "2", "--as", f"{talk}-2", "--title", "x", "--user", talk)
+    """The output is the id of the new session, or with --json the whole session."""
+    result = await command(
+        "fork", talk, "--through", "2", "--as", f"{talk}-2", "--title", "x", "--user", talk
+    )
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{talk}-2\n", "")
     forked = await client.get_session(f"{talk}-2")
     assert (forked.title, forked.user_id, forked.message_count) == ("x", talk, 2)
     made = json.loads((await command("fork", talk, "--json")).stdout)["session"]
-    assert made["parent"] == {"session_id": talk, "sequence": 3}
+    assert made["parent"] == {"session_id": talk, "through_sequence": 3}
     assert await _texts(client, made["session_id"]) == ["one\n", "two", "three"]
     result = await command("fork", talk, "--as", f"{talk}-2")
     assert (result.exit_code, result.stdout) == (1, "")
@@ -101,9 +89,9 @@ async def test_a_fork(command: Command, client: Client, talk: str) -> None:
 
 
 async def test_a_reset(command: Command, client: Client, talk: str) -> None:
-    """It prints the id of the new session, which has what is to be kept."""
+    """The output is the id of the new session, which has the parts that the options keep."""
     await client.update_session(talk, state={"step": 1})
-    result = await command("reset", talk, "--as", f"{talk}-2", "--keep-history", "--keep-state", "--abandon")
+    result = await command("reset", talk, "--as", f"{talk}-2", "--keep-messages", "--keep-state", "--abandon")
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{talk}-2\n", "")
     assert (await client.get_session(talk)).status is SessionStatus.ABANDONED
     assert (await client.get_session(f"{talk}-2")).state == {"step": 1}
@@ -115,11 +103,11 @@ async def test_a_reset(command: Command, client: Client, talk: str) -> None:
 
 
 async def test_a_summary_is_read_from_standard_input(command: Command, client: Client, talk: str) -> None:
-    """It stands for what it covers; it says how much that is."""
+    """A summary from the standard input is stored; the output says how many messages it covers."""
     arguments = ("compact", talk, "--through", "2", "--user", talk, "--expected-through", "0")
     result = await command(*arguments, "--token-count", "9", "--model", "m", typed="  one, twö\n\n")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == "summary stored for 2 messages up to sequence 2: 9 tokens instead of 2\n"
+    assert result.stdout == "summary stored for 2 messages through sequence 2: 9 tokens instead of 2\n"
     summary = (await client.get_history(talk)).messages[0]
     assert (summary.content, summary.role, summary.model) == ("one, twö", Role.SYSTEM, "m")
     assert await _texts(client, talk) == ["one\n", "two", "three"]
@@ -134,7 +122,7 @@ async def test_a_summary_is_read_from_standard_input(command: Command, client: C
 
 
 async def test_a_summary_is_read_from_a_file(command: Command, talk: str, tmp_path: Path) -> None:
-    """With --json it says all."""
+    """A summary is read from a file; with --json the output has every field."""
     file = tmp_path / "summary.txt"
     file.write_text("in short", encoding="utf-8")
     result = await command("compact", talk, file, "--through", "3", "--json")
@@ -147,16 +135,18 @@ async def test_a_summary_is_read_from_a_file(command: Command, talk: str, tmp_pa
     ("arguments", "typed", "code", "said"),
     [
         (["--through", "9"], "a", 1, "has no message with sequence 9"),
-        (["--through", "1"], " \n", 2, "the summary is empty"),
+        (["--through", "1"], " \n", 1, "the input is empty: a summary has text"),
+        (["--through", "1"], b"ab\xff", 1, "the input is no UTF-8 text"),
+        (["--through", "1"], "a\0b", 1, "the input has a NUL character"),
         (["--through", "0"], "a", 2, "'--through'"),
         (["no-such-file", "--through", "1"], "", 2, "no-such-file"),
         ([], "a", 2, "'--through'"),
     ],
 )
 async def test_what_is_no_summary(
-    command: Command, talk: str, arguments: list[str], typed: str, code: int, said: str
+    command: Command, talk: str, arguments: list[str], typed: str | bytes, code: int, said: str
 ) -> None:
-    """It is refused in one line."""
+    """An invalid summary is refused in one line."""
     result = await command("compact", talk, *arguments, typed=typed)
     (line,) = result.stderr.splitlines()
     assert (result.exit_code, result.stdout) == (code, "")

@@ -1,4 +1,4 @@
-"""`session-history history`: the context of a session, what it leaves out, and the way to that."""
+"""`session-history history`: the window, the omitted messages, and the commands that show those."""
 
 from __future__ import annotations
 
@@ -30,21 +30,26 @@ if TYPE_CHECKING:
 
 
 async def test_the_heading(command: Command, client: Client, unique: str) -> None:
-    """It says which conversation it is, and how much of it is shown."""
+    """The heading names the conversation, and says how much of it is shown."""
     await store(
         client, unique, user(), user(), user_id="ada", title="Rome\nin May", model="gpt-4o", labels={"a": "b"}
     )
-    assert (await show(command, unique)).splitlines()[:5] == [
-        unique,
-        "Rome in May",
-        "user ada · model gpt-4o · labels a=b · active just now",
-        "2 of 2 messages, 2 tokens",
-        "",
-    ]
+    session = await client.get_session(unique)
+    for columns, said in ((200, "just now"), (None, f"{session.last_activity_time:%Y-%m-%d %H:%M:%SZ}")):
+        assert (await show(command, unique, columns=columns)).splitlines()[:5] == [
+            unique,
+            "Rome in May",
+            f"user ada · model gpt-4o · labels a=b · last activity {said}",
+            "2 of 2 messages, 2 tokens",
+            "",
+        ]
 
 
 async def test_what_is_left_out(command: Command, client: Client, unique: str) -> None:
-    """How many, why, and the command for the window before; running that shows it, to the first message."""
+    """The heading has the number of omitted messages, the reason, and the command for the window before.
+
+    Following these commands leads to the first message.
+    """
     await store(
         client, unique, *(user(f"number {number}") for number in range(1, 8)), user_id="ada", title="a"
     )
@@ -67,7 +72,7 @@ async def test_what_is_left_out(command: Command, client: Client, unique: str) -
 
 
 async def test_why_the_rest_is_left_out(command: Command, client: Client, unique: str) -> None:
-    """A budget, pinned messages that are not wanted, and results without their call are told apart."""
+    """The heading tells apart a budget, --no-pinned, and results without their call."""
     pinned = Message(role=Role.SYSTEM, content="rules", pinned=True, token_count=1)
     call = ToolCall(name="f", id="c")
     await store(client, unique, pinned, user(), calling(call), result("found", "c"), user("thanks"))
@@ -90,9 +95,9 @@ async def test_why_the_rest_is_left_out(command: Command, client: Client, unique
 
 
 async def test_what_is_gone_is_not_left_out(command: Command, client: Client, unique: str) -> None:
-    """The sequences of removed messages are not missing, where nothing else is."""
+    """Sequences of removed messages are not shown as a gap, unless other messages are missing there."""
     await store(client, unique, user(), user(), user())
-    await client.truncate_history(unique, after_sequence=1)
+    await client.truncate_messages(unique, keep_through_sequence=1)
     assert (await show(command, unique)).endswith("\n  hi\n")
     await store(client, unique, user("again"))
     text = await show(command, unique)
@@ -102,7 +107,7 @@ async def test_what_is_gone_is_not_left_out(command: Command, client: Client, un
 
 
 async def test_a_summary_is_shown_as_one(command: Command, client: Client, unique: str) -> None:
-    """With how much it stands for; what it covers is neither missing nor left out."""
+    """A summary is shown with the number of its messages, which count neither as missing nor as omitted."""
     pinned = Message(role=Role.SYSTEM, content="rules", pinned=True, token_count=1)
     call = calling(ToolCall(name="f", id="c"))
     await store(client, unique, user(), pinned, user(), user(), call, result("found", "c"), user(), user())
@@ -123,7 +128,7 @@ async def test_a_summary_is_shown_as_one(command: Command, client: Client, uniqu
 
 
 async def test_a_command_to_copy_is_not_broken(command: Command, client: Client, unique: str) -> None:
-    """Only the terminal breaks it, which it undoes when it is copied."""
+    """A command to copy has no line breaks; the terminal wraps it, and copying undoes that."""
     session_id = unique.ljust(128, "x")
     await store(client, session_id, user(), user())
     shown = await show(command, session_id, "--max-messages", "1", columns=80)
@@ -131,7 +136,7 @@ async def test_a_command_to_copy_is_not_broken(command: Command, client: Client,
 
 
 async def test_json_has_every_field(command: Command, client: Client, unique: str) -> None:
-    """The session and the window, exactly, in names and words of the API."""
+    """JSON has the session and the window exactly, with the API's names and words."""
     message = Message(
         role=Role.ASSISTANT,
         content="\x1b[31mü\n",
@@ -187,6 +192,7 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "pinned": False,
         "status": "complete",
         "turn_id": "",
+        "finish_reason": "",
         "send_time": "2025-06-01T12:00:00.000000Z",
         "sequence": 1,
     }
@@ -195,18 +201,22 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["no-such-session"], 1, "no session 'no-such-session': it is missing, deleted or another user's"),
-        (["no such id"], 2, "session_id: must be 1 to 128 characters"),
-        (["x", "--user", ""], 2, "user_id: must not be empty"),
+        (
+            ["no-such-session"],
+            1,
+            "no session 'no-such-session': it is missing, deleted, expired or another user's",
+        ),
+        (["no such id"], 2, "SESSION: must be 1 to 256 printable"),
+        (["x", "--user", ""], 2, "--user: must not be empty"),
         (["x", "--max-messages", "-1"], 2, "'--max-messages'"),
-        (["x", "--max-messages", str(2**40)], 2, "max_messages: is out of the range of"),
+        (["x", "--max-messages", str(2**40)], 2, "--max-messages: is out of the range of"),
         (["x", "--max-turns", "-1"], 2, "'--max-turns'"),
         (["x", "--before", "0"], 2, "'--before'"),
         ([], 2, "'SESSION'"),
     ],
 )
 async def test_what_cannot_be_shown(command: Command, arguments: list[str], code: int, said: str) -> None:
-    """One line says why, and the exit code whether it is the arguments."""
+    """One line names the reason; the exit code is 2 for wrong arguments, else 1."""
     result = await command("history", *arguments)
     (line,) = result.stderr.splitlines()
     assert (result.exit_code, result.stdout) == (code, "")
@@ -215,8 +225,10 @@ async def test_what_cannot_be_shown(command: Command, arguments: list[str], code
 
 
 async def test_another_users_session(command: Command, client: Client, unique: str) -> None:
-    """It is not found, as if there were none."""
+    """Another user's session is reported as missing."""
     await store(client, unique, user(), user_id="ada")
     result = await command("history", unique, "--user", "eve")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Error: no session '{unique}': it is missing, deleted or another user's")
+    assert result.stderr.startswith(
+        f"Error: no session '{unique}': it is missing, deleted, expired or another user's"
+    )

@@ -1,4 +1,4 @@
-"""`session-history import`: what a line may be, and what is said of one that cannot be stored."""
+"""`session-history import`: the fields of a line, and the errors for invalid lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "a-word-of-a-conversation"
 
 @pytest.fixture
 def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let this process be in another time zone than UTC."""
+    """Use a time zone other than UTC."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -38,7 +38,7 @@ def _in_tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_in_tokyo")
 async def test_every_field_has_its_place(command: Command, write: Write, client: Client, unique: str) -> None:
-    """What a line can say is stored where the API has it; null is kept apart from empty."""
+    """Every field of a line is stored in its place in the API; null and empty stay different."""
     call = {"id": "c1", "name": "weather", "arguments": '{"city":  "Rome"}'}
     usage = {"input_tokens": 5, "cache_read_tokens": 3, "cache_creation_input_tokens": 0}
     path = write(
@@ -52,8 +52,13 @@ async def test_every_field_has_its_place(command: Command, write: Write, client:
                 "tool_call_id": "c1",
                 "created_at": "2025-06-01T14:00+02:00",
             },
-            {"role": "assistant", "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+            {
+                "role": "assistant",
+                "finish_reason": "length",
+                "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+            },
             user_id="ada",
+            application_id="travel",
             title="Rome",
             model="gpt-4o",
             source="a/b",
@@ -70,18 +75,19 @@ async def test_every_field_has_its_place(command: Command, write: Write, client:
     assert second.usage == Usage(input_tokens=5, cache_read_tokens=3, cache_write_tokens=0)
     assert (third.content, third.tool_call_id) == ("24\t°C\r\n", "c1")
     assert fourth.usage == Usage(input_tokens=7, output_tokens=2)
+    assert (fourth.finish_reason, first.finish_reason, session.application_id) == ("length", "", "travel")
     assert first.usage is None
 
 
 async def test_the_least_a_line_can_say(command: Command, write: Write, client: Client, unique: str) -> None:
-    """An id and a message are enough; the session is nobody's."""
+    """An id and a message are enough for a line; without a user_id the session has no owner."""
     assert (await report(command, write(conversation(unique))))["imported"] == 1
     session = await client.get_session(unique)
     assert (session.user_id, session.title, session.labels) == ("", "hello", {})
 
 
 async def test_a_given_user_is_the_owner(command: Command, write: Write, client: Client, unique: str) -> None:
-    """--user is stronger than the file."""
+    """--user takes precedence over the file."""
     path = write(conversation(f"{unique}-1", user_id="ada"), conversation(f"{unique}-2"))
     await report(command, path, "--user", "eve")
     for number in (1, 2):
@@ -101,7 +107,7 @@ async def test_a_given_user_is_the_owner(command: Command, write: Write, client:
         ([SECRET], "the line: must be an object"),
         ({"messages": [HELLO]}, "conversation_id: is missing"),
         ({"conversation_id": 7, "messages": [HELLO]}, "conversation_id: must be text"),
-        ({"conversation_id": f"{SECRET} {SECRET}", "messages": [HELLO]}, "session_id: must be 1 to 128 char"),
+        ({"conversation_id": f"{SECRET} {SECRET}", "messages": [HELLO]}, "session_id: must be 1 to 256 prin"),
         ({"conversation_id": "\ud800", "messages": [HELLO]}, "conversation_id: must be valid Unicode"),
         ({"conversation_id": "ID"}, "messages: must have at least one"),
         ({"conversation_id": "ID", "messages": []}, "messages: must have at least one"),
@@ -157,7 +163,7 @@ async def test_a_line_that_cannot_be_stored(
     line: Any,
     reason: str,
 ) -> None:
-    """It is skipped with its number, its id if it has one, and the reason, which quotes nothing of it."""
+    """An invalid line is skipped; the output has its number, its id and a reason without its text."""
     bad = (line if isinstance(line, str) else json.dumps(line)).replace('"ID"', f'"{unique}"')
     path = write(conversation(f"{unique}-before"), "", bad, conversation(f"{unique}-after"))
     found = await report(command, path)

@@ -1,4 +1,4 @@
-"""`session-history import`: messages in the shape that OpenAI's API gives them."""
+"""`session-history import`: messages in the format of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_import_support import HELLO, conversation, report, spoken, stored
 
-from sessionhistory import MediaPart, TextPart, ToolCall
+from sessionhistory import MediaPart, ReasoningPart, TextPart, ToolCall
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,7 +33,7 @@ def _text(text: object) -> dict[str, Any]:
 
 
 async def test_calls_of_functions(command: Command, write: Write, client: Client, unique: str) -> None:
-    """They are stored as those that are written flat."""
+    """Calls in the API's nested format are stored like flat ones."""
     arguments = '{"city":  "Rome"}'
     function = {"name": "weather", "arguments": arguments}
     calls = [{"id": "c1", "type": "function", "function": function}, {"id": "c2", **function}]
@@ -47,7 +47,7 @@ async def test_calls_of_functions(command: Command, write: Write, client: Client
 
 
 async def test_content_of_parts(command: Command, write: Write, client: Client, unique: str) -> None:
-    """Texts and images are stored in order; an image in the URL itself as its bytes, of any size."""
+    """Texts and images are stored in order; an image within its URL is stored as its bytes."""
     pixels = bytes(range(256)) * 40
     data_url = f"data:image/png;base64,{base64.b64encode(pixels).decode()}"
     content = [_text("Look:\n"), _image(_URL, detail="low"), _image(data_url), _text("")]
@@ -65,14 +65,36 @@ async def test_content_of_parts(command: Command, write: Write, client: Client, 
     assert (await report(command, path))["already_there"] == 1
 
 
+async def test_reasoning(command: Command, write: Write, client: Client, unique: str) -> None:
+    """Reasoning becomes a part before those of the content, and is not reported as unknown."""
+    answer = {"role": "assistant", "content": "4", "reasoning_content": "2 + 2\n"}
+    path = write(
+        conversation(
+            unique,
+            answer,
+            answer | {"content": [_text("four")]},
+            answer | {"reasoning_content": ""},
+            answer | {"reasoning_content": None},
+        )
+    )
+    assert (await report(command, path))["unknown_fields"] == {}
+    messages = await stored(client, unique)
+    thought = ReasoningPart("2 + 2\n")
+    assert [message.parts for message in messages] == [(thought,), (thought, TextPart("four")), (), ()]
+    assert [message.content for message in messages] == ["4", None, "4", "4"]
+    assert (await report(command, path))["already_there"] == 1
+
+
 async def test_parts_count_for_the_size_of_a_batch(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """Large ones, and many small ones, go in as many batches as it takes."""
+    """Large parts, and many small ones, are stored in as many batches as they need."""
     large = [HELLO | {"content": [_text(message["content"])]} for message in spoken(4, characters=1_040_000)]
+    thoughts = [HELLO | {"reasoning_content": text["content"]} for text in spoken(4, characters=1_040_000)]
     many = [HELLO | {"content": [_text("a word and another")] * 256}] * 600
-    assert (await report(command, write(conversation(unique, *large, *many))))["stored_messages"] == 604
-    assert len(await stored(client, unique)) == 604
+    path = write(conversation(unique, *large, *thoughts, *many))
+    assert (await report(command, path))["stored_messages"] == 608
+    assert len(await stored(client, unique)) == 608
 
 
 @pytest.mark.parametrize(
@@ -87,6 +109,7 @@ async def test_parts_count_for_the_size_of_a_batch(
         ({"content": [_image(None)]}, "content[0].image_url.url: is missing"),
         ({"content": [_image("data:image/png;base64,*")]}, "content[0].image_url.url: must be in base64"),
         ({"content": [_text("x" * 2**20)]}, "content: too large: a message has at most"),
+        ({"reasoning_content": ["x"]}, "reasoning_content: must be text"),
         ({"content": 7}, "content: must be text or a list of parts"),
         ({"tool_calls": [{"type": "custom", "custom": {}}]}, "tool_calls[0].type: must be function"),
         ({"tool_calls": [{"function": {}}]}, "tool_calls[0].function.name: is missing"),
@@ -100,7 +123,7 @@ async def test_parts_count_for_the_size_of_a_batch(
 async def test_what_has_no_place(
     command: Command, write: Write, client: Client, unique: str, message: dict[str, Any], reason: str
 ) -> None:
-    """The line is skipped before anything is stored, and the field is named that is at fault."""
+    """A line with a field that cannot be stored is skipped as a whole, and the reason names the field."""
     (skip,) = (await report(command, write(conversation(unique, HELLO | message))))["skips"]
     assert skip["reason"].startswith(f"messages[0].{reason}")
     assert [session async for session in client.list_sessions(labels={"source": unique})] == []

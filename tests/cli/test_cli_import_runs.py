@@ -1,4 +1,4 @@
-"""`session-history import`: begun, grown, different, too large, or nothing new."""
+"""`session-history import`: conversations that are stored in part, have grown, differ, or are too large."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from cli_import_support import HELLO, conversation, report, spoken, stored
 
-from sessionhistory import Message, Role, Session, SessionStatus
-from sessionhistory.cli import _importer, _lines
+from sessionhistory import Message, Role, SessionFields, SessionStatus
+from sessionhistory_cli.client.importing import file_lines, importer
+from sessionhistory_cli.json_output import to_json
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     Command = Callable[..., Awaitable[Finished]]
     Write = Callable[..., Path]
 
-_TAKEN = "its id is taken, by another user's session or a deleted one"
-_DIFFERS = "it differs from what is stored under its id"
+_TAKEN = "its id is taken, by another user's session"
+_DIFFERS = "it differs from the conversation that is stored under its id"
 
 
 @pytest.mark.parametrize("there", [0, 1, 500, 501, 1_100])
 async def test_what_was_begun_is_completed(
     command: Command, write: Write, client: Client, unique: str, there: int
 ) -> None:
-    """Whatever part of a conversation is stored, in whichever batches, the rest follows; then nothing."""
+    """If a part of a conversation is stored, the rest is stored; a further run stores nothing."""
     messages = spoken(1_200)
     if there:
         await report(command, write(conversation(unique, *messages[:there])))
     else:
-        await client.create_session(Session(session_id=unique))
+        await client.create_session(unique)
     path = write(conversation(unique, *messages))
     found = await report(command, path)
     assert (found["completed"], found["stored_messages"]) == (1, 1_200 - there)
@@ -48,7 +49,7 @@ async def test_what_was_begun_is_completed(
 async def test_nobody_is_alarmed(
     service: Service, command: Command, write: Write, unique: str, count: int
 ) -> None:
-    """Where nothing is wrong no call fails: neither for new conversations, nor for those that are there."""
+    """Without an error in the file no call to the server fails, for new and for stored conversations."""
     path = write(*(conversation(f"{unique}-{number}", *spoken(count)) for number in range(3)))
     for found in (
         await report(command, path, "--server", service.address),
@@ -58,14 +59,15 @@ async def test_nobody_is_alarmed(
     ):
         assert found["skipped"] == 0
     calls = service.app.metrics.totals().calls
-    assert {code for finished in calls.values() for code in finished.codes} == {"OK"}
+    ours = {name: finished.codes for name, finished in calls.items() if "/" not in name}
+    assert {code for codes in ours.values() for code in codes} == {"OK"}
 
 
 async def test_what_a_kill_left_without_messages(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """A session that was made for a conversation gets its messages by the next run, and its title by them."""
-    await client.create_session(Session(session_id=unique, user_id="ada"))
+    """A session without messages, which a killed run has left, gets its messages and its title."""
+    await client.create_session(unique, user_id="ada")
     path = write(conversation(unique, user_id="ada"))
     found = await report(command, path)
     assert (found["completed"], found["stored_messages"]) == (1, 1)
@@ -73,7 +75,7 @@ async def test_what_a_kill_left_without_messages(
 
 
 async def test_the_same_lines_again_in_one_file(command: Command, write: Write, unique: str) -> None:
-    """However close they are, the first is imported and the second is already there."""
+    """If a line is repeated, the first is imported and the second counts as already there."""
     lines = [conversation(f"{unique}-{number // 2}", *spoken(20)) for number in range(60)]
     found = await report(command, write(*lines))
     assert (found["imported"], found["already_there"], found["stored_messages"]) == (30, 30, 600)
@@ -82,7 +84,7 @@ async def test_the_same_lines_again_in_one_file(command: Command, write: Write, 
 async def test_a_conversation_that_went_on_is_there(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """What was said after the import does no harm to the next, nor that the session was closed."""
+    """Later messages and a closed session do not affect a further import."""
     path = write(conversation(unique, *spoken(3)))
     await report(command, path)
     await client.append_message(unique, Message(role=Role.USER, content="later"))
@@ -94,7 +96,7 @@ async def test_a_conversation_that_went_on_is_there(
 async def test_batches_keep_to_the_limits_of_the_service(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """Many messages, large ones, and many calls go in as many batches as it takes, in order."""
+    """Many messages, large ones, and many calls are stored in order, in as many batches as they need."""
     calls = [{"name": "f", "arguments": "ü" * 1_000}] * 128
     with_calls = {"role": "user", "tool_calls": calls}
     messages = [*spoken(4, characters=1_040_000), *spoken(1_003, characters=6_285), *[with_calls] * 13]
@@ -105,11 +107,15 @@ async def test_batches_keep_to_the_limits_of_the_service(
 
 
 async def test_what_has_an_id_already(command: Command, write: Write, client: Client, unique: str) -> None:
-    """Nothing of a conversation is stored where something else is, and nothing there is changed."""
-    await client.append_message(unique, Message(role=Role.USER), create_session=Session(user_id="ada"))
-    for session_id, user_id in ((f"{unique}-deleted", ""), (f"{unique}-closed", "")):
-        await client.create_session(Session(session_id=session_id, user_id=user_id))
-    await client.delete_session(f"{unique}-deleted")
+    """If another session has the id, nothing is stored, and that session does not change."""
+    await client.append_message(unique, Message(role=Role.USER), user_id="ada", new_session=SessionFields())
+    for name in ("deleted", "closed"):
+        await client.create_session(f"{unique}-{name}")
+    deleted = await client.delete_session(f"{unique}-deleted")
+    assert deleted
+    assert deleted.purge_time
+    await client.create_session(f"{unique}-ada", user_id="ada")
+    await client.delete_session(f"{unique}-ada")
     await client.update_session(f"{unique}-closed", status=SessionStatus.ABANDONED)
     path = write(
         conversation(unique, user_id="eve"),
@@ -121,22 +127,27 @@ async def test_what_has_an_id_already(command: Command, write: Write, client: Cl
         conversation(f"{unique}-twice", *spoken(2)),
         conversation(f"{unique}-twice", *spoken(1), HELLO),
         conversation(f"{unique}-twice", *spoken(2), HELLO),
+        conversation(f"{unique}-ada", user_id="eve"),
     )
     found = await report(command, path)
-    assert {skip["line"]: skip["reason"] for skip in found["skips"]} == {
+    reasons = {skip["line"]: skip["reason"] for skip in found["skips"]}
+    held = reasons.pop(4)
+    assert held.startswith(f"the session id '{unique}-deleted' is taken: a deleted or expired session holds")
+    assert f"until its purge_time, {to_json(deleted.purge_time)}" in held
+    assert reasons == {
         1: _TAKEN,
         2: _TAKEN,
         3: _DIFFERS,
-        4: _TAKEN,
         5: f"session '{unique}-closed' is ABANDONED: set it ACTIVE first",
         8: _DIFFERS,
+        10: _TAKEN,
     }
     assert (found["imported"], found["already_there"], found["completed"]) == (1, 1, 1)
     assert [(m.role, m.content) for m in await stored(client, unique)] == [(Role.USER, None)]
 
 
 async def test_a_message_far_behind_that_is_refused(command: Command, write: Write, unique: str) -> None:
-    """Its place is that in the file, and it is said what of its conversation is stored."""
+    """The reason has the message's index in the file, and says how many messages are stored."""
     path = write(conversation(unique, *spoken(731), HELLO | {"name": "n" * 257}))
     (skip,) = (await report(command, path))["skips"]
     rule = "messages[731].name: must have at most 256 characters"
@@ -149,7 +160,7 @@ async def test_a_message_far_behind_that_is_refused(command: Command, write: Wri
 async def test_a_message_that_is_refused_among_the_first(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """It is said that the session is there, which gets its messages when the line is mended."""
+    """The reason says that the session exists; the mended line adds its messages."""
     path = write(conversation(unique, HELLO | {"name": "n" * 257}))
     (skip,) = (await report(command, path))["skips"]
     rule = "messages[0].name: must have at most 256 characters"
@@ -157,12 +168,15 @@ async def test_a_message_that_is_refused_among_the_first(
     found = await report(command, write(conversation(unique)))
     assert (found["completed"], found["stored_messages"]) == (1, 1)
     assert (await client.get_session(unique)).message_count == 1
+    path = write(conversation(unique, HELLO, HELLO | {"name": "n" * 257}))
+    (skip,) = (await report(command, path))["skips"]
+    assert skip["reason"] == f"{rule.replace('[0]', '[1]')}; its first message is stored"
 
 
 async def test_a_message_that_is_too_large_is_seen_before_anything_is_stored(
     command: Command, write: Write, client: Client, unique: str
 ) -> None:
-    """Not after the batches before it."""
+    """A message that is too large is found before any batch of its conversation is stored."""
     found = await report(command, write(conversation(unique, *spoken(600), *spoken(1, characters=2**20))))
     assert found["skips"][0]["reason"].startswith("messages[600].content: too large")
     assert [s.session_id async for s in client.list_sessions(title_contains=unique)] == []
@@ -171,10 +185,10 @@ async def test_a_message_that_is_too_large_is_seen_before_anything_is_stored(
 async def test_a_line_that_is_too_long(
     command: Command, write: Write, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is not read as a whole; the lines around it are."""
-    for module in (_lines, _importer):
+    """A line that is too long is skipped without being read as a whole; other lines are imported."""
+    for module in (file_lines, importer):
         monkeypatch.setattr(module, "MAX_LINE_BYTES", 1_000)
-    monkeypatch.setattr(_lines, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(file_lines, "_CHUNK_BYTES", 100)
     lines = (conversation(f"{unique}-1"), " " * 1_001, conversation(f"{unique}-2"), "x" * 5_000)
     found = await report(command, write(*lines))
     assert found["imported"] == 2
@@ -183,7 +197,10 @@ async def test_a_line_that_is_too_long(
 
 
 async def test_fields_without_a_place_are_named(command: Command, write: Write, unique: str) -> None:
-    """Each by its path, with how often it has a value that is not null; names may be many, long and odd."""
+    """Each unknown field is reported by its path, with the number of values other than null.
+
+    Many, long and strange names are shortened.
+    """
     message = HELLO | {"mood": "good", "usage": {"total_tokens": 3, "prompt_tokens": 1}, "gone": None}
     path = write(conversation(unique, message, message | {"mood": None}, cost=0.5))
     counts = {"cost": 1, "messages[].mood": 1, "messages[].usage.total_tokens": 2}
@@ -198,12 +215,13 @@ async def test_fields_without_a_place_are_named(command: Command, write: Write, 
 
 
 async def test_what_people_are_told(command: Command, write: Write, unique: str) -> None:
-    """Skips as they come, on the standard error and escaped; then the counts that are not zero."""
+    """Skipped lines are printed to standard error at once, escaped; then come the counts above zero."""
     path = write(conversation(unique, *spoken(2)), conversation("bad\x1b[2J id"), "{")
     result = await command("import", path)
     assert result.exit_code == 1
+    rule = "must be 1 to 256 printable ASCII characters other than space, quotes and backslash"
     assert result.stderr.splitlines() == [
-        "line 2 (bad\\x1b[2J id): skipped: session_id: must be 1 to 128 characters of A-Za-z0-9._:@/-",
+        f"line 2 (bad\\x1b[2J id): skipped: session_id: {rule}",
         "line 3: skipped: not JSON: Expecting property name enclosed in double quotes, at column 2",
     ]
     assert [line.strip() for line in result.stdout.splitlines()] == [

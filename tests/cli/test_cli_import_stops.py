@@ -1,4 +1,4 @@
-"""`session-history import`: files that end early, servers that go away, and people who stop it."""
+"""`session-history import`: files that end early, servers that go away, and interruptions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import grpc
 import pytest
 from cli_import_support import HELLO, conversation, report
 
-from sessionhistory import CreateSessionResult, Session, SessionHistoryClient
-from sessionhistory.cli import _importer
+from sessionhistory import CreateSessionResult, SessionHistoryClient
 from sessionhistory.errors import SessionNotFoundError, UnavailableError
+from sessionhistory_cli.client.importing import importer
 from support.processes import COMMAND, environment
 from support.relay import relay
 from support.waiting import eventually
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 async def test_a_compressed_file_by_any_name(
     command: Command, write: Write, tmp_path: Path, unique: str
 ) -> None:
-    """Whether it is compressed is seen in the file; one that is cut off is stored as far as it goes."""
+    """Compression is detected by the file's content; a truncated file is imported as far as it goes."""
     noise = [HELLO | {"content": secrets.token_hex(100)} for _ in range(300)]
     lines = write(*(conversation(f"{unique}-{place}", message) for place, message in enumerate(noise)))
     packed = tmp_path / "packed"
@@ -53,29 +53,31 @@ async def test_a_compressed_file_by_any_name(
 
 
 class _Leaving(SessionHistoryClient):
-    """Finds its server gone when it is to make one session, as soon as another is there."""
+    """Loses its server when it creates one session, after another session has its message."""
 
     gone, there = "", ""
 
-    def create_session(self, session: Session, **options: Any) -> CreateSessionResult:
-        """Make a session of a server that has not gone."""
-        if session.session_id == self.gone:
+    def create_session(
+        self, session_id: str | None = None, *fields: Any, **options: Any
+    ) -> CreateSessionResult:
+        """Create a session, unless it is the one whose server is gone."""
+        if session_id == self.gone:
             eventually(
                 lambda: any(s.session_id == self.there and s.message_count for s in self.list_sessions())
             )
             raise UnavailableError("gone", code=grpc.StatusCode.UNAVAILABLE)
-        return super().create_session(session, **options)
+        return super().create_session(session_id, *fields, **options)
 
 
 async def test_what_was_under_way_when_a_server_goes_away(shared: Service, unique: str) -> None:
-    """What has become of it is told too."""
+    """The outcome of a conversation that was running when the server went away is reported too."""
     ids = [f"{unique}-{number}" for number in range(2)]
     lines = [(number, json.dumps(conversation(ids[number])).encode()) for number in range(2)]
 
     def run() -> Iterator[str]:
         with _Leaving(shared.address) as client:
             client.gone, client.there = ids
-            outcomes = _importer.Importer(client).run(_importer.Reader(lines, None))
+            outcomes = importer.Importer(client).run(importer.RecordingReader(lines, None))
             line, outcome = next(outcomes)
             yield f"{line.number}: {outcome.result}"
             with pytest.raises(UnavailableError):
@@ -85,7 +87,10 @@ async def test_what_was_under_way_when_a_server_goes_away(shared: Service, uniqu
 
 
 async def test_a_server_that_goes_away(shared: Service, client: Client, unique: str) -> None:
-    """What could be stored is told, and how to go on; doing so does it."""
+    """The output has the counts of stored conversations, and the error says how to go on.
+
+    The same command then imports the rest.
+    """
     lines = [json.dumps(conversation(f"{unique}-{number}")).encode() + b"\n" for number in range(2)]
     async with relay(shared.address) as address:
         process = await _import_from_a_pipe(address)
@@ -123,7 +128,7 @@ async def _is_stored(client: Client, session_id: str) -> None:
 
 
 async def test_who_stops_it(shared: Service, client: Client, unique: str) -> None:
-    """Ctrl-C lets what is under way end, and tells what is stored."""
+    """Ctrl-C lets running calls end, and the output has the counts."""
     process = await _import_from_a_pipe(shared.address)
     assert process.stdin
     process.stdin.write(json.dumps(conversation(unique)).encode() + b"\n")
@@ -137,7 +142,7 @@ async def test_who_stops_it(shared: Service, client: Client, unique: str) -> Non
 
 @pytest.mark.parametrize("count", [20, 170])
 async def test_a_file_of_something_else(command: Command, write: Write, unique: str, count: int) -> None:
-    """It is not read to its end, and it is said what it does not look like, and where that is described."""
+    """The command stops after 20 invalid lines, and names the expected format and its description."""
     path = write(*["<li>"] * count, conversation(unique))
     result = await command("import", path)
     *skips, last = result.stderr.splitlines()
@@ -152,7 +157,7 @@ async def test_a_file_of_something_else(command: Command, write: Write, unique: 
 
 
 async def test_a_file_with_something_in_it(command: Command, write: Write, unique: str) -> None:
-    """A conversation among the first lines is enough to read them all."""
+    """If one of the first lines is a conversation, all lines are read."""
     path = write(*["<li>"] * 19, conversation(f"{unique}-1"), *["<li>"] * 30, conversation(f"{unique}-2"))
     found = await report(command, path)
     assert (found["skipped"], found["imported"], found["finished"]) == (49, 2, True)
@@ -168,7 +173,7 @@ async def test_a_file_with_something_in_it(command: Command, write: Write, uniqu
     ],
 )
 async def test_arguments_that_make_no_sense(command: Command, arguments: list[str], said: str) -> None:
-    """They are refused in one line, with exit code 2."""
+    """Invalid arguments are refused in one line, with exit code 2."""
     result = await command("import", *arguments)
     (line,) = result.stderr.splitlines()
     assert (result.exit_code, result.stdout) == (2, "")
@@ -177,6 +182,6 @@ async def test_arguments_that_make_no_sense(command: Command, arguments: list[st
 
 
 async def test_a_file_without_anything(command: Command) -> None:
-    """It is imported."""
+    """An empty file is imported without an error."""
     result = await command("import", "/dev/null")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "0 messages stored\n", "")

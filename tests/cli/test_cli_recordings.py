@@ -1,4 +1,4 @@
-"""`session-history import` of the recorded conversations: whole, again, and after a kill."""
+"""`session-history import` of the recorded conversations: once, twice, and after a kill."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _AT_ONCE = 8
 
 @pytest.fixture
 def recordings() -> Path:
-    """Where the recorded conversations are."""
+    """The file of the recorded conversations."""
     return recordings_path()
 
 
 async def _import(service: Service, path: Path) -> dict[str, Any]:
-    """Run the command to its end, with success; return what it reports."""
+    """Run the command to its end, with success; return its report."""
     done = await asyncio.to_thread(
         run, "import", path, "--json", variables={"SESSION_HISTORY_SERVER": service.address}
     )
@@ -66,7 +66,7 @@ async def test_all_that_was_recorded_arrives_and_stays(
     seconds = round(time.monotonic() - began, 1)
     record_property("import_seconds", seconds)
     with capsys.disabled():
-        print(f"\nimported the recordings in {seconds} seconds")  # noqa: T201 - a measure, whatever pytest shows
+        print(f"\nimported the recordings in {seconds} seconds")  # noqa: T201 - a measurement, which pytest would hide
     await _compare(service, recordings)
     before = _dump(database_url)
     assert len(before) == CONVERSATIONS + MESSAGES
@@ -77,19 +77,19 @@ async def test_all_that_was_recorded_arrives_and_stays(
 async def test_a_killed_import_is_finished_by_the_next(
     service: Service, database_url: str, recordings: Path
 ) -> None:
-    """A SIGKILL in the middle loses and doubles nothing."""
+    """A SIGKILL during an import loses nothing, and the next import doubles nothing."""
     variables = environment(SESSION_HISTORY_SERVER=service.address)
-    with subprocess.Popen(  # noqa: ASYNC220 - it is watched, and killed, from here
+    with subprocess.Popen(  # noqa: ASYNC220 - the test watches and kills it
         [COMMAND, "import", recordings], env=variables, stdout=subprocess.DEVNULL
     ) as process:
         await until(lambda: execute(database_url, "select count(*) > 1000 from messages") == [(True,)])
         process.kill()
-    assert process.returncode < 0, "it was too fast for the kill"
+    assert process.returncode < 0, "the import ended before the kill"
     report = await _import(service, recordings)
     assert 0 < report["stored_messages"] < MESSAGES - 1_000
     assert 0 < report["already_there"] < CONVERSATIONS
     assert report["already_there"] + report["completed"] + report["imported"] == CONVERSATIONS
-    # That what was there before is what the file says, the import has compared.
+    # The import has already compared the earlier messages with the file.
     expected = {recording["conversation_id"]: len(recording["messages"]) for recording in _read(recordings)}
     async with AsyncSessionHistoryClient(service.address) as client:
         stored = {s.session_id: s.message_count async for s in client.list_sessions(page_size=1_000)}
@@ -102,7 +102,7 @@ def _read(recordings: Path) -> list[dict[str, Any]]:
 
 
 async def _compare(service: Service, recordings: Path) -> None:
-    """Compare all that is stored with the file."""
+    """Compare all stored messages with the file."""
     waiting = iter(_read(recordings))
     async with AsyncSessionHistoryClient(service.address) as client, asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):

@@ -1,4 +1,4 @@
-"""Texts of other people on a terminal, and how long ago something was."""
+"""Escaped texts, numbers, and times relative to now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unicodedata import category
 
 import pytest
 
-from sessionhistory.cli._text import ago, counted, visible, visible_lines
+from sessionhistory_cli.client.formatting import ago, counted, first, visible, visible_lines
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ from sessionhistory.cli._text import ago, counted, visible, visible_lines
         ("\u202eabc\u2066\u200f\u061c", r"\u202eabc\u2066\u200f\u061c"),
         ("a\u2028b\u2029\ufeff\u200b\U000e0041", r"a\u2028b\u2029\ufeff\u200b\U000e0041"),
         ("\ud800", r"\ud800"),
+        ("a\u3164\u115f\u1160\uffa0b\u17b4\u17b5", r"a\u3164\u115f\u1160\uffa0b\u17b4\u17b5"),
         ("\ue000", r"\ue000"),
         ("[bold]x[/bold] :smile:", "[bold]x[/bold] :smile:"),
         ("日本語 한국어 żółć עברית", "日本語 한국어 żółć עברית"),
@@ -31,18 +32,18 @@ from sessionhistory.cli._text import ago, counted, visible, visible_lines
     ],
 )
 def test_what_commands_or_hides_is_shown(text: str, shown: str) -> None:
-    """Control characters, and what turns or hides text, are escaped; all that is written is left."""
+    """Control characters and characters that turn or hide text are escaped; all others are kept."""
     assert visible(text) == visible_lines(text) == shown
 
 
 def test_lines_and_tabs() -> None:
-    """They are kept where there are lines."""
+    """Newlines and tabs are kept where several lines are shown."""
     assert visible("a\n\tb") == r"a\n\tb"
     assert visible_lines("a\n\tb\r\n") == "a\n\tb\\r\n"
 
 
 def test_no_character_gets_past() -> None:
-    """Of all there are, nothing that a terminal obeys is left."""
+    """No character that a terminal interprets is left unescaped, out of all characters."""
     everything = "".join(map(chr, range(sys.maxunicode + 1)))
     for shown, kept in ((visible, ""), (visible_lines, "\n\t")):
         others = {character for character in shown(everything) if not character.isprintable()}
@@ -61,17 +62,19 @@ def test_no_character_gets_past() -> None:
     ],
 )
 def test_ago(past: timedelta, said: str) -> None:
-    """In the largest unit that there is one of."""
+    """A time is given in the largest unit of which at least one has passed."""
     assert ago(datetime.now(UTC) - past) == said
 
 
 def test_long_ago() -> None:
-    """A month and more is the day, in UTC."""
+    """After a month a time is given as the date in UTC."""
     east = datetime(2025, 1, 1, 1, tzinfo=UTC).astimezone()
     assert ago(east) == "2025-01-01"
     assert ago(None) == ""
 
 
 def test_counted() -> None:
-    """One is one, and thousands are apart."""
+    """One has the singular, and thousands are separated."""
     assert [counted(number, "token") for number in (0, 1, 2_000)] == ["0 tokens", "1 token", "2,000 tokens"]
+    said = ["first 0 tokens are", "first token is", "first 2,000 tokens are"]
+    assert [first(number, "token") for number in (0, 1, 2_000)] == said

@@ -1,4 +1,4 @@
-"""The messages that `session-history history` shows: they read well, hide nothing, and play no tricks."""
+"""The messages of `session-history history`: readable, complete, and safe for a terminal."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from sessionhistory import (
     MediaPart,
     Message,
     MessageStatus,
+    ReasoningPart,
     Role,
     TextPart,
     ToolCall,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_message_is_headed_by_all_that_matters(command: Command, client: Client, unique: str) -> None:
-    """Its place, role, name, model, weight and time, and whether it is pinned or was interrupted."""
+    """The heading has sequence, role, name, model, tokens and time, and says if pinned or interrupted."""
     cut_off = Message(
         role=Role.ASSISTANT,
         content="I was about to",
@@ -40,20 +41,26 @@ async def test_a_message_is_headed_by_all_that_matters(command: Command, client:
         token_count=1_234,
         status=MessageStatus.INTERRUPTED,
         pinned=True,
+        finish_reason="length",
     )
     await store(client, unique, user(), cut_off)
     text = await show(command, unique)
     assert "\n1  user  1 token · 2025-06-01 12:00:00Z\n  hi\n" in text
-    assert "\n2  assistant  INTERRUPTED  pinned  Hal · gpt-4o · 1,234 tokens · stored 20" in text
+    assert (
+        "\n2  assistant  INTERRUPTED  pinned  Hal · gpt-4o · 1,234 tokens · finish reason length · stored 20"
+        in text
+    )
 
 
 async def test_what_a_message_holds(command: Command, client: Client, unique: str) -> None:
-    """No content and an empty one are told apart; parts and payloads are there, each as what it is."""
+    """Null and empty content look different; parts and payloads are shown with their kind."""
     parts = (
         TextPart("one\ntwo"),
         MediaPart(mime_type="image/png", data=b"x" * 2_000),
         MediaPart(uri="https://example.org/ü?a=b"),
         JsonPart({"ü": [1, None]}),
+        ReasoningPart("first\nthen", opaque="x" * 1_000, signature="s"),
+        ReasoningPart(opaque="x"),
     )
     await store(
         client,
@@ -62,6 +69,7 @@ async def test_what_a_message_holds(command: Command, client: Client, unique: st
         user(""),
         user(None, parts=parts),
         user(None, payload=b"12345", payload_type="a/b"),
+        user(None, payload=b"1", parts=(MediaPart(mime_type="a/b", data=b"1"),)),
         calling(ToolCall(name="f")),
         calling(ToolCall(name="f"), content=""),
     )
@@ -71,18 +79,24 @@ async def test_what_a_message_holds(command: Command, client: Client, unique: st
     assert bodies == [
         "  (no content)",
         "  (empty)",
-        parts_shown + '  [json]\n  {\n    "ü": [\n      1,\n      null\n    ]\n  }',
+        parts_shown
+        + '  [json]\n  {\n    "ü": [\n      1,\n      null\n    ]\n  }\n'
+        + "  [reasoning, 1,000 characters opaque]\n  first\n  then\n  [reasoning, 1 character opaque]",
         "  [a/b, 5 bytes]",
+        "  [a/b, 1 byte]\n  [payload, 1 byte]",
         "  → f()",
         "  (empty)\n  → f()",
     ]
 
 
 async def test_results_stand_with_their_calls(command: Command, client: Client, unique: str) -> None:
-    """By id where a call beside it has another, else in order; numbered where there are several."""
+    """Results stand with their calls by id, or by order without ids; others stand alone.
+
+    Several calls are numbered.
+    """
     calls = (ToolCall(name="f", id="a"), ToolCall(name="g", id="b"), ToolCall(name="f", id="c"))
     twins = (ToolCall(name="f", id="same"), ToolCall(name="g", id="same"))
-    results = (result("B", "b", "g"), result("A", "a", "other"), result("C", "unknown"))
+    results = (result("B", "b", "g"), result("A", "a", "other"), result("?", "unknown", "g"), result("C"))
     await store(
         client,
         unique,
@@ -92,18 +106,25 @@ async def test_results_stand_with_their_calls(command: Command, client: Client, 
         result("1", "same"),
         result("2", "same"),
         result("3"),
+        result("4", "same"),
         calling(ToolCall(name="h")),
-        result("4", "x"),
+        result("5", f"\x1b{'x' * 28}"),
+        result("6", f"{'x' * 31}ab"),
+        result("7"),
     )
     text = await show(command, unique)
-    assert re.findall(r"^ *\d+  tool.*?(?=  )(?:  other)?", text, re.MULTILINE) == [
+    assert re.findall(r"^ *\d+  tool.*?(?=  )(?:  other|  g)?", text, re.MULTILINE) == [
         "  2  tool ← [2] g",
         "  3  tool ← [1] f  other",
-        "  4  tool ← [3] f",
-        "  6  tool ← [1] f",
-        "  7  tool ← [2] g",
-        "8  tool",
-        "  10  tool ← h",
+        "4  tool ← unknown  g",
+        "  5  tool ← [3] f",
+        "  7  tool ← [1] f",
+        "  8  tool ← [2] g",
+        "9  tool",
+        "10  tool ← same",
+        f"12  tool ← \\x1b{'x' * 28}",
+        f"13  tool ← {'x' * 31}…",
+        "  14  tool ← h",
     ]
     assert "  → [1] f()\n  → [2] g()\n  → [3] f()\n" in text
 
@@ -120,19 +141,19 @@ async def test_results_stand_with_their_calls(command: Command, client: Client, 
     ],
 )
 async def test_arguments(command: Command, client: Client, unique: str, arguments: str, shown: str) -> None:
-    """Short ones as they were written, long ones and those of several lines apart, none lost."""
+    """Short arguments are shown on the call's line, long and multi-line ones below it; none is cut."""
     await store(client, unique, calling(ToolCall(name="f", arguments=arguments)))
     assert (await show(command, unique)).endswith(shown)
 
 
 async def test_long_texts_on_a_terminal(command: Command, client: Client, unique: str) -> None:
-    """The middle is left out, with how much it is and how to see it; elsewhere all is shown."""
+    """A terminal shows a long text without its middle, and says how to see it; other output is whole."""
     text = "".join(f"{number:04}," for number in range(1_000))
     call = ToolCall(name="f", arguments=json.dumps({"code": text, "more": "\n".join([text] * 2)}))
     await store(client, unique, user(text), calling(call))
     shown = await show(command, unique, columns=80)
     assert shown.count("… 3,000 characters are not shown here; --full shows them …") == 1
-    assert "… 3,002 characters are not shown here; --full shows them …" in shown  # and its quotes
+    assert "… 3,002 characters are not shown here; --full shows them …" in shown  # including its quotes
     assert "… 8,001 characters are not shown here; --full shows them …" in shown
     assert "0299," in shown
     assert "0301," not in shown
@@ -145,7 +166,7 @@ async def test_long_texts_on_a_terminal(command: Command, client: Client, unique
 
 @pytest.mark.parametrize("columns", [80, 120])
 async def test_lines_keep_to_the_width(command: Command, client: Client, unique: str, columns: int) -> None:
-    """Whatever the script, and however long a word is; nothing is lost at the breaks."""
+    """Lines fit the width in any script, however long a word is; no character is lost."""
     texts = ["東京の静かなカフェを" * 30, "word " * 100, "x" * 500, "👩\u200d👩\u200d👧" * 50]
     await store(client, unique, *map(user, texts), user_id="u" * 256, model="m" * 256)
     shown = await show(command, unique, columns=columns)
@@ -156,16 +177,16 @@ async def test_lines_keep_to_the_width(command: Command, client: Client, unique:
 
 
 async def test_hostile_text_plays_no_tricks(command: Command, client: Client, unique: str) -> None:
-    """Neither a terminal nor the markup of a library obeys what is in a conversation, wherever it is."""
+    """Neither a terminal nor the markup of the library interprets any text of a conversation."""
     evil = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\x08[red]a[/red][link=https://x]b[/link] :smile:"
     safe = r"\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\r\x08[red]a[/red][link=https://x]b[/link] :smile:"
     call = ToolCall(name=evil, arguments=evil)
     apart = ToolCall(name="f", arguments=json.dumps({evil: "1\n2", "b": evil}, ensure_ascii=False))
-    parts = (TextPart(evil), MediaPart(mime_type=evil, uri=evil), JsonPart({evil: 1}))
+    parts = (TextPart(evil), MediaPart(mime_type=evil, uri=evil), JsonPart({evil: 1}), ReasoningPart(evil))
     await store(
         client,
         unique,
-        user(evil, name=evil, model=evil, parts=parts, payload=b"1", payload_type=evil),
+        user(evil, name=evil, model=evil, finish_reason=evil, parts=parts, payload=b"1", payload_type=evil),
         calling(call, apart),
         result(evil, name=evil),
         title=evil,
@@ -177,12 +198,12 @@ async def test_hostile_text_plays_no_tricks(command: Command, client: Client, un
         shown = await command("history", unique, columns=columns)
         text = STYLE.sub("", shown.stdout)
         assert [c for c in text if not c.isprintable() and c != "\n"] == []
-        assert re.sub(r"\s", "", text).count(re.sub(r"\s", "", safe)) >= 14
+        assert re.sub(r"\s", "", text).count(re.sub(r"\s", "", safe)) >= 16
     assert "\x1b" not in (await command("history", unique)).stdout
 
 
 async def test_tabs_keep_their_columns(command: Command, client: Client, unique: str) -> None:
-    """On a terminal they are spaces; elsewhere they are tabs."""
+    """Tabs become spaces on a terminal, and stay tabs elsewhere."""
     await store(client, unique, user("a\tb\n\tc"))
     assert "\n  a\tb\n  \tc\n" in await show(command, unique)
     assert "\n  a       b\n          c\n" in await show(command, unique, columns=80)

@@ -1,4 +1,4 @@
-"""`session-history update`: what it changes and says."""
+"""`session-history update`: its effects and its output."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sessionhistory import Session, SessionStatus
+from sessionhistory import SessionFields, SessionStatus
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("status", ["completed", "abandoned", "active"])
 async def test_a_status(command: Command, client: Client, unique: str, status: str) -> None:
-    """A session ends, or goes on; what else it has stays."""
-    await client.create_session(Session(session_id=unique, title="a \x1b title", user_id=unique))
+    """The status changes, and all other fields stay."""
+    await client.create_session(unique, SessionFields(title="a \x1b title"), user_id=unique)
     result = await command("update", unique, "--status", status, "--user", unique)
     assert (result.exit_code, result.stdout) == (0, f"{unique}: {status} a \\x1b title\n")
     session = await client.get_session(unique)
     assert (session.status, session.title) == (SessionStatus(status), "a \x1b title")
-    assert (session.complete_time is None) == (status == "active")
+    assert (session.end_time is None) == (status == "active")
 
 
 async def test_a_title_and_a_status(command: Command, client: Client, unique: str) -> None:
-    """Both in one step; as JSON the whole session is shown."""
-    await client.create_session(Session(session_id=unique))
+    """Title and status change in one call; with --json the output is the whole session."""
+    await client.create_session(unique)
     result = await command("update", unique, "--title", "t", "--status", "completed", "--json")
     shown = json.loads(result.stdout)["session"]
     assert (shown["title"], shown["status"]) == ("t", "completed")
@@ -42,18 +42,19 @@ async def test_a_title_and_a_status(command: Command, client: Client, unique: st
 
 
 async def test_a_state(command: Command, client: Client, unique: str) -> None:
-    """It is patched, and shown as it is then, in ASCII."""
-    await client.create_session(Session(session_id=unique, state={"a": 2**60, "b": 1}))
+    """The state is patched and printed afterwards, in ASCII."""
+    await client.create_session(unique, SessionFields(state={"a": 2**60, "b": 1}))
     result = await command("update", unique, "--state", '{"b": null, "c": "ü"}')
     assert (result.exit_code, result.stdout) == (0, f'{unique}: {{"a": {2**60}, "c": "\\u00fc"}}\n')
     assert (await client.get_session(unique)).state == {"a": 2**60, "c": "ü"}
 
 
 async def test_numbers_that_python_has_no_json_for(command: Command, shared: Service, unique: str) -> None:
-    """They are shown as text, wherever they stand."""
+    """Numbers that Python's JSON cannot represent are printed as text, anywhere in the state."""
     numbers = '{"long": %s, "large": 1e400, "low": -1e400}' % ("9" * 5_000)
-    session = {"session_id": unique, "user_id": unique, "metadata": numbers, "state": numbers}
-    await shared.stub.CreateSession(pb.CreateSessionRequest(session=session))
+    session = {"metadata": numbers, "state": numbers}
+    request = pb.CreateSessionRequest(session_id=unique, user_id=unique, session=session)
+    await shared.stub.CreateSession(request)
     message = {"role": 2, "parts": [{"json": numbers}], "metadata": numbers}
     await shared.stub.AppendMessage(pb.AppendMessageRequest(session_id=unique, message=message))
     shown = {"long": "9" * 5_000, "large": "Infinity", "low": "-Infinity"}
@@ -82,8 +83,8 @@ async def test_numbers_that_python_has_no_json_for(command: Command, shared: Ser
 async def test_what_makes_no_sense(
     command: Command, client: Client, unique: str, arguments: list[str]
 ) -> None:
-    """It is refused in one line, and nothing is changed."""
-    made = (await client.create_session(Session(session_id=unique))).session
+    """Invalid arguments are refused in one line, and nothing changes."""
+    made = (await client.create_session(unique)).session
     result = await command("update", unique, *arguments)
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
@@ -91,8 +92,8 @@ async def test_what_makes_no_sense(
 
 
 async def test_a_session_that_is_not_there(command: Command, client: Client, unique: str) -> None:
-    """Missing, or another's, it is not found."""
-    await client.create_session(Session(session_id=unique, user_id="somebody"))
+    """A missing session and another user's are not found."""
+    await client.create_session(unique, user_id="somebody")
     for arguments in ([unique, "--user", "else"], [f"{unique}-missing"]):
         result = await command("update", *arguments, "--status", "completed")
         assert result.exit_code == 1

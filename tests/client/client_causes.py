@@ -1,4 +1,4 @@
-"""What makes the calls of a client fail: a cause for each reason of the service, and some without one."""
+"""Causes of a client's errors: one for each reason of the service, and some without a reason."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import grpc.aio
 import psycopg
 from client_samples import fresh_id
 
-from sessionhistory import Message, Role, Session, SessionStatus
-from sessionhistory._failures import failure
+from sessionhistory import Message, Role, SessionFields, SessionStatus
+from sessionhistory._transport.failures import failure
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
-from sessionhistory_server.history import SessionHistory
-from sessionhistory_server.store import connecting
+from sessionhistory_server.rpc.peers.watcher import PeerWatcher
+from sessionhistory_server.store.postgres import connect as connecting
+from sessionhistory_server.usecases.sessions import Sessions
 from support.databases import execute
 from support.proxy import free_port, locked
 from support.relay import relay
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import pytest
 
     from sessionhistory import AsyncSessionHistoryClient as Client
+    from sessionhistory_server.rpc.peers.connection import Exchange
     from support.service import Service
 
 MIB = 1024 * 1024
@@ -34,12 +36,12 @@ HELLO = Message(role=Role.USER, content="hello", message_id="m")
 PINNED = [Message(role=Role.SYSTEM, pinned=True) for _ in range(65)]
 
 RETRY_DELAY_SECONDS = PATIENCE_SECONDS * 2.0
-"""What the service asks to wait here: longer than a call may take, so that the first answer is the last."""
+"""The delay that the service asks for: longer than a call may take, so that the client does not retry."""
 
 
 @dataclass
 class World:
-    """Where calls fail: a client of a service with a session of one message, and what else can be made."""
+    """A client of a service with a session of one message; a cause can start other services and databases."""
 
     client: Client
     service: Service
@@ -50,12 +52,12 @@ class World:
     session_id: str = field(default_factory=fresh_id)
 
     async def prepare(self) -> None:
-        """Make the session, and a service that asks to wait for long."""
+        """Create the session, and let the service ask for a longer retry delay than a call may take."""
         self.patch.setattr(RetryableError, "retry_delay_seconds", RETRY_DELAY_SECONDS)
-        await self.client.append_message(self.session_id, HELLO, create_session=Session())
+        await self.client.append_message(self.session_id, HELLO, new_session=SessionFields())
 
     async def move(self, **settings: Any) -> str:
-        """Go to a service and a database of its own; return the database's URL."""
+        """Start a service on a database of its own and use it; return the database's URL."""
         url = self.database_url()
         self.service = await self.serve(url, **settings)
         self.client = self.connect(self.service.address, timeout_seconds=PATIENCE_SECONDS)
@@ -64,66 +66,68 @@ class World:
 
 
 async def bad_field(world: World) -> None:
-    """A name that is too long."""
+    """Append a message with a name that is too long."""
     message = Message(role=Role.USER, name="n" * 257, turn_id="\0")
     await world.client.append_messages(world.session_id, [HELLO, message])
 
 
 async def bad_page_token(world: World) -> None:
-    """A token of a list with other filters."""
+    """Use a page token with other filters."""
     await world.client.append_messages(world.session_id, [Message(role=Role.USER)])
     page = await world.client.list_messages_page(world.session_id, page_size=1)
-    await world.client.list_messages_page(world.session_id, page_token=page.next_page_token, descending=True)
+    await world.client.list_messages_page(
+        world.session_id, page_token=page.next_page_token, roles=[Role.USER]
+    )
 
 
 async def malformed_request(world: World) -> None:
-    """A network that changes what is sent."""
+    """Change the request on its way to the service."""
     broken = relay(world.service.address, change=lambda data: data.replace("ü".encode(), b"\xff\xff"))
     async with broken as address:
         await world.connect(address).append_message("s", Message(role=Role.USER, content="Zürich"))
 
 
 async def request_too_large(world: World) -> None:
-    """More than 4 MiB at once."""
+    """Send more than 4 MiB in one request."""
     await world.client.append_message(world.session_id, Message(role=Role.USER, payload=bytes(5 * MIB)))
 
 
 async def session_not_found(world: World) -> None:
-    """A session that was deleted."""
+    """Read a session that was deleted."""
     await world.client.delete_session(world.session_id)
     await world.client.get_history(world.session_id)
 
 
 async def message_not_found(world: World) -> None:
-    """A message that is not there."""
+    """Read a message that does not exist."""
     await world.client.get_message(world.session_id, message_id="other")
 
 
 async def session_exists(world: World) -> None:
-    """An id that is taken."""
-    await world.client.create_session(Session(session_id=world.session_id))
+    """Create a session with a taken id."""
+    await world.client.create_session(world.session_id)
 
 
 async def message_id_reused(world: World) -> None:
-    """The same id for something else."""
+    """Append another message with a stored id."""
     other = Message(role=Role.USER, content="other", message_id="m")
     await world.client.append_messages(world.session_id, [Message(role=Role.USER), other])
 
 
 async def sequence_mismatch(world: World) -> None:
-    """Another message has come between."""
+    """Expect a sequence that another message has passed."""
     await world.client.append_message(world.session_id, Message(role=Role.USER), expected_last_sequence=0)
 
 
 async def etag_mismatch(world: World) -> None:
-    """Another change has come between."""
+    """Update with an etag that another update has changed."""
     read = await world.client.get_session(world.session_id)
     await world.client.update_session(world.session_id, title="changed")
     await world.client.update_session(world.session_id, title="changed again", etag=read.etag)
 
 
 async def state_version_mismatch(world: World) -> None:
-    """Another change of the state has come between."""
+    """Expect a state version that another patch has changed."""
     await world.client.update_state(world.session_id, {"a": 1})
     await world.client.append_message(
         world.session_id, Message(role=Role.USER), state_patch={"a": 2}, expected_state_version=0
@@ -131,13 +135,13 @@ async def state_version_mismatch(world: World) -> None:
 
 
 async def state_too_large(world: World) -> None:
-    """More than a state may hold."""
+    """Patch a state beyond its largest size."""
     for name in ("a", "b"):
         await world.client.update_state(world.session_id, {name: "x" * 150_000})
 
 
 async def compaction_mismatch(world: World) -> None:
-    """Another summary has come between."""
+    """Compact with an expectation that another compaction has changed."""
     summary = Message(role=Role.SYSTEM, content="in short")
     await world.client.compact_history(
         world.session_id, summary, through_sequence=1, expected_compacted_through_sequence=5
@@ -145,23 +149,23 @@ async def compaction_mismatch(world: World) -> None:
 
 
 async def session_not_active(world: World) -> None:
-    """An append to a session that is over."""
+    """Append to a session that is not active."""
     await world.client.update_session(world.session_id, status=SessionStatus.COMPLETED)
     await world.client.append_message(world.session_id, Message(role=Role.USER))
 
 
 async def session_not_deleted(world: World) -> None:
-    """A session that was never deleted."""
+    """Undelete a session that was never deleted."""
     await world.client.undelete_session(world.session_id)
 
 
 async def too_many_pinned(world: World) -> None:
-    """One more than can be pinned."""
+    """Append more pinned messages than the limit."""
     await world.client.append_messages(world.session_id, PINNED)
 
 
 async def pool_exhausted(world: World) -> None:
-    """Its only connection waits for somebody's lock."""
+    """Call while the pool's only connection waits for a lock."""
     url = await world.move(pool_size=1, pool_timeout_seconds=0.1)
     with psycopg.connect(url) as connection:
         connection.execute("select from sessions for update")
@@ -177,21 +181,33 @@ async def pool_exhausted(world: World) -> None:
 
 
 async def database_unavailable(world: World) -> None:
-    """Nobody where Postgres should be."""
+    """Call a service whose Postgres does not exist."""
     service = await world.serve("postgresql://localhost:1/none", serving=False)
     await world.connect(service.address, timeout_seconds=PATIENCE_SECONDS).append_message("s", HELLO)
 
 
+async def database_read_only(world: World) -> None:
+    """Append to a database that refuses writes as a read-only one does."""
+    url = await world.move()
+    execute(
+        url,
+        "create function refuse() returns trigger language plpgsql as"
+        " $$ begin raise exception using errcode = '25006'; end $$",
+        "create trigger refusing before insert on messages for each row execute function refuse()",
+    )
+    await world.client.append_message(world.session_id, Message(role=Role.USER))
+
+
 async def schema_outdated(world: World) -> None:
-    """A database without what the service needs."""
+    """Append to a database that lacks a column."""
     url = await world.move()
     execute(url, "alter table messages rename column message_id to old_id")
     await world.client.append_message(world.session_id, Message(role=Role.USER))
 
 
 async def transaction_conflict(world: World) -> None:
-    """Somebody keeps the session locked for longer than the service waits for a lock."""
-    _configure(world, "5s", "50ms")
+    """Append to a session that stays locked for longer than the service waits for a lock."""
+    world.patch.setitem(connecting.SETTINGS, "lock_timeout", "50")
     url = await world.move()
     with psycopg.connect(url) as connection:
         connection.execute("select from sessions for update")
@@ -199,7 +215,10 @@ async def transaction_conflict(world: World) -> None:
 
 
 async def server_stopping(world: World) -> None:
-    """A stream that is open for longer than a stop can wait; the client itself would send it again."""
+    """Keep a stream open for longer than a stop waits.
+
+    The raw stub is used because the client would send the stream again.
+    """
     await world.move(grace_seconds=0.5)
     header = stream_pb.AppendMessageStreamHeader(session_id=world.session_id)
     call = world.service.stub.AppendMessageStream()
@@ -212,43 +231,56 @@ async def server_stopping(world: World) -> None:
         raise failure(error) from error
 
 
+async def server_overloaded(world: World) -> None:
+    """Call on a connection that the service refuses because its peer does not read."""
+    enter = PeerWatcher.enter
+
+    def refused(watcher: PeerWatcher, context: Any, began: float) -> Exchange:
+        call = enter(watcher, context, began)
+        call.connection.is_refused = True
+        return call
+
+    world.patch.setattr(PeerWatcher, "enter", refused)
+    await world.client.get_session(world.session_id)
+
+
 async def statement_timeout(world: World) -> None:
-    """A statement takes longer than the service lets any take."""
-    _configure(world, "60s", "50ms")
+    """Read with a statement that exceeds the service's time limit."""
+    world.patch.setitem(connecting.SETTINGS, "statement_timeout", "50")
     url = await world.move()
     with locked(url):
         await world.client.get_history(world.session_id)
 
 
 async def deadline(world: World) -> None:
-    """The caller's own time is up."""
+    """Read until the caller's own deadline passes."""
     url = await world.move()
     with locked(url):
         await world.client.get_history(world.session_id, timeout_seconds=0.1)
 
 
 async def internal(world: World) -> None:
-    """A defect of the service."""
+    """Call a method that has a defect."""
 
     async def broken(*_: object) -> None:
         raise ValueError("cannot")
 
-    world.patch.setattr(SessionHistory, "get_session", broken)
+    world.patch.setattr(Sessions, "get", broken)
     await world.client.get_session(world.session_id)
 
 
 async def over_the_limit_of_grpc(world: World) -> None:
-    """More than the service would even read."""
+    """Send more than gRPC reads."""
     await world.client.append_message(world.session_id, Message(role=Role.USER, payload=bytes(33 * MIB)))
 
 
 async def nobody_there(world: World) -> None:
-    """A port at which nobody listens."""
+    """Call a port on which no server listens."""
     await world.connect(f"127.0.0.1:{free_port()}").delete_session("s")
 
 
 async def another_service(world: World) -> None:
-    """A gRPC server that serves something else."""
+    """Call a gRPC server without the service."""
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -256,9 +288,3 @@ async def another_service(world: World) -> None:
         await world.connect(f"127.0.0.1:{port}").get_session("s")
     finally:
         await server.stop(None)
-
-
-def _configure(world: World, before: str, after: str) -> None:
-    """Change a limit of the connections that are made from now on."""
-    configured = connecting._CONFIGURE.replace(f"'{before}'", f"'{after}'")  # noqa: SLF001 - it is no setting
-    world.patch.setattr(connecting, "_CONFIGURE", configured)

@@ -1,4 +1,4 @@
-"""Values that cannot be sent, and the paths of the fields that they are refused for."""
+"""Values that the client refuses, and the paths of their fields in the error."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sessionhistory import (
     Message,
     Role,
     Session,
+    SessionFields,
     TextPart,
     ToolCall,
     Usage,
@@ -27,25 +28,26 @@ SECRET = "zq-the-quick-brown-fox"
 SURROGATE = f"{SECRET}\ud800"
 NOON = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - the point of it
 MESSAGE = Message(role=Role.USER, content=SECRET)
-TWICE_ENDED = Session(ttl=timedelta(1), expire_time=datetime(2999, 1, 1, tzinfo=UTC))
+TWICE_ENDED = SessionFields(ttl=timedelta(1), expire_time=datetime(2999, 1, 1, tzinfo=UTC))
+STORED = Session(session_id="s", create_time=NOON, update_time=NOON, last_activity_time=NOON, title=SECRET)
 
 
 class Nowhere(tzinfo):
-    """A time zone that does not say where it is."""
+    """A time zone without an offset."""
 
     def utcoffset(self, _: datetime | None) -> None:
-        """Return nothing."""
+        """Return None."""
 
 
 def cycle() -> dict[str, Any]:
-    """Return an object that holds itself."""
+    """Return an object that contains itself."""
     itself: dict[str, Any] = {SECRET: SECRET}
     itself["itself"] = itself
     return itself
 
 
 def deep() -> list[Any]:
-    """Return lists in lists, deeper than can be written."""
+    """Return nested lists that are too deep to serialize."""
     lists: list[Any] = [SECRET]
     for _ in range(100_000):
         lists = [lists]
@@ -77,7 +79,7 @@ NO_TIME: list[Any] = [
 NO_INT32: list[Any] = [2**31, -(2**31) - 1, 1.5, SECRET]
 NO_TEXT: list[Any] = [SURROGATE, 5, [SECRET], b"\xff"]
 
-# By path, below the message: the field and what cannot be its value.
+# By path below the message: the field, and invalid values of it.
 MESSAGES: dict[str, tuple[str, list[Any]]] = {
     "role": ("role", [SECRET, "USER", "", "unknown", Role.UNKNOWN, None, 1, [Role.USER]]),
     "status": ("status", ["done", "unknown", None, [SECRET]]),
@@ -87,11 +89,15 @@ MESSAGES: dict[str, tuple[str, list[Any]]] = {
     "token_count": ("token_count", NO_INT32),
     "send_time": ("send_time", NO_TIME),
     "metadata": ("metadata", NO_OBJECT),
+    "usage": ("usage", [{"output_tokens": 1}, HistorySettings(), SECRET]),
     "usage.output_tokens": ("usage", [Usage(output_tokens=each) for each in NO_INT32]),
+    "tool_calls": ("tool_calls", [ToolCall(name="f"), None, 5]),
+    "tool_calls[0]": ("tool_calls", [[{"name": "f", "arguments": SECRET}], {"name": "f"}, [None], SECRET]),
     "tool_calls[1].arguments": (
         "tool_calls",
         [(ToolCall(name="f"), ToolCall(name="f", arguments=each)) for each in NO_TEXT],
     ),
+    "parts": ("parts", [TextPart(""), None, 5]),
     "parts[0]": ("parts", [[each] for each in (SECRET, {"text": SECRET}, None)]),
     "parts[1].text": ("parts", [[TextPart(""), TextPart(each)] for each in NO_TEXT]),
     "parts[0].json": ("parts", [[JsonPart(each)] for each in UNWRITABLE]),
@@ -108,6 +114,7 @@ SESSIONS: dict[str, tuple[str, list[Any]]] = {
     "state": ("state", NO_OBJECT),
     "expire_time": ("expire_time", NO_TIME),
     "ttl": ("ttl", [60, 0.5, SECRET, NOON]),
+    "history_settings": ("history_settings", [{"max_messages": 1}, HistoryOptions(), SECRET]),
     "history_settings.max_messages": (
         "history_settings",
         [HistorySettings(max_messages=each) for each in NO_INT32],
@@ -115,15 +122,28 @@ SESSIONS: dict[str, tuple[str, list[Any]]] = {
 }
 
 CALLS: list[tuple[str, Callable[[Client], Any]]] = [
-    ("session.session_id", lambda c: c.create_session(Session(session_id=SURROGATE))),
-    ("session.user_id", lambda c: c.create_session(Session(user_id=SURROGATE))),
-    ("session.ttl", lambda c: c.create_session(TWICE_ENDED)),
+    ("session_id", lambda c: c.create_session(SURROGATE)),
+    ("session_id", lambda c: c.create_session(SessionFields(title=SECRET))),
+    ("user_id", lambda c: c.create_session(user_id=SURROGATE)),
+    ("session.ttl", lambda c: c.create_session(session=TWICE_ENDED)),
     ("session.ttl", lambda c: c.update_session("s", ttl=timedelta(1), expire_time=TWICE_ENDED.expire_time)),
-    ("create_session.ttl", lambda c: c.append_message("s", MESSAGE, create_session=TWICE_ENDED)),
-    ("create_session.ttl", lambda c: c.append_messages("s", [MESSAGE], create_session=TWICE_ENDED)),
+    ("new_session.ttl", lambda c: c.append_message("s", MESSAGE, new_session=TWICE_ENDED)),
+    ("new_session.ttl", lambda c: c.append_messages("s", [MESSAGE], new_session=TWICE_ENDED)),
+    ("messages", lambda c: c.append_messages("s", MESSAGE)),
+    ("messages[0]", lambda c: c.append_messages("s", [{"role": "user", "content": SECRET}])),
+    ("history", lambda c: c.append_message("s", MESSAGE, history={"max_messages": 1})),
+    ("new_session", lambda c: c.append_message("s", MESSAGE, new_session={"title": SECRET})),
+    ("session", lambda c: c.create_session("s", {"title": SECRET})),
+    ("session.history_settings", lambda c: c.update_session("s", history_settings={"max_messages": 1})),
     ("messages[1].role", lambda c: c.append_messages("s", [MESSAGE, Message(role="")])),
-    ("create_session.ttl", lambda c: c.get_active_session("u", create_session=TWICE_ENDED)),
+    ("new_session.ttl", lambda c: c.ensure_active_session("u", TWICE_ENDED)),
+    ("user_id", lambda c: c.ensure_active_session(SURROGATE)),
+    ("new_session_id", lambda c: c.ensure_active_session("u", new_session_id=SURROGATE)),
     ("user_id", lambda c: c.get_active_session(SURROGATE)),
+    ("application_id", lambda c: c.get_active_session("u", application_id=SURROGATE)),
+    ("application_id", lambda c: c.get_active_session("u", application_id="")),
+    ("application_id", lambda c: c.list_sessions_page(application_id=5)),
+    ("application_id", lambda c: c.list_sessions_page(application_id="")),
     *(("patch", lambda c, each=each: c.update_state("s", each)) for each in NO_OBJECT),
     *(
         ("state_patch", lambda c, each=each: c.append_message("s", MESSAGE, state_patch=each))
@@ -138,7 +158,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("message_id", lambda c: c.get_message("s", message_id=SURROGATE)),
     ("expected_last_sequence", lambda c: c.append_message("s", MESSAGE, expected_last_sequence=2**63)),
     ("expected_last_sequence", lambda c: c.append_messages("s", [MESSAGE], expected_last_sequence=0.5)),
-    ("replace_after_sequence", lambda c: c.append_messages("s", [MESSAGE], replace_after_sequence=2**63)),
+    ("keep_through_sequence", lambda c: c.append_messages("s", [MESSAGE], keep_through_sequence=2**63)),
     ("message.role", lambda c: c.compact_history("s", Message(role="nobody"), through_sequence=1)),
     ("message", lambda c: c.compact_history("s", SECRET, through_sequence=1)),
     ("through_sequence", lambda c: c.compact_history("s", MESSAGE, through_sequence=2**63)),
@@ -148,15 +168,20 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
             "s", MESSAGE, through_sequence=1, expected_compacted_through_sequence=SECRET
         ),
     ),
-    ("after_sequence", lambda c: c.truncate_history("s", after_sequence=SECRET)),
-    ("up_to_sequence", lambda c: c.fork_session("s", up_to_sequence=2**63)),
-    ("session.ttl", lambda c: c.fork_session("s", TWICE_ENDED)),
-    ("session.ttl", lambda c: c.reset_session("s", TWICE_ENDED)),
+    ("keep_through_sequence", lambda c: c.truncate_messages("s", keep_through_sequence=SECRET)),
+    ("through_sequence", lambda c: c.fork_session("s", through_sequence=2**63)),
+    ("new_session.ttl", lambda c: c.fork_session("s", TWICE_ENDED)),
+    ("new_session_id", lambda c: c.fork_session("s", new_session_id=SURROGATE)),
+    ("new_user_id", lambda c: c.fork_session("s", new_user_id=SURROGATE)),
+    ("new_user_id", lambda c: c.fork_session("s", new_user_id="")),
+    ("new_session.ttl", lambda c: c.reset_session("s", TWICE_ENDED)),
+    ("new_session_id", lambda c: c.reset_session("s", new_session_id=5)),
+    ("new_user_id", lambda c: c.reset_session("s", new_user_id="")),
     ("previous_status", lambda c: c.reset_session("s", previous_status="over")),
     ("keep_state", lambda c: c.reset_session("s", keep_state=SECRET)),
     (
         "expected_last_sequence",
-        lambda c: c.truncate_history("s", after_sequence=0, expected_last_sequence=0.5),
+        lambda c: c.truncate_messages("s", keep_through_sequence=0, expected_last_sequence=0.5),
     ),
     (
         "history.token_budget",
@@ -169,6 +194,8 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("session_id", lambda c: c.get_session(5)),
     ("session_id", lambda c: c.delete_session(SURROGATE)),
     ("purge", lambda c: c.delete_session("s", purge=SECRET)),
+    ("roles", lambda c: c.list_messages_page("s", roles=5)),
+    ("statuses", lambda c: c.list_sessions_page(statuses=5)),
     ("roles[1]", lambda c: c.list_messages_page("s", roles=["user", "everyone"])),
     ("roles[0]", lambda c: c.list_messages_page("s", roles="user")),
     ("after_sequence", lambda c: c.list_messages_page("s", after_sequence=2**63)),
@@ -180,15 +207,31 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
     ("labels", lambda c: c.list_sessions_page(labels={"a": 1})),
     ("title_contains", lambda c: c.list_sessions_page(title_contains=SURROGATE)),
     ("order_by", lambda c: c.list_sessions_page(order_by="random")),
+    ("order_by", lambda c: c.list_messages_page("s", order_by="random")),
+    ("order_by", lambda c: c.list_messages_page("s", order_by=True)),
     *(
         (name, lambda c, name=name: c.list_sessions_page(**{name: NOON}))
-        for name in ("create_time_after", "create_time_before", "active_after", "active_before")
+        for name in (
+            *("create_time_after", "create_time_before"),
+            *("last_activity_time_after", "last_activity_time_before"),
+        )
     ),
 ]
+STORED_SESSIONS: list[tuple[str, Callable[[Client], Any]]] = [
+    ("session", lambda c: c.create_session("s", STORED)),
+    ("new_session", lambda c: c.ensure_active_session("u", STORED)),
+    ("new_session", lambda c: c.append_message("s", MESSAGE, new_session=STORED)),
+    ("new_session", lambda c: c.append_messages("s", [MESSAGE], new_session=STORED)),
+    ("header.new_session", lambda c: c.append_message_stream("s", new_session=STORED)),
+    ("new_session", lambda c: c.fork_session("s", STORED)),
+    ("new_session", lambda c: c.reset_session("s", STORED)),
+]
 NOBODY: dict[str, Callable[[Client], Any]] = {
+    "create_session": lambda c: c.create_session("s", user_id=""),
     "get_session": lambda c: c.get_session("s", user_id=""),
     "update_session": lambda c: c.update_session("s", user_id="", title="t"),
     "get_active_session": lambda c: c.get_active_session(""),
+    "ensure_active_session": lambda c: c.ensure_active_session(""),
     "update_state": lambda c: c.update_state("s", {}, user_id=""),
     "list_sessions_page": lambda c: c.list_sessions_page(user_id=""),
     "delete_session": lambda c: c.delete_session("s", user_id=""),
@@ -202,5 +245,5 @@ NOBODY: dict[str, Callable[[Client], Any]] = {
     "fork_session": lambda c: c.fork_session("s", user_id=""),
     "reset_session": lambda c: c.reset_session("s", user_id=""),
     "compact_history": lambda c: c.compact_history("s", MESSAGE, through_sequence=1, user_id=""),
-    "truncate_history": lambda c: c.truncate_history("s", after_sequence=0, user_id=""),
+    "truncate_messages": lambda c: c.truncate_messages("s", keep_through_sequence=0, user_id=""),
 }

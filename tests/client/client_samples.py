@@ -13,8 +13,10 @@ from sessionhistory import (
     MediaPart,
     Message,
     MessageStatus,
+    ReasoningPart,
     Role,
     Session,
+    SessionFields,
     SessionStatus,
     TextPart,
     ToolCall,
@@ -46,6 +48,8 @@ MESSAGE = Message(
         JsonPart(JSON),
         JsonPart(None),
         JsonPart([1, "two"]),
+        ReasoningPart("Zürich\r\n", opaque="o+/=", signature=" s\t"),
+        ReasoningPart(opaque="o"),
     ),
     payload=bytes(range(256)),
     payload_type="application/x",
@@ -57,10 +61,10 @@ MESSAGE = Message(
     status=MessageStatus.INTERRUPTED,
     turn_id="turn",
     send_time=datetime(2026, 3, 29, 2, 30, 0, 123_456, UTC),
+    finish_reason="tool_üse",
 )
-SESSION = Session(
-    session_id="replaced",
-    user_id="ädä",
+SESSION = SessionFields(
+    application_id="äpp",
     title="Zürich 日本語",
     model="model",
     status=SessionStatus.COMPLETED,
@@ -72,12 +76,6 @@ SESSION = Session(
 )
 
 MESSAGE_OF_SERVER = {"sequence", "create_time"}
-SESSION_OF_SERVER = {
-    *("message_count", "total_tokens", "last_sequence", "token_counter", "parent"),
-    "compacted_through_sequence",
-    *("create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time"),
-    *("etag", "state_version"),
-}
 
 
 def fresh_id() -> str:
@@ -85,7 +83,13 @@ def fresh_id() -> str:
     return secrets.token_hex(16)
 
 
-def sent(value: Message | Session) -> dict[str, Any]:
-    """Return what a caller sets of a message or a session."""
-    names = {field.name for field in dataclasses.fields(value)}
-    return {name: getattr(value, name) for name in names - MESSAGE_OF_SERVER - SESSION_OF_SERVER}
+def sent(message: Message) -> dict[str, Any]:
+    """Return the fields of a message that a caller sets."""
+    names = {field.name for field in dataclasses.fields(message)}
+    return {name: getattr(message, name) for name in names - MESSAGE_OF_SERVER}
+
+
+def set_of(session: SessionFields | Session) -> dict[str, Any]:
+    """Return the fields of a session that a caller sets; ``ttl`` is returned as ``expire_time``."""
+    names = {field.name for field in dataclasses.fields(SessionFields)} - {"ttl"}
+    return {name: getattr(session, name) for name in names}

@@ -7,7 +7,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sessionhistory import JsonPart, MediaPart, Message, MessageStatus, Role, TextPart, ToolCall, Usage
+from sessionhistory import (
+    JsonPart,
+    MediaPart,
+    Message,
+    MessageStatus,
+    ReasoningPart,
+    Role,
+    TextPart,
+    ToolCall,
+    Usage,
+)
 
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 _names = st.just("") | _texts
@@ -29,6 +39,8 @@ _parts = st.one_of(
     st.builds(JsonPart, _json),
     st.builds(MediaPart, mime_type=_names, data=st.binary(max_size=30)),
     st.builds(MediaPart, mime_type=_names, uri=_texts.filter(bool)),
+    st.builds(ReasoningPart, _texts.filter(bool), opaque=_names, signature=_names),
+    st.builds(ReasoningPart, opaque=_texts.filter(bool), signature=_names),
 )
 _calls = st.builds(ToolCall, id=_names, name=_texts.filter(bool), arguments=_texts)
 _zones = st.just(UTC) | st.integers(-23 * 60, 23 * 60).map(lambda m: timezone(timedelta(minutes=m)))
@@ -36,7 +48,7 @@ _zones = st.just(UTC) | st.integers(-23 * 60, 23 * 60).map(lambda m: timezone(ti
 
 @st.composite
 def messages(draw: st.DrawFn) -> Message:
-    """Return a message that keeps to the contract."""
+    """Return a valid message."""
     role = draw(st.sampled_from([role for role in Role if role is not Role.UNKNOWN]))
     tool_calls = tuple(draw(st.just([]) | st.lists(_calls, max_size=2)))
     pinnable = role is not Role.TOOL and not tool_calls
@@ -61,5 +73,6 @@ def messages(draw: st.DrawFn) -> Message:
         pinned=pinnable and draw(st.booleans()),
         status=draw(st.sampled_from([MessageStatus.COMPLETE, MessageStatus.INTERRUPTED])),
         turn_id=draw(_names),
+        finish_reason=draw(_names),
         send_time=some(st.datetimes(datetime(1679, 1, 1), datetime(2261, 1, 1), timezones=_zones)),  # noqa: DTZ001 - zones are drawn
     )

@@ -1,4 +1,4 @@
-"""Both clients, behind the methods of the one for asyncio: so that each test is written once."""
+"""Both clients behind the asyncio client's methods, so that each test is written once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Threaded:
-    """The client for threads, whose methods are awaited: each call runs in a thread."""
+    """The client for threads with methods to await: each call runs in a thread."""
 
     def __init__(self, target: str, **options: Any) -> None:
         self._client = SessionHistoryClient(target, **options)
@@ -29,7 +29,7 @@ class Threaded:
 
 
 class _ThreadedStream:
-    """The stream of the client for threads, as a block of asyncio."""
+    """A stream of the client for threads as an async context manager."""
 
     def __init__(self, stream: MessageStream) -> None:
         self._stream = stream
@@ -58,5 +58,5 @@ async def _yield_all(method: Callable[..., Any], *arguments: Any, **named: Any) 
 
 TWINS: dict[str, Any] = {"asyncio": AsyncSessionHistoryClient, "threads": Threaded}
 
-# As many as wait at once in any test; asyncio's own are as few as the machine has cores.
+# As many threads as any test needs at once; asyncio's own executor has as few as the machine has cores.
 _THREADS = ThreadPoolExecutor(16)

@@ -1,4 +1,4 @@
-"""Clients of both kinds, and a server that answers as it is told."""
+"""Clients of both kinds, and a server whose answers the test prepares."""
 
 from __future__ import annotations
 
@@ -14,33 +14,27 @@ from fake_server import FakeServer
 from support.processes import Server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sessionhistory import AsyncSessionHistoryClient
     from support.service import Service
 
     Connect = Callable[..., AsyncSessionHistoryClient]
 
-# Channels to one address share a connection, and that it has just been refused: of an earlier test's server,
-# whose port is given out again.
-_ITS_OWN = ("grpc.use_local_subchannel_pool", 1)
-
 
 @pytest.fixture(params=TWINS)
 def twin(request: pytest.FixtureRequest) -> str:
-    """Each of the two clients: the test runs with both."""
+    """The name of a client; each test runs with both clients."""
     return str(request.param)
 
 
 @pytest_asyncio.fixture
 async def connect_twin() -> AsyncIterator[Callable[..., AsyncSessionHistoryClient]]:
-    """Makes clients of a kind, for a target; all are closed in the end."""
+    """Makes clients of a kind, for a target; the fixture closes all of them."""
     async with AsyncExitStack() as stack:
 
-        def make(
-            kind: str, target: str, *, options: Sequence[tuple[str, Any]] = (), **others: Any
-        ) -> AsyncSessionHistoryClient:
-            client: AsyncSessionHistoryClient = TWINS[kind](target, options=(_ITS_OWN, *options), **others)
+        def make(kind: str, target: str, **options: Any) -> AsyncSessionHistoryClient:
+            client: AsyncSessionHistoryClient = TWINS[kind](target, **options)
             stack.push_async_callback(client.close)
             return client
 
@@ -49,7 +43,7 @@ async def connect_twin() -> AsyncIterator[Callable[..., AsyncSessionHistoryClien
 
 @pytest.fixture
 def connect(connect_twin: Connect, twin: str) -> Connect:
-    """Makes clients for a target; the test runs with either kind."""
+    """Makes clients for a target; each test runs with both kinds."""
     return partial(connect_twin, twin)
 
 
@@ -67,7 +61,7 @@ def client(connect: Connect, shared: Service) -> AsyncSessionHistoryClient:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., Server]]:
-    """Starts servers on a database, each in a process of its own; none is left running."""
+    """Starts servers on a database, each in a process of its own; the fixture ends all of them."""
     with ExitStack() as stack:
 
         def start(database_url: str, *arguments: str) -> Server:
@@ -80,7 +74,7 @@ def start_server() -> Iterator[Callable[..., Server]]:
 
 @pytest_asyncio.fixture
 async def fake() -> AsyncIterator[FakeServer]:
-    """A server that answers as it is told."""
+    """A server whose answers the test prepares."""
     server = FakeServer()
     running = await server.start()
     yield server

@@ -1,4 +1,4 @@
-"""A server that answers as it is told: a newer one, a broken one, a proxy between."""
+"""A server with prepared answers, which plays a newer server, a broken one, or a proxy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Refusal:
 
 
 class Call(NamedTuple):
-    """What the server was asked, by whom, when, and how long the caller would wait, in seconds."""
+    """A call of the server: the request, the peer, the time, and the seconds left until its deadline."""
 
     request: Any
     metadata: dict[str, str | bytes]
@@ -57,15 +57,20 @@ class Call(NamedTuple):
 
 @dataclass
 class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
-    """Answers the first call with the first answer, and so on; then with empty responses.
+    """Answers the calls with the prepared answers in order; then with empty responses.
 
-    An answer is a response, a refusal, or ``None``: to keep the caller waiting.
+    An answer is a response, a refusal, or ``None``, which keeps the caller waiting until ``released``.
     """
 
     answers: list[Message | Refusal | None] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """Peers whose calls are answered with UNAVAILABLE."""
+    silent: set[str] = field(default_factory=set)
+    """Peers whose calls are not answered."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     given_up: int = 0
-    """How many callers were kept waiting and have gone."""
+    """How many calls without an answer their callers have ended."""
     address: str = ""
 
     async def start(self) -> grpc.aio.Server:
@@ -85,12 +90,16 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
             metadata = dict(context.invocation_metadata())
             left = context.time_remaining()
             self.calls.append(Call(request, metadata, context.peer(), time.monotonic(), left))
+            if context.peer() in self.refused:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "not here")
+            if context.peer() in self.silent:
+                await self._keep_waiting()
             answer = self.answers.pop(0) if self.answers else empty
             if isinstance(answer, Refusal):
                 await context.abort(answer.code, answer.message, answer.trailing)
             if answer is None:
                 await self._keep_waiting()
-            return answer
+            return answer or empty
 
         async def stream(request: Message, context: Any) -> None:
             await context.write(await answer(request, context))
@@ -104,18 +113,19 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
 
     async def _keep_waiting(self) -> None:
         try:
-            await asyncio.Event().wait()
-        finally:
+            await self.released.wait()
+        except asyncio.CancelledError:
             self.given_up += 1
+            raise
 
 
 def info(reason: str, domain: str = "sessionhistory.v1", **metadata: str) -> error_details_pb2.ErrorInfo:
-    """Return the detail that says why."""
+    """Return the error detail with the reason."""
     return error_details_pb2.ErrorInfo(reason=reason, domain=domain, metadata=metadata)
 
 
 def retry_after(seconds: float) -> error_details_pb2.RetryInfo:
-    """Return the detail that says when to try again."""
+    """Return the error detail with the time until a retry."""
     detail = error_details_pb2.RetryInfo()
     detail.retry_delay.FromMicroseconds(round(seconds * 1e6))
     return detail

@@ -1,4 +1,4 @@
-"""What a client and its calls are given, when it makes no sense."""
+"""Invalid arguments of a client and of its calls."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 NOBODY = "127.0.0.1:1"
 
 
+def message_of(**fields: Any) -> Message:
+    """Return a message with values that a type checker would refuse."""
+    return Message(role=Role.USER, **fields)
+
+
 @pytest.mark.parametrize("kind", [SessionHistoryClient, AsyncSessionHistoryClient])
 @pytest.mark.parametrize(
     ("arguments", "named"),
@@ -37,13 +42,13 @@ NOBODY = "127.0.0.1:1"
     ],
 )
 def test_a_client(kind: Callable[..., Any], arguments: dict[str, Any], named: str) -> None:
-    """It is refused where it is made, by the name of the argument."""
+    """An invalid argument of a client raises an error that names the argument."""
     with pytest.raises(ValueError, match=named):
         kind(**arguments)
 
 
 def test_a_call() -> None:
-    """A call's own time, and metadata that a function returns, are looked at as well."""
+    """A call's own deadline and the metadata that a function returns are checked too."""
     with SessionHistoryClient(NOBODY) as client, pytest.raises(ValueError, match="timeout_seconds"):
         client.get_session("s", timeout_seconds=0)
     with (
@@ -57,20 +62,27 @@ def test_a_call() -> None:
     ("message", "rule"),
     [
         ({"role": "user"}, "message: must be a Message, not dict"),
+        (message_of(tool_calls=[{"name": "f"}]), "message.tool_calls[0]: must be a ToolCall, not dict"),
+        (message_of(tool_calls=None), "message.tool_calls: must be a list or a tuple, not NoneType"),
+        (
+            message_of(parts=[{"text": "t"}]),
+            "message.parts[0]: must be a TextPart, MediaPart, JsonPart or ReasoningPart, not dict",
+        ),
+        (message_of(usage={"input_tokens": 1}), "message.usage: must be a Usage, not dict"),
         (Message(role=Role.USER, content=cast("str", 5)), "message.content: must be str, not int"),
         (Message(role=Role.USER, token_count=2**31), "message.token_count: is out of the range of the field"),
         (Message(role=Role.USER, token_count=cast("int", "5")), "message.token_count: must be int, not str"),
     ],
 )
 def test_a_value_of_a_wrong_type(message: Any, rule: str) -> None:
-    """What it must be is said, beside the path of the field."""
+    """The error names the path of the field and the type that it needs."""
     with SessionHistoryClient(NOBODY) as client, pytest.raises(InvalidFieldError) as caught:
         client.append_message("s", message)
     assert str(caught.value) == rule
 
 
 async def test_another_event_loop(service: Service) -> None:
-    """A client that was used in one loop says so in another, instead of what asyncio would."""
+    """A client that was used in one event loop raises a clear error in another."""
     async with AsyncSessionHistoryClient(service.address) as client:
         assert (await client.list_sessions_page()).sessions == ()
 

@@ -1,15 +1,18 @@
-"""Clients that are closed: before their first call, during one, and after."""
+"""Clients that are closed before their first call, during a call, and after it."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from deaf_service import Deaf
 from fake_server import FakeServer, Refusal, retry_after
 
 from sessionhistory import AsyncSessionHistoryClient, Message, Role, SessionHistoryClient
 from support.service import PATIENCE_SECONDS
+from support.sockets import connections_to
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ LONG_SECONDS = PATIENCE_SECONDS * 10
 
 
 async def test_a_client_is_closed_with_its_block(fake: FakeServer) -> None:
-    """Both work as context managers, and are closed at the end."""
+    """Both clients are context managers, which close them at the end."""
     async with AsyncSessionHistoryClient(fake.address) as client:
         await client.get_session("s")
     with pytest.raises(RuntimeError, match=CLOSED):
@@ -39,7 +42,7 @@ async def test_a_client_is_closed_with_its_block(fake: FakeServer) -> None:
 
 
 async def test_a_closed_client_refuses_calls(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """Used or unused, once or twice closed, it says so."""
+    """A closed client refuses calls, used or unused, closed once or twice."""
     for used in (False, True):
         client = connect(fake.address)
         if used:
@@ -56,7 +59,7 @@ async def test_a_closed_client_refuses_calls(connect: Callable[..., Client], fak
 async def test_closing_ends_calls(
     connect: Callable[..., Client], fake: FakeServer, *, repeatable: bool
 ) -> None:
-    """A call under way fails because the client is closed, and looks like no cancellation of its task."""
+    """A running call fails because the client is closed, and not with a cancellation of its task."""
     client = connect(fake.address, timeout_seconds=LONG_SECONDS)
     fake.answers = [None]
     method = client.get_session if repeatable else client.delete_session
@@ -70,8 +73,49 @@ async def test_closing_ends_calls(
     assert len(fake.calls) == 1
 
 
+@pytest.mark.parametrize("turns", range(6))
+async def test_closing_ends_streams_that_open(connect_twin: Callable[..., Client], turns: int) -> None:
+    """A stream that opens is ended in each of the first turns of the event loop, and later."""
+    async with Deaf(accepts=False).running() as address:
+        client = connect_twin("asyncio", address, timeout_seconds=LONG_SECONDS)
+        opening = asyncio.create_task(client.append_message_stream("s").__aenter__())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await client.close()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(RuntimeError, match=CLOSED):
+                await opening
+
+
+async def test_closing_ends_streams_that_wait(connect: Callable[..., Client]) -> None:
+    """A stream whose header the service does not accept is ended too."""
+    deaf = Deaf(accepts=False)
+    async with deaf.running() as address:
+        client = connect(address, timeout_seconds=LONG_SECONDS)
+        opening = asyncio.ensure_future(client.append_message_stream("s").__aenter__())
+        await until(lambda: deaf.calls == 1)
+        await client.close()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(RuntimeError, match=CLOSED):
+                await opening
+        await until(lambda: deaf.ended == 1)
+
+
+async def test_closing_ends_streams_that_connect(connect: Callable[..., Client]) -> None:
+    """A stream to a server that accepts connections and says nothing is ended too."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        client = connect(address, timeout_seconds=LONG_SECONDS)
+        opening = asyncio.ensure_future(client.append_message_stream("s").__aenter__())
+        await until(lambda: connections_to(address))
+        await client.close()
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            with pytest.raises(RuntimeError, match=CLOSED):
+                await opening
+
+
 async def test_closing_between_attempts(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """A call that waits for its next attempt has none."""
+    """A call that waits for its next attempt makes none."""
     client = connect(fake.address)
     fake.answers = [Refusal(details=[retry_after(0.5)])]
     call = asyncio.ensure_future(client.append_message("s", Message(role=Role.USER)))

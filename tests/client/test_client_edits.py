@@ -1,4 +1,4 @@
-"""Histories that are edited through the client."""
+"""Truncation, replacement, fork, reset and compaction through the client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import pytest
 from client_samples import MESSAGE, fresh_id, sent
 
-from sessionhistory import Message, Role, Session, SessionParent, SessionStatus, TruncateHistoryResult
+from sessionhistory import (
+    Message,
+    Role,
+    SessionFields,
+    SessionParent,
+    SessionStatus,
+    TruncateMessagesResult,
+)
 from sessionhistory.errors import (
     CompactionMismatchError,
     MessageIdReusedError,
@@ -30,15 +37,15 @@ async def _texts(client: Client, session_id: str) -> list[str | None]:
 
 
 async def test_a_truncation(client: Client) -> None:
-    """The end is removed if it is what the caller believes it to be; a message of it can be stored again."""
+    """The end is removed if the expectation is right; a removed message can be stored again."""
     session_id, messages = fresh_id(), _said("a", "b", "c")
-    await client.append_messages(session_id, messages, create_session=Session(user_id="ada"))
+    await client.append_messages(session_id, messages, user_id="ada", new_session=SessionFields())
     with pytest.raises(SequenceMismatchError):
-        await client.truncate_history(session_id, after_sequence=1, expected_last_sequence=2)
-    truncated = await client.truncate_history(
-        session_id, after_sequence=1, user_id="ada", expected_last_sequence=3
+        await client.truncate_messages(session_id, keep_through_sequence=1, expected_last_sequence=2)
+    truncated = await client.truncate_messages(
+        session_id, keep_through_sequence=1, user_id="ada", expected_last_sequence=3
     )
-    assert truncated == TruncateHistoryResult(
+    assert truncated == TruncateMessagesResult(
         removed_message_count=2, last_sequence=3, message_count=1, total_tokens=1
     )
     assert (await client.append_message(session_id, messages[1])).message.sequence == 4
@@ -46,44 +53,47 @@ async def test_a_truncation(client: Client) -> None:
 
 
 async def test_a_replacement(client: Client) -> None:
-    """Messages take the place of others; the same call again stores nothing, and kept ids are taken."""
+    """Messages replace others; a retry stores nothing, and the id of a kept message is refused."""
     session_id, messages = fresh_id(), _said("a", "b", "c")
-    await client.append_messages(session_id, messages, create_session=Session())
+    await client.append_messages(session_id, messages, new_session=SessionFields())
     new = _said("d", "e")
-    replaced = await client.append_messages(session_id, new, replace_after_sequence=1)
+    replaced = await client.append_messages(session_id, new, keep_through_sequence=1)
     assert [message.sequence for message in replaced.messages] == [4, 5]
-    assert await client.append_messages(session_id, new, replace_after_sequence=1) == replaced
+    assert await client.append_messages(session_id, new, keep_through_sequence=1) == replaced
     assert await _texts(client, session_id) == ["a", "d", "e"]
     with pytest.raises(MessageIdReusedError):
-        await client.append_messages(session_id, messages, replace_after_sequence=1)
+        await client.append_messages(session_id, messages, keep_through_sequence=1)
 
 
 async def test_a_fork(client: Client) -> None:
-    """It has the messages up to a sequence, and what the caller says it is to be."""
-    session_id = fresh_id()
-    old = Session(user_id="ada", title="t", labels={"a": "b"})
-    messages = (await client.append_messages(session_id, _said("a", "b", "c"), create_session=old)).messages
-    new = Session(session_id=fresh_id(), title="other")
-    forked = await client.fork_session(session_id, new, up_to_sequence=2, user_id="ada")
+    """A fork has the messages up to a sequence, and the fields that the caller sets."""
+    session_id, fork_id = fresh_id(), fresh_id()
+    old = SessionFields(title="t", labels={"a": "b"})
+    stored = await client.append_messages(session_id, _said("a", "b", "c"), user_id="ada", new_session=old)
+    new = SessionFields(title="other")
+    forked = await client.fork_session(
+        session_id, new, new_session_id=fork_id, through_sequence=2, user_id="ada"
+    )
     session = forked.session
-    assert (forked.created, session.session_id, session.title) == (True, new.session_id, "other")
+    assert (forked.created, session.session_id, session.title) == (True, fork_id, "other")
     assert (session.user_id, session.labels, session.message_count) == ("ada", {"a": "b"}, 2)
-    assert session.parent == SessionParent(session_id=session_id, sequence=2)
-    assert [message async for message in client.list_messages(new.session_id)] == list(messages[:2])
+    assert session.parent == SessionParent(session_id=session_id, through_sequence=2)
+    assert [message async for message in client.list_messages(fork_id)] == list(stored.messages[:2])
     with pytest.raises(SessionExistsError):
-        await client.fork_session(session_id, new, up_to_sequence=2)
-    again = await client.fork_session(session_id, new, allow_existing=True)
+        await client.fork_session(session_id, new_session_id=fork_id, through_sequence=2)
+    again = await client.fork_session(session_id, new_session_id=fork_id, allow_existing=True)
     assert (again.created, again.session) == (False, session)
-    another = await client.fork_session(session_id)
+    another = await client.fork_session(session_id, new_user_id="bob")
     assert (another.created, another.session.message_count) == (True, 3)
+    assert another.session.user_id == "bob"
     assert (await client.get_session(session_id)).parent is None
 
 
 async def test_a_reset(client: Client) -> None:
-    """The old session ends, and the new one goes on with what it is to keep."""
+    """The old session ends, and the new one has the parts that the caller keeps."""
     session_id = fresh_id()
-    old = Session(user_id="ada", state={"step": 1}, metadata={"a": 2**60})
-    await client.append_messages(session_id, _said("a", "b"), create_session=old)
+    old = SessionFields(state={"step": 1}, metadata={"a": 2**60})
+    await client.append_messages(session_id, _said("a", "b"), user_id="ada", new_session=old)
     reset = await client.reset_session(session_id, keep_state=True, previous_status=SessionStatus.ABANDONED)
     assert reset.previous_session == await client.get_session(session_id)
     assert reset.previous_session.status is SessionStatus.ABANDONED
@@ -91,17 +101,22 @@ async def test_a_reset(client: Client) -> None:
     assert (reset.session.user_id, reset.session.metadata) == ("ada", {"a": 2**60})
     with pytest.raises(SessionNotActiveError):
         await client.reset_session(session_id)
-    new = Session(session_id=fresh_id())
-    second = await client.reset_session(reset.session.session_id, new, keep_history=True, user_id="ada")
-    assert (second.session.session_id, second.session.state) == (new.session_id, None)
-    assert second.session.parent == SessionParent(session_id=reset.session.session_id, sequence=0)
-    assert await client.reset_session(reset.session.session_id, new, keep_history=True) == second
+    first_id, second_id = reset.session.session_id, fresh_id()
+    second = await client.reset_session(
+        first_id, SessionFields(model="m"), new_session_id=second_id, keep_messages=True, user_id="ada"
+    )
+    assert (second.session.session_id, second.session.state) == (second_id, None)
+    assert second.session.model == "m"
+    assert second.session.parent == SessionParent(session_id=first_id, through_sequence=0)
+    assert await client.reset_session(first_id, new_session_id=second_id, keep_messages=True) == second
+    third = await client.reset_session(second_id, new_user_id="bob")
+    assert third.session.user_id == "bob"
 
 
 async def test_a_compaction(client: Client) -> None:
-    """The summary stands for what it covers, in windows and with all its fields; nothing else changes."""
+    """The summary replaces covered messages in windows and has all its fields; nothing else changes."""
     session_id, messages = fresh_id(), _said("a", "b", "c")
-    await client.append_messages(session_id, messages, create_session=Session(user_id="ada"))
+    await client.append_messages(session_id, messages, user_id="ada", new_session=SessionFields())
     assert (await client.get_history(session_id)).summary is None
     summary = dataclasses.replace(MESSAGE, tool_calls=())
     compacted = await client.compact_history(

@@ -1,4 +1,4 @@
-"""Every error by its real cause: of which class it is, and what it says."""
+"""The class and the content of every error, each by its real cause."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expected:
-    """An error: its class, code, reason and details; the metadata by patterns."""
+    """The expected class, code, reason and details; the metadata by patterns."""
 
     kind: type[errors.SessionHistoryError]
     code: str
@@ -110,8 +110,14 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.pool_exhausted: Expected(
         errors.PoolExhaustedError, "RESOURCE_EXHAUSTED", "POOL_EXHAUSTED", retry_delay_seconds=LATER
     ),
+    causes.server_overloaded: Expected(
+        errors.ServerOverloadedError, "RESOURCE_EXHAUSTED", "SERVER_OVERLOADED", retry_delay_seconds=LATER
+    ),
     causes.database_unavailable: Expected(
         errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=LATER
+    ),
+    causes.database_read_only: Expected(
+        errors.DatabaseReadOnlyError, "UNAVAILABLE", "DATABASE_READ_ONLY", retry_delay_seconds=LATER
     ),
     causes.schema_outdated: Expected(
         errors.SchemaOutdatedError, "UNAVAILABLE", "SCHEMA_OUTDATED", retry_delay_seconds=LATER
@@ -131,7 +137,7 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     ),
     causes.internal: Expected(errors.InternalError, "INTERNAL", "INTERNAL", {"request_id": "[0-9a-f]{16}"}),
 }
-# What gRPC says: nobody has answered, or not our service.
+# gRPC's own errors: the server has not answered, or is not our service.
 UNANSWERED: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.deadline: Expected(errors.DeadlineExceededError, "DEADLINE_EXCEEDED", ""),
     causes.nobody_there: Expected(errors.UnavailableError, "UNAVAILABLE", ""),
@@ -161,14 +167,14 @@ async def world(
 
 
 async def fail(world: World, cause: Callable[[World], Awaitable[None]]) -> errors.SessionHistoryError:
-    """Return the error that a cause makes."""
+    """Return the error of a cause."""
     with pytest.raises(errors.SessionHistoryError) as caught:
         await cause(world)
     return caught.value
 
 
 def check(error: errors.SessionHistoryError, expected: Expected, session_id: str) -> None:
-    """Compare an error with what it should be."""
+    """Compare an error with the expected one."""
     assert type(error) is expected.kind
     assert (error.code, error.reason) == (grpc.StatusCode[expected.code], expected.reason)
     assert error.metadata.keys() == expected.metadata.keys()
@@ -182,7 +188,7 @@ def check(error: errors.SessionHistoryError, expected: Expected, session_id: str
 
 @pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.__name__)
 async def test_an_error_of_the_service(world: World, cause: Callable[[World], Awaitable[None]]) -> None:
-    """Its class is that of its reason, and it has all that the service says."""
+    """The error's class is that of its reason, and it has all details of the service."""
     error = await fail(world, cause)
     check(error, CAUSES[cause], world.session_id)
     assert re.fullmatch("[0-9a-f]{16}", error.request_id)
@@ -192,14 +198,14 @@ async def test_an_error_of_the_service(world: World, cause: Callable[[World], Aw
 
 @pytest.mark.parametrize("cause", UNANSWERED, ids=lambda cause: cause.__name__)
 async def test_an_error_of_the_way(world: World, cause: Callable[[World], Awaitable[None]]) -> None:
-    """Where the service has not answered there is the code alone, and its class."""
+    """Without an answer of the service the error has the code and the code's class only."""
     error = await fail(world, cause)
     check(error, UNANSWERED[cause], world.session_id)
     assert error.request_id == ""
 
 
 def test_no_error_is_left_out() -> None:
-    """Every class is that of a cause above, but the kinds below which there are only reasons."""
+    """Each class has a cause above, except the classes that only have subclasses for reasons."""
     classes = {
         each for each in vars(errors).values() if inspect.isclass(each) and issubclass(each, Exception)
     }

@@ -1,4 +1,4 @@
-"""What becomes of answers that the service does not give today: of a newer one, or of a proxy between."""
+"""Answers that the service does not give today: of a newer service, or of a proxy."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ BAD_REQUEST = error_details_pb2.BadRequest(
 
 @pytest.fixture
 def failing(connect: Callable[..., Client], fake: FakeServer) -> Client:
-    """A client of the fake server, without the time for a second attempt."""
+    """A client of the fake server whose deadline leaves no time for a retry."""
     return connect(fake.address, timeout_seconds=50)
 
 
 async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.SessionHistoryError:
-    """Return the error that an answer makes of a call that is not repeated."""
+    """Return the error for an answer to a call that is not repeated."""
     fake.answers = [Refusal(**refusal)]
     with pytest.raises(errors.SessionHistoryError) as caught:
         await client.undelete_session("s")
@@ -56,7 +56,7 @@ async def failure(client: Client, fake: FakeServer, **refusal: Any) -> errors.Se
 
 @pytest.mark.parametrize("code", [*KINDS, *OTHERS])
 async def test_a_reason_of_a_newer_service(failing: Client, fake: FakeServer, code: str) -> None:
-    """It is raised as the kind of its code, with the reason and what else is said."""
+    """An unknown reason has the class of its code, with the reason and all other details."""
     details = [info("BRAND_NEW", session_id="s", why="because"), BAD_REQUEST, retry_after(60)]
     error = await failure(failing, fake, code=grpc.StatusCode[code], details=details, message="new")
     assert type(error) is KINDS.get(code, errors.SessionHistoryError)
@@ -67,7 +67,7 @@ async def test_a_reason_of_a_newer_service(failing: Client, fake: FakeServer, co
 
 
 async def test_a_reason_says_more_than_its_code(failing: Client, fake: FakeServer) -> None:
-    """A reason that the client knows keeps its class should its code ever be another."""
+    """A known reason keeps its class even under another code."""
     refusal = {"code": grpc.StatusCode.INTERNAL, "details": [info("SESSION_NOT_FOUND")]}
     assert type(await failure(failing, fake, **refusal)) is errors.SessionNotFoundError
 
@@ -89,7 +89,7 @@ async def test_a_reason_says_more_than_its_code(failing: Client, fake: FakeServe
     ids=str,
 )
 async def test_details_that_are_not_ours(failing: Client, fake: FakeServer, refusal: dict[str, Any]) -> None:
-    """Without details that can be read there is the kind of the code, and nothing else."""
+    """Without readable details the error has the class of its code only."""
     error = await failure(failing, fake, code=grpc.StatusCode.ABORTED, **refusal)
     assert type(error) is errors.AbortedError
     assert (error.reason, error.metadata, error.violations) == ("", {}, ())
@@ -97,7 +97,7 @@ async def test_details_that_are_not_ours(failing: Client, fake: FakeServer, refu
 
 
 async def test_what_can_be_read_beside_broken_details(failing: Client, fake: FakeServer) -> None:
-    """A detail that cannot be read takes nothing from the others."""
+    """A detail that cannot be read does not affect the others."""
     broken = Packed(type_url="type.googleapis.com/google.rpc.RetryInfo", value=BROKEN)
     details = [broken, info("ETAG_MISMATCH", actual_etag="e")]
     error = await failure(failing, fake, code=grpc.StatusCode.ABORTED, details=details)
@@ -106,7 +106,7 @@ async def test_what_can_be_read_beside_broken_details(failing: Client, fake: Fak
 
 
 async def test_a_status_without_a_message(failing: Client, fake: FakeServer) -> None:
-    """An error always says something."""
+    """An error always has a message."""
     assert str(await failure(failing, fake, code=grpc.StatusCode.ABORTED, message="")) == "ABORTED"
 
 
@@ -116,7 +116,7 @@ async def test_a_status_without_a_message(failing: Client, fake: FakeServer) -> 
 async def test_an_error_can_be_sent_to_another_process(
     failing: Client, fake: FakeServer, copied: Callable[[Any], Any]
 ) -> None:
-    """It keeps its class and all that it says."""
+    """An error that is pickled keeps its class and its content."""
     details = [info("INVALID_FIELD", more="x"), BAD_REQUEST, retry_after(0.25)]
     refusal = {"code": grpc.StatusCode.INVALID_ARGUMENT, "details": details, "request_id": "order-7"}
     error = await failure(failing, fake, **refusal)
@@ -128,7 +128,7 @@ async def test_an_error_can_be_sent_to_another_process(
 
 
 async def test_words_of_a_newer_service(failing: Client, fake: FakeServer) -> None:
-    """A number that has no word yet is UNKNOWN, and does not keep the rest from being read."""
+    """A number without a known name is UNKNOWN, and the other fields are read."""
     message = {"message_id": "m", "role": 99, "status": 98, "content": "hello"}
     fake.answers = [pb.GetHistoryResponse(history={"messages": [message], "cut": 97})]
     window = await failing.get_history("s")

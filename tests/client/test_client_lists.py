@@ -1,4 +1,4 @@
-"""Lists, page by page, and what they filter by; and whom a call acts for."""
+"""Lists, their pages and filters; and the user for whom a call is made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import pytest
 from client_samples import fresh_id
 
-from sessionhistory import Message, Role, Session, SessionOrder, SessionStatus
+from sessionhistory import Message, MessageOrder, Role, Session, SessionFields, SessionOrder, SessionStatus
 from sessionhistory.errors import SessionNotFoundError
 from sessionhistory.types import MessageFilters, SessionFilters
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 MOMENT = timedelta(microseconds=1)
 
-# By the times at which the middle one of three messages or sessions was made, or last active.
+# By the times at which the middle one of three messages or sessions was created, or last active.
 MESSAGE_FILTERS: dict[str, tuple[Callable[[Message], Any], list[str]]] = {
     "user_id": (lambda _: "ada", ["one", "two", "three"]),
-    "descending": (lambda _: True, ["three", "two", "one"]),
+    "order_by": (lambda _: MessageOrder.SEQUENCE_DESC, ["three", "two", "one"]),
     "after_sequence": (lambda _: 1, ["two", "three"]),
     "before_sequence": (lambda _: 2, ["one"]),
     "roles": (lambda _: {Role.ASSISTANT, Role.TOOL}, ["two"]),
@@ -31,15 +31,16 @@ MESSAGE_FILTERS: dict[str, tuple[Callable[[Message], Any], list[str]]] = {
 }
 SESSION_FILTERS: dict[str, tuple[Callable[[Session], Any], list[str]]] = {
     "user_id": (lambda middle: middle.user_id, ["one", "three", "two"]),
+    "application_id": (lambda middle: middle.application_id, ["two"]),
     "statuses": (lambda _: [SessionStatus.COMPLETED, SessionStatus.ABANDONED], ["two"]),
     "labels": (lambda _: {"app": "travel"}, ["three"]),
     "title_contains": (lambda _: "WO", ["two"]),
     "create_time_after": (lambda middle: middle.create_time - MOMENT, ["three", "two"]),
     "create_time_before": (lambda middle: middle.create_time, ["one"]),
-    "active_after": (lambda middle: middle.create_time, ["one", "three"]),
-    "active_before": (lambda middle: middle.create_time + MOMENT, ["two"]),
+    "last_activity_time_after": (lambda middle: middle.create_time, ["one", "three"]),
+    "last_activity_time_before": (lambda middle: middle.create_time + MOMENT, ["two"]),
     "show_deleted": (lambda _: True, ["one", "three", "two", "gone"]),
-    "order_by": (lambda _: SessionOrder.CREATION, ["three", "two", "one"]),
+    "order_by": (lambda _: SessionOrder.CREATE_TIME_ASC, ["one", "two", "three"]),
 }
 
 
@@ -50,7 +51,7 @@ async def test_messages_by(client: Client, name: str) -> None:
     roles = {"one": Role.USER, "two": Role.ASSISTANT, "three": Role.USER}
     for content, role in roles.items():
         message = Message(role=role, content=content)
-        await client.append_message(session_id, message, create_session=Session(user_id="ada"))
+        await client.append_message(session_id, message, user_id="ada", new_session=SessionFields())
     value_of, expected = MESSAGE_FILTERS[name]
     filters: Any = {name: value_of(await client.get_message(session_id, sequence=2))}
     found = [message.content async for message in client.list_messages(session_id, page_size=1, **filters)]
@@ -63,12 +64,13 @@ async def test_messages_by(client: Client, name: str) -> None:
 async def test_sessions_by(client: Client, name: str) -> None:
     """Each filter of sessions, and the order, reaches the service."""
     user_id = fresh_id()
-    gone = (await client.create_session(Session(user_id=user_id, title="gone"))).session
+    gone = await _create(client, user_id, title="gone")
     await client.delete_session(gone.session_id)
-    one = (await client.create_session(Session(user_id=user_id, title="one"))).session
-    two = Session(user_id=user_id, title="two", status=SessionStatus.ABANDONED)
-    middle = (await client.create_session(two)).session
-    await client.create_session(Session(user_id=user_id, title="three", labels={"app": "travel"}))
+    one = await _create(client, user_id, title="one")
+    middle = await _create(
+        client, user_id, title="two", application_id="shop", status=SessionStatus.ABANDONED
+    )
+    await _create(client, user_id, title="three", labels={"app": "travel"})
     await client.append_message(one.session_id, Message(role=Role.USER))
     value_of, expected = SESSION_FILTERS[name]
     filters: Any = {"user_id": user_id} | {name: value_of(middle)}
@@ -77,17 +79,39 @@ async def test_sessions_by(client: Client, name: str) -> None:
     assert ([session.title for session in page.sessions], page.next_page_token) == (expected, "")
 
 
+ORDERS = {
+    SessionOrder.LAST_ACTIVITY_TIME_DESC: ["one", "three", "two"],
+    SessionOrder.CREATE_TIME_DESC: ["three", "two", "one"],
+    SessionOrder.LAST_ACTIVITY_TIME_ASC: ["two", "three", "one"],
+    SessionOrder.CREATE_TIME_ASC: ["one", "two", "three"],
+}
+
+
+@pytest.mark.parametrize("order_by", SessionOrder)
+async def test_sessions_in_order(client: Client, order_by: SessionOrder) -> None:
+    """The sessions come in the named order, across pages too."""
+    user_id = fresh_id()
+    one, _, _ = [await _create(client, user_id, title=title) for title in ("one", "two", "three")]
+    await client.append_message(one.session_id, Message(role=Role.USER))
+    listed = client.list_sessions(user_id=user_id, order_by=order_by, page_size=1)
+    assert [session.title async for session in listed] == ORDERS[order_by]
+
+
+async def _create(client: Client, user_id: str, **fields: Any) -> Session:
+    return (await client.create_session(session=SessionFields(**fields), user_id=user_id)).session
+
+
 async def test_pages(client: Client) -> None:
-    """A page's token leads to the next one."""
+    """A page's token leads to the next page."""
     session_id = fresh_id()
     talk = [Message(role=Role.USER, content=str(i)) for i in range(3)]
-    stored = (await client.append_messages(session_id, talk, create_session=Session())).messages
+    stored = (await client.append_messages(session_id, talk, new_session=SessionFields())).messages
     first = await client.list_messages_page(session_id, page_size=2)
     assert first.messages == stored[:2]
     last = await client.list_messages_page(session_id, page_size=2, page_token=first.next_page_token)
     assert (last.messages, last.next_page_token) == (stored[2:], "")
     user_id = fresh_id()
-    made = [(await client.create_session(Session(user_id=user_id))).session for _ in range(3)]
+    made = [(await client.create_session(user_id=user_id)).session for _ in range(3)]
     head = await client.list_sessions_page(user_id=user_id, page_size=2)
     tail = await client.list_sessions_page(user_id=user_id, page_size=2, page_token=head.next_page_token)
     assert (*head.sessions, *tail.sessions) == tuple(reversed(made))
@@ -109,10 +133,11 @@ OF_A_USER: dict[str, Callable[[Client, str, str], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("method", OF_A_USER)
 async def test_whom_a_call_acts_for(client: Client, method: str) -> None:
-    """Another's session is not found; one's own is."""
+    """Another user's session is not found; the user's own is."""
     session_id = fresh_id()
-    owned = Session(user_id="ada")
-    await client.append_message(session_id, Message(role=Role.USER), user_id="ada", create_session=owned)
+    await client.append_message(
+        session_id, Message(role=Role.USER), user_id="ada", new_session=SessionFields()
+    )
     if method == "undelete_session":
         await client.delete_session(session_id)
     with pytest.raises(SessionNotFoundError):

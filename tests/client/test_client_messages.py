@@ -1,4 +1,4 @@
-"""Messages that go in through the client come out of it."""
+"""Messages come back from the service as they were sent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from sessionhistory import (
     JsonPart,
     MediaPart,
     Message,
+    ReasoningPart,
     Role,
-    Session,
+    SessionFields,
     TextPart,
     ToolCall,
     Usage,
@@ -35,6 +36,9 @@ MESSAGES: list[dict[str, Any]] = [
     {"metadata": {}},
     {"parts": (JsonPart({}), JsonPart(0), JsonPart(value=False), JsonPart(""))},
     {"parts": (MediaPart(mime_type="a/b", uri="x"),)},
+    {"parts": (ReasoningPart("thought"), ReasoningPart(opaque="o"))},
+    {"parts": (ReasoningPart(" t\n", opaque="o", signature="s"),)},
+    {"finish_reason": "length"},
     {"usage": None},
     {"usage": Usage(output_tokens=0)},
     {"usage": Usage(input_tokens=0, cache_write_tokens=2**31 - 1)},
@@ -53,17 +57,17 @@ MESSAGES: list[dict[str, Any]] = [
 
 
 def test_the_sample_is_whole() -> None:
-    """What is tested below has every field that a caller can set, none at its default, but ``pinned``."""
+    """The sample has every field that a caller can set, none at its default, except ``pinned``."""
     bare = sent(Message(role=Role.USER))
     assert {name for name, value in sent(MESSAGE).items() if value == bare[name]} == {"pinned"}
 
 
 async def test_a_whole_message(client: Client) -> None:
-    """Every field of a message comes back, from all that returns messages, with the server's beside them."""
+    """Every method that returns messages returns every field, with the server's fields."""
     session_id = fresh_id()
     options = HistoryOptions(token_budget=2**31 - 1)
     before = datetime.now(UTC)
-    result = await client.append_message(session_id, MESSAGE, create_session=Session(), history=options)
+    result = await client.append_message(session_id, MESSAGE, new_session=SessionFields(), history=options)
     assert sent(result.message) == sent(MESSAGE)
     assert result.message.sequence == 1
     assert result.message.create_time
@@ -84,10 +88,10 @@ async def test_a_whole_message(client: Client) -> None:
 
 @pytest.mark.parametrize("fields", MESSAGES, ids=str)
 async def test_a_message(client: Client, fields: dict[str, Any]) -> None:
-    """Absent and empty are kept apart, values keep their type, and times their instant."""
+    """Absent and empty values stay different, values keep their type, and times their instant."""
     message = Message(**{"role": Role.USER, "content": "x", "token_count": 3} | fields)
     session_id = fresh_id()
-    stored = (await client.append_message(session_id, message, create_session=Session())).message
+    stored = (await client.append_message(session_id, message, new_session=SessionFields())).message
     assert sent(stored) == sent(message)
     assert repr(stored.metadata) == repr(message.metadata)
     assert repr(stored.parts) == repr(message.parts)
@@ -95,16 +99,16 @@ async def test_a_message(client: Client, fields: dict[str, Any]) -> None:
 
 
 async def test_a_message_is_counted_where_it_says_nothing(client: Client) -> None:
-    """Without a token count it gets the server's."""
+    """A message without a token count gets the server's."""
     message = Message(role=Role.USER, content="x" * 9)
-    result = await client.append_message(fresh_id(), message, create_session=Session())
+    result = await client.append_message(fresh_id(), message, new_session=SessionFields())
     assert result.message.token_count == 3
 
 
 async def test_the_fields_of_the_server_are_not_sent(client: Client) -> None:
-    """A message that was read can be appended to another session."""
+    """A message that was read can be appended to another session; the server's fields are not sent."""
     read = dataclasses.replace(MESSAGE, sequence=9, create_time=datetime(2000, 1, 1, tzinfo=UTC))
-    result = await client.append_message(fresh_id(), read, create_session=Session())
+    result = await client.append_message(fresh_id(), read, new_session=SessionFields())
     assert sent(result.message) == sent(read)
     assert result.message.sequence == 1
     assert result.message.create_time
@@ -115,20 +119,20 @@ async def test_nanoseconds_are_left_to_others(client: Client, shared: Service) -
     """A time that another client has stored to the nanosecond is read to the microsecond."""
     session_id = fresh_id()
     message = message_pb2.Message(role=message_pb2.ROLE_USER, send_time={"seconds": -1, "nanos": 999_999_999})
-    request = pb.AppendMessageRequest(session_id=session_id, message=message, create_session={})
+    request = pb.AppendMessageRequest(session_id=session_id, message=message, new_session={})
     await shared.stub.AppendMessage(request)
     read = await client.get_message(session_id, sequence=1)
     assert read.send_time == datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC)
 
 
 async def test_an_integer_longer_than_python_reads(client: Client, shared: Service) -> None:
-    """One that another client has stored is read, as a Decimal."""
+    """An integer that Python cannot convert from text is read as a Decimal."""
     session_id = fresh_id()
     digits = "7" * 5_000
     message = message_pb2.Message(
         role=message_pb2.ROLE_USER, metadata=f'{{"n": {digits}}}', parts=[{"json": f"-{digits}"}]
     )
-    request = pb.AppendMessageRequest(session_id=session_id, message=message, create_session={})
+    request = pb.AppendMessageRequest(session_id=session_id, message=message, new_session={})
     await shared.stub.AppendMessage(request)
     read = await client.get_message(session_id, sequence=1)
     (part,) = read.parts

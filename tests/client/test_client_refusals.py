@@ -1,4 +1,4 @@
-"""What cannot be sent is refused by the client itself, as the service would: with the path of the field."""
+"""The client itself refuses invalid values with the path of the field, as the service would."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from client_nonsense import CALLS, MESSAGE, MESSAGES, NOBODY, SECRET, SESSIONS
+from client_nonsense import CALLS, MESSAGE, MESSAGES, NOBODY, SECRET, SESSIONS, STORED_SESSIONS
 
-from sessionhistory import Session
+from sessionhistory import SessionFields
 from sessionhistory.errors import InvalidFieldError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def unheard(connect: Callable[..., Client], fake: FakeServer) -> Iterator[Client
 
 @contextmanager
 def refused(path: str) -> Iterator[None]:
-    """Expect that a field is refused by its path, and that nothing of its value is said."""
+    """Expect an error with the path of the field, and without its value."""
     with pytest.raises(InvalidFieldError) as caught:
         yield
     error = caught.value
@@ -45,7 +45,7 @@ def refused(path: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("path", MESSAGES)
 async def test_messages(unheard: Client, path: str) -> None:
-    """A field of a message, alone or one of several."""
+    """An invalid field of a message is refused, alone and in a batch."""
     name, values = MESSAGES[path]
     for value in values:
         message = dataclasses.replace(MESSAGE, **{name: value})
@@ -57,21 +57,31 @@ async def test_messages(unheard: Client, path: str) -> None:
 
 @pytest.mark.parametrize("path", SESSIONS)
 async def test_sessions(unheard: Client, path: str) -> None:
-    """A field of a session, to be created, by an append or by itself, or to be changed."""
+    """An invalid field of a session is refused: in a creation, an append or an update."""
     name, values = SESSIONS[path]
     for value in values:
-        session: Any = {name: value}
+        fields: Any = {name: value}
         with refused(f"session.{path}"):
-            await unheard.create_session(Session(**session))
-        with refused(f"create_session.{path}"):
-            await unheard.append_message("s", MESSAGE, create_session=Session(**session))
+            await unheard.create_session(session=SessionFields(**fields))
+        with refused(f"new_session.{path}"):
+            await unheard.append_message("s", MESSAGE, new_session=SessionFields(**fields))
         with refused(f"session.{path}"):
-            await unheard.update_session("s", **session)
+            await unheard.update_session("s", **fields)
+
+
+@pytest.mark.parametrize(("path", "call"), STORED_SESSIONS)
+async def test_a_stored_session_is_not_the_fields_of_a_new_one(
+    unheard: Client, path: str, call: Callable[[Client], Any]
+) -> None:
+    """The error for a stored session names the type to use."""
+    with pytest.raises(InvalidFieldError) as caught:
+        await call(unheard)
+    assert str(caught.value) == f"{path}: must be a SessionFields, not Session"
 
 
 @pytest.mark.parametrize(("path", "call"), CALLS)
 async def test_arguments(unheard: Client, path: str, call: Callable[[Client], Any]) -> None:
-    """An argument of a call."""
+    """An invalid argument of a call is refused by its path."""
     with refused(path):
         await call(unheard)
 
@@ -84,14 +94,14 @@ async def test_an_empty_user(unheard: Client, method: str) -> None:
 
 
 async def test_a_session_is_not_cleared_of_its_status(unheard: Client) -> None:
-    """There is no session without one."""
+    """A session's status cannot be cleared."""
     with refused("session.status"):
         await unheard.update_session("s", status=None)
 
 
 async def test_a_change_of_what_there_is_not(unheard: Client) -> None:
-    """A field that a session does not have, or not for the caller to change, is a wrong argument."""
-    changes: list[Any] = [{"nickname": SECRET}, {"message_count": 1}, {"create_time": None}]
+    """A field that a session lacks, or that callers cannot change, is a wrong argument."""
+    changes: list[Any] = [{"nickname": SECRET}, {"message_count": 1}, {"application_id": "a"}]
     for change in changes:
         with pytest.raises(TypeError, match="unexpected keyword argument"):
             await unheard.update_session("s", **change)

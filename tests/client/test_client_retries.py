@@ -1,4 +1,4 @@
-"""What a client tries again, and when; each call is its own, whatever it has to wait for."""
+"""Which calls a client retries, when, and that each call keeps its own values in all attempts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import grpc
 import pytest
 from fake_server import FakeServer, Refusal, info, retry_after
 
-from sessionhistory import Message, Role, Session, errors
+from sessionhistory import Message, Role, SessionFields, errors
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
@@ -24,17 +24,18 @@ HELLO = Message(role=Role.USER, content="hello")
 
 
 async def all_of(items: AsyncIterator[Any]) -> list[Any]:
-    """Return what an iterator yields."""
+    """Return all items of an iterator."""
     return [item async for item in items]
 
 
 REPEATED: dict[str, Callable[..., Any]] = {
-    "create, without an id": lambda c, **o: c.create_session(Session(), **o),
-    "create or get": lambda c, **o: c.create_session(Session(session_id="s"), allow_existing=True, **o),
+    "create, without an id": lambda c, **o: c.create_session(**o),
+    "create or get": lambda c, **o: c.create_session("s", allow_existing=True, **o),
     "get": lambda c, **o: c.get_session("s", **o),
     "update": lambda c, **o: c.update_session("s", title="t", **o),
     "get active": lambda c, **o: c.get_active_session("u", **o),
-    "get active or create": lambda c, **o: c.get_active_session("u", create_session=Session(), **o),
+    "ensure active": lambda c, **o: c.ensure_active_session("u", **o),
+    "ensure active, with an id": lambda c, **o: c.ensure_active_session("u", new_session_id="s", **o),
     "update state": lambda c, **o: c.update_state("s", {"a": None}, **o),
     "list page": lambda c, **o: c.list_sessions_page(**o),
     "list": lambda c, **o: all_of(c.list_sessions(**o)),
@@ -44,14 +45,16 @@ REPEATED: dict[str, Callable[..., Any]] = {
         "s", HELLO, state_patch={"a": 1}, expected_state_version=0, **o
     ),
     "append after": lambda c, **o: c.append_message("s", HELLO, expected_last_sequence=0, **o),
-    "append to a new session": lambda c, **o: c.append_message(None, HELLO, create_session=Session(), **o),
-    "append several": lambda c, **o: c.append_messages(None, [HELLO, HELLO], create_session=Session(), **o),
-    "replace": lambda c, **o: c.append_messages("s", [HELLO], replace_after_sequence=0, **o),
-    "truncate as read": lambda c, **o: c.truncate_history(
-        "s", after_sequence=0, expected_last_sequence=1, **o
+    "append to a new session": lambda c, **o: c.append_message(None, HELLO, new_session=SessionFields(), **o),
+    "append several": lambda c, **o: c.append_messages(
+        None, [HELLO, HELLO], new_session=SessionFields(), **o
+    ),
+    "replace": lambda c, **o: c.append_messages("s", [HELLO], keep_through_sequence=0, **o),
+    "truncate as read": lambda c, **o: c.truncate_messages(
+        "s", keep_through_sequence=0, expected_last_sequence=1, **o
     ),
     "fork": lambda c, **o: c.fork_session("s", **o),
-    "fork or get": lambda c, **o: c.fork_session("s", Session(session_id="f"), allow_existing=True, **o),
+    "fork or get": lambda c, **o: c.fork_session("s", new_session_id="f", allow_existing=True, **o),
     "reset": lambda c, **o: c.reset_session("s", **o),
     "compact": lambda c, **o: c.compact_history("s", HELLO, through_sequence=1, **o),
     "compact as read": lambda c, **o: c.compact_history(
@@ -64,28 +67,29 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "list messages": lambda c, **o: all_of(c.list_messages("s", **o)),
 }
 ONCE: dict[str, Callable[..., Any]] = {
-    "create": lambda c, **o: c.create_session(Session(session_id="s"), **o),
+    "create": lambda c, **o: c.create_session("s", **o),
     "update the one read": lambda c, **o: c.update_session("s", title="t", etag="e", **o),
     "update the state of a version": lambda c, **o: c.update_state("s", {}, expected_state_version=0, **o),
     "delete": lambda c, **o: c.delete_session("s", **o),
     "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
     "undelete": lambda c, **o: c.undelete_session("s", **o),
-    "fork by id": lambda c, **o: c.fork_session("s", Session(session_id="f"), **o),
-    "truncate": lambda c, **o: c.truncate_history("s", after_sequence=0, **o),
+    "fork by id": lambda c, **o: c.fork_session("s", new_session_id="f", **o),
+    "truncate": lambda c, **o: c.truncate_messages("s", keep_through_sequence=0, **o),
 }
 GONE = ("UNAVAILABLE", "CANCELLED")
 FINAL = [code.name for code in grpc.StatusCode if code.name not in {*GONE, "OK"}]
 NOTHING_DONE = {
     "POOL_EXHAUSTED": "RESOURCE_EXHAUSTED",
     "SCHEMA_OUTDATED": "UNAVAILABLE",
+    "SERVER_OVERLOADED": "RESOURCE_EXHAUSTED",
     "TRANSACTION_CONFLICT": "UNAVAILABLE",
 }
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hardly wait between attempts."""
-    monkeypatch.setattr("sessionhistory._retry._FIRST_DELAY_SECONDS", 0.001)
+    """Make the waits between attempts very short."""
+    monkeypatch.setattr("sessionhistory._transport.retry._FIRST_DELAY_SECONDS", 0.001)
 
 
 @pytest.fixture
@@ -98,7 +102,7 @@ def caller(connect: Callable[..., Client], fake: FakeServer) -> Client:
 @pytest.mark.parametrize("code", GONE)
 @pytest.mark.parametrize("what", REPEATED)
 async def test_what_is_tried_again(caller: Client, fake: FakeServer, what: str, code: str) -> None:
-    """What does the same twice as once is asked again, in the same words, while the service is gone."""
+    """A call that may be repeated is sent again unchanged while the service is unavailable."""
     fake.answers = [Refusal(grpc.StatusCode[code])] * 2
     await REPEATED[what](caller)
     first, second, third = (call.request for call in fake.calls)
@@ -108,7 +112,7 @@ async def test_what_is_tried_again(caller: Client, fake: FakeServer, what: str, 
 @pytest.mark.parametrize("code", GONE)
 @pytest.mark.parametrize("what", ONCE)
 async def test_what_is_asked_once(caller: Client, fake: FakeServer, what: str, code: str) -> None:
-    """What would do more, or fail, the second time is the caller's to repeat."""
+    """A call that would do more or fail if it is repeated is left to the caller."""
     fake.answers = [Refusal(grpc.StatusCode[code], details=[info("DATABASE_UNAVAILABLE"), retry_after(0)])]
     with pytest.raises(errors.DatabaseUnavailableError):
         await ONCE[what](caller)
@@ -118,7 +122,7 @@ async def test_what_is_asked_once(caller: Client, fake: FakeServer, what: str, c
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("reason", NOTHING_DONE)
 async def test_what_was_not_done_is_tried_again(caller: Client, fake: FakeServer, reason: str) -> None:
-    """Where the service says that it has done nothing, whatever it is can be asked again."""
+    """Any call is retried if the service says that it has done nothing."""
     code = grpc.StatusCode[NOTHING_DONE[reason]]
     for call in ONCE.values():
         fake.calls.clear()
@@ -129,7 +133,7 @@ async def test_what_was_not_done_is_tried_again(caller: Client, fake: FakeServer
 
 @pytest.mark.parametrize("code", FINAL)
 async def test_what_is_not_asked_again(caller: Client, fake: FakeServer, code: str) -> None:
-    """An answer is an answer: so is the service's word that the time was up."""
+    """Other errors are final, also the service's DEADLINE_EXCEEDED."""
     fake.answers = [Refusal(grpc.StatusCode[code], details=[retry_after(0)])]
     with pytest.raises(errors.SessionHistoryError) as caught:
         await caller.get_session("s")
@@ -138,7 +142,7 @@ async def test_what_is_not_asked_again(caller: Client, fake: FakeServer, code: s
 
 
 async def test_the_service_says_when(caller: Client, fake: FakeServer) -> None:
-    """The next attempt comes no sooner than the service asks, and has the time that is left."""
+    """A retry comes no sooner than the service asks, and has the rest of the deadline."""
     fake.answers = [Refusal(details=[retry_after(0.5)])]
     await caller.get_session("s", timeout_seconds=5)
     first, second = fake.calls
@@ -147,7 +151,7 @@ async def test_the_service_says_when(caller: Client, fake: FakeServer) -> None:
 
 
 async def test_no_time_for_what_the_service_asks(caller: Client, fake: FakeServer) -> None:
-    """When the wait would be longer than the call may take, the answer is the error, at once."""
+    """If the wait would exceed the call's deadline, the error is raised at once."""
     fake.answers = [Refusal(details=[info("DATABASE_UNAVAILABLE"), retry_after(PATIENCE_SECONDS * 10)])]
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(errors.DatabaseUnavailableError):
@@ -156,7 +160,7 @@ async def test_no_time_for_what_the_service_asks(caller: Client, fake: FakeServe
 
 
 async def test_the_last_answer_is_raised(caller: Client, fake: FakeServer) -> None:
-    """When there is no time for another attempt, the error is that of the last one, not a time-out."""
+    """Without time for another attempt the last attempt's error is raised, not a timeout."""
     fake.answers = [Refusal(message="first"), Refusal(message="last", details=[retry_after(60)])]
     with pytest.raises(errors.UnavailableError, match="last"):
         await caller.get_session("s")
@@ -165,14 +169,14 @@ async def test_the_last_answer_is_raised(caller: Client, fake: FakeServer) -> No
 
 @pytest.mark.parametrize("what", [*REPEATED, *ONCE])
 async def test_a_deadline_of_its_own(caller: Client, fake: FakeServer, what: str) -> None:
-    """Every method takes one, for each call that it makes."""
+    """Every method takes a deadline, for each call that it makes."""
     await (REPEATED | ONCE)[what](caller, timeout_seconds=1_000)
     (call,) = fake.calls
     assert call.seconds_left > 100
 
 
 async def test_deadlines(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """A call may take ten seconds, or what its client says, or what it says itself."""
+    """A call has ten seconds, or its client's deadline, or its own."""
     await connect(fake.address).get_session("s")
     client = connect(fake.address, timeout_seconds=100)
     await client.get_session("s")
@@ -187,7 +191,7 @@ async def test_deadlines(connect: Callable[..., Client], fake: FakeServer) -> No
 
 @pytest.mark.usefixtures("hasty")
 async def test_metadata_by_a_function(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """It is asked anew for each attempt, so that a token can be replaced."""
+    """A function is called for the metadata of each attempt, so that a token can be renewed."""
     tokens = itertools.count(1)
     client = connect(fake.address, metadata=lambda: {"authorization": f"Bearer {next(tokens)}"})
     fake.answers = [Refusal()]
@@ -198,7 +202,7 @@ async def test_metadata_by_a_function(connect: Callable[..., Client], fake: Fake
 
 @pytest.mark.usefixtures("hasty")
 async def test_metadata_by_a_mapping(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """It is sent with every attempt of every call, text and bytes."""
+    """A mapping is sent with every attempt of every call, as text and as bytes."""
     client = connect(fake.address, metadata={"authorization": "Bearer x", "trace-bin": b"\0\xff"})
     fake.answers = [Refusal()]
     await client.get_session("s")
@@ -209,16 +213,16 @@ async def test_metadata_by_a_mapping(connect: Callable[..., Client], fake: FakeS
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("no_id", [None, ""])
 async def test_an_append_cannot_double(caller: Client, fake: FakeServer, no_id: Any) -> None:
-    """A message and a session that were given no id are given the same one in all attempts."""
+    """A message and a session without ids get one id each, which all attempts use."""
     message = Message(role=Role.USER, message_id=no_id)
     fake.answers = [Refusal()]
-    await caller.append_message(no_id, message, create_session=Session(session_id=no_id))
+    await caller.append_message(no_id, message, new_session=SessionFields())
     first, second = (call.request for call in fake.calls)
     assert first.session_id == second.session_id != ""
     assert first.message.message_id == second.message.message_id != ""
     fake.calls.clear()
     fake.answers = [Refusal()]
-    await caller.append_messages(no_id, [message, message], create_session=Session())
+    await caller.append_messages(no_id, [message, message], new_session=SessionFields())
     first, second = (call.request for call in fake.calls)
     assert first == second
     assert first.session_id
@@ -227,29 +231,45 @@ async def test_an_append_cannot_double(caller: Client, fake: FakeServer, no_id: 
 
 @pytest.mark.usefixtures("hasty")
 async def test_a_session_is_created_by_whichever_attempt(caller: Client, fake: FakeServer) -> None:
-    """Without an id it is new, though it was a lost attempt that made it; with one, the service knows."""
+    """Without an id the session counts as created, even if a lost attempt has created it.
+
+    With an id the service's answer counts.
+    """
     fake.answers = [Refusal(), pb.CreateSessionResponse(created=False)]
-    assert (await caller.create_session(Session())).created
+    assert (await caller.create_session()).created
     first, second = (call.request for call in fake.calls)
     assert first.session_id == second.session_id != ""
     fake.answers = [pb.CreateSessionResponse(created=False)]
-    assert not (await caller.create_session(Session(session_id="s"), allow_existing=True)).created
+    assert not (await caller.create_session("s", allow_existing=True)).created
 
 
 @pytest.mark.usefixtures("hasty")
 async def test_an_active_session_is_created_by_whichever_attempt(
     caller: Client, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is new if it has the id that was made for it, though it was a lost attempt that made it."""
-    monkeypatch.setattr("sessionhistory._requests.uuid.uuid4", lambda: "made")
-    for asked, found, created in (("", "made", True), ("", "another", False), ("made", "made", False)):
-        fake.answers = [Refusal(), pb.GetActiveSessionResponse(session={"session_id": found})]
-        result = await caller.get_active_session("u", create_session=Session(session_id=asked))
+    """A session with the id that the client made counts as created, whichever attempt created it."""
+    monkeypatch.setattr("sessionhistory._codec.ids.uuid.uuid4", lambda: "made")
+    for asked, found, created in ((None, "made", True), (None, "another", False), ("made", "made", False)):
+        fake.calls.clear()
+        fake.answers = [Refusal(), pb.EnsureActiveSessionResponse(session={"session_id": found})]
+        result = await caller.ensure_active_session("u", new_session_id=asked)
         assert (result.session.session_id, result.created) == (found, created)
+        assert [call.request.new_session_id for call in fake.calls] == ["made"] * 2
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("copy", ["fork_session", "reset_session"])
+async def test_a_copy_keeps_its_id(caller: Client, fake: FakeServer, copy: str) -> None:
+    """A new session without an id gets one id, which all attempts use."""
+    fake.answers = [Refusal()]
+    await getattr(caller, copy)("s")
+    first, second = (call.request for call in fake.calls)
+    assert first == second
+    assert first.new_session_id
 
 
 async def test_cancelling_a_call(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
-    """A task that is cancelled ends at once, and its call with it."""
+    """A cancelled task ends at once, and so does its call."""
     client = connect_twin("asyncio", fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
     fake.answers = [None]
     call = asyncio.create_task(client.append_message("s", HELLO))
@@ -259,7 +279,7 @@ async def test_cancelling_a_call(connect_twin: Callable[..., Client], fake: Fake
 
 
 async def test_cancelling_between_attempts(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
-    """A task that waits for its next attempt ends at once, without another one."""
+    """A cancelled task that waits for its next attempt ends at once, and makes none."""
     client = connect_twin("asyncio", fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
     fake.answers = [Refusal(details=[retry_after(PATIENCE_SECONDS * 9)])]
     call = asyncio.create_task(client.append_message("s", HELLO))
@@ -269,7 +289,7 @@ async def test_cancelling_between_attempts(connect_twin: Callable[..., Client], 
 
 
 async def cancelled(task: asyncio.Task[Any]) -> None:
-    """Cancel a task, which must end by it."""
+    """Cancel a task, which must end with the cancellation."""
     task.cancel()
     async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait([task])

@@ -1,4 +1,4 @@
-"""States that are patched through the client."""
+"""Patches of states through the client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from client_samples import JSON, fresh_id
 
-from sessionhistory import Message, Role, Session
+from sessionhistory import Message, Role, SessionFields
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HELLO = Message(role=Role.USER, content="hello")
 
-# What a library for guided conversations keeps of one.
+# The state that a library for guided conversations keeps.
 GUIDED: dict[str, Any] = {
     "collected": {"name": "Zoë", "order_id": 2**53 + 1, "account": 10**30, "price": 19.9, "newsletter": None},
     "routes": {"booking": {"guests": 2, "dates": ["2026-05-01", "2026-05-04"]}, "support": {}},
@@ -26,9 +26,9 @@ GUIDED: dict[str, Any] = {
 
 
 async def test_a_guided_conversation(client: Client) -> None:
-    """All of its state comes back equal, after each step, and integers are exact."""
+    """The state is equal after each step, and integers are exact."""
     session_id = fresh_id()
-    made = await client.create_session(Session(session_id=session_id, state=GUIDED))
+    made = await client.create_session(session_id, SessionFields(state=GUIDED))
     assert (made.session.state, made.session.state_version) == (GUIDED, 0)
     patch = {"collected": {"order_id": 2**63 + 1, "price": None}, "current_step": {"id": "pay"}}
     patched = await client.update_state(session_id, patch)
@@ -49,21 +49,19 @@ async def test_a_guided_conversation(client: Client) -> None:
 
 
 async def test_any_json_in_a_patch(client: Client) -> None:
-    """It comes back as it does in a session; ``None`` removes, but in a list."""
+    """JSON in a patch comes back as it is stored; ``None`` removes a member, except in a list."""
     session_id = fresh_id()
-    await client.create_session(Session(session_id=session_id))
+    await client.create_session(session_id)
     patched = await client.update_state(session_id, {"all": JSON, "list": [None, JSON]})
     kept = {name: value for name, value in JSON.items() if value is not None}
     assert patched.state == {"all": kept, "list": [None, JSON]}
 
 
 async def test_what_a_patch_does_not_name_keeps_its_text(client: Client, shared: Service) -> None:
-    """What Python's values could not hold survives a change of something else through the client."""
+    """Numbers and texts that Python cannot represent survive a patch of another member."""
     session_id, text = fresh_id(), '{"price": 1e400 ,"twice":{"a":1,"a":2.50}, "\\u00e9": 1}'
-    await client.create_session(Session(session_id=session_id))
-    await shared.stub.UpdateSession(
-        pb.UpdateSessionRequest(session={"session_id": session_id, "state": text})
-    )
+    await client.create_session(session_id)
+    await shared.stub.UpdateSession(pb.UpdateSessionRequest(session_id=session_id, session={"state": text}))
     patched = await client.update_state(session_id, {"step": "pay", "é": None})
     assert patched.state_version == 2
     answer = await shared.stub.GetSession(pb.GetSessionRequest(session_id=session_id))
@@ -71,9 +69,9 @@ async def test_what_a_patch_does_not_name_keeps_its_text(client: Client, shared:
 
 
 async def test_appends_and_versions(client: Client) -> None:
-    """A version comes back where it was asked about; an append again does not patch again."""
+    """An append returns the version if the request names the state; a retry does not patch again."""
     session_id = fresh_id()
-    plain = await client.append_message(session_id, HELLO, create_session=Session(state={"n": 1}))
+    plain = await client.append_message(session_id, HELLO, new_session=SessionFields(state={"n": 1}))
     assert plain.state_version is None
     messages = [Message(role=Role.USER), Message(role=Role.ASSISTANT)]
     for _ in range(2):

@@ -15,8 +15,9 @@ from sessionhistory import (
     Message,
     MessageStatus,
     OnBreak,
+    ReasoningPart,
     Role,
-    Session,
+    SessionFields,
     TextPart,
     ToolCall,
     Usage,
@@ -46,11 +47,11 @@ async def _stored(client: Client, session_id: str) -> list[tuple[str | None, Mes
 @pytest.fixture
 async def session_id(client: Client) -> str:
     """A session without messages."""
-    return (await client.create_session(Session())).session.session_id
+    return (await client.create_session()).session.session_id
 
 
 async def test_a_message_is_stored_as_it_was_written(client: Client, session_id: str) -> None:
-    """With all that was written to it, and what was said at its beginning and end."""
+    """The message has everything that was written, and the fields of its beginning and its end."""
     begun = Message(
         role=Role.ASSISTANT, content="Zü", model="m", metadata=JSON, tool_calls=(ToolCall(name="f"),)
     )
@@ -59,12 +60,18 @@ async def test_a_message_is_stored_as_it_was_written(client: Client, session_id:
         await stream.write_arguments(0, "{")
         index = await stream.call_tool("g", "[", id="c")
         await stream.add_part(TextPart("p"))
+        await stream.add_part(ReasoningPart("because", signature="s"))
         await stream.write_arguments(index, "]")
         await stream.write_arguments(0, "}")
         await stream.write("👩‍👩‍👧")
         await stream.add_part(JsonPart(JSON))
         result = await stream.finish(
-            usage=Usage(output_tokens=5), token_count=7, payload=b"\0", payload_type="t", metadata={"a": 1}
+            usage=Usage(output_tokens=5),
+            token_count=7,
+            payload=b"\0",
+            payload_type="t",
+            metadata={"a": 1},
+            finish_reason="end_turn",
         )
     assert stream.result is result
     message = result.message
@@ -73,18 +80,18 @@ async def test_a_message_is_stored_as_it_was_written(client: Client, session_id:
         ToolCall(name="f", arguments="{}"),
         ToolCall(name="g", arguments="[]", id="c"),
     )
-    assert message.parts == (TextPart("p"), JsonPart(JSON))
+    assert message.parts == (TextPart("p"), ReasoningPart("because", signature="s"), JsonPart(JSON))
     assert (message.usage, message.token_count, message.metadata) == (Usage(output_tokens=5), 7, {"a": 1})
     assert (message.payload, message.payload_type, message.model) == (b"\0", "t", "m")
-    assert message.status is COMPLETE
+    assert (message.status, message.finish_reason) == (COMPLETE, "end_turn")
     assert result.history is not None
     assert result.history.messages == (message,)
     assert await client.get_message(session_id, sequence=1) == message
 
 
 async def test_the_end_of_the_block_is_the_messages(client: Client) -> None:
-    """Nothing has to be said: it is the assistant's, and finished."""
-    async with client.append_message_stream(session_id := fresh_id(), create_session=Session()) as stream:
+    """By default a message is the assistant's, and the end of the block finishes it."""
+    async with client.append_message_stream(session_id := fresh_id(), new_session=SessionFields()) as stream:
         await stream.write("hello")
     assert stream.result is not None
     assert stream.result.session_created
@@ -94,7 +101,7 @@ async def test_the_end_of_the_block_is_the_messages(client: Client) -> None:
 
 
 async def test_a_beginning_that_is_refused(client: Client, session_id: str) -> None:
-    """It is raised where the block begins."""
+    """A refusal of the header is raised where the block begins."""
     refused = {
         SessionNotFoundError: client.append_message_stream("missing"),
         SequenceMismatchError: client.append_message_stream(session_id, expected_last_sequence=5),
@@ -113,7 +120,7 @@ async def test_a_beginning_that_is_refused(client: Client, session_id: str) -> N
 
 @pytest.mark.parametrize("on_break", OnBreak)
 async def test_a_block_that_fails(client: Client, session_id: str, on_break: OnBreak) -> None:
-    """All that was written is kept, or dropped; the failure goes on."""
+    """If the block fails, the written text is kept or dropped; the error is raised."""
     with pytest.raises(ZeroDivisionError):
         async with client.append_message_stream(session_id, on_break=on_break) as stream:
             for word in ("what ", "was ", "written"):
@@ -125,7 +132,7 @@ async def test_a_block_that_fails(client: Client, session_id: str, on_break: OnB
 
 
 async def test_a_stream_that_is_stopped(client: Client, session_id: str) -> None:
-    """Who stops the model finishes the message as interrupted, and is answered."""
+    """A caller that stops the model finishes the message as interrupted, and gets an answer."""
     async with client.append_message_stream(session_id) as stream:
         await stream.write("so far")
         await stream.finish(status=INTERRUPTED)
@@ -133,12 +140,12 @@ async def test_a_stream_that_is_stopped(client: Client, session_id: str) -> None
 
 
 async def test_a_block_that_is_cancelled(connect_twin: Callable[..., Client], shared: Service) -> None:
-    """A task that is cancelled ends as such, and what was written is kept."""
+    """If the block's task is cancelled, the cancellation is raised and the written text is kept."""
     client = connect_twin("asyncio", shared.address)
     session_id, waiting = fresh_id(), asyncio.Event()
 
     async def talk() -> None:
-        async with client.append_message_stream(session_id, create_session=Session()) as stream:
+        async with client.append_message_stream(session_id, new_session=SessionFields()) as stream:
             await stream.write("said")
             waiting.set()
             await asyncio.Event().wait()
@@ -152,7 +159,7 @@ async def test_a_block_that_is_cancelled(connect_twin: Callable[..., Client], sh
 
 
 async def test_what_cannot_be_written(client: Client, session_id: str) -> None:
-    """What cannot be sent is refused here; what the service refuses is raised by a later step."""
+    """The client refuses invalid values at once; a refusal of the service is raised by a later step."""
     with pytest.raises(InvalidFieldError, match=r"delta\.text: must be valid Unicode"):
         async with client.append_message_stream(session_id) as stream:
             await stream.write("kept")
@@ -170,7 +177,7 @@ async def test_what_cannot_be_written(client: Client, session_id: str) -> None:
 
 
 async def test_a_stream_is_used_in_its_block(client: Client, session_id: str) -> None:
-    """Before it, after it, and after a finish it is not open."""
+    """A stream is not open before its block, after it, and after a finish."""
     stream = client.append_message_stream(session_id)
     with pytest.raises(RuntimeError, match="the stream is not open"):
         await stream.write("early")
@@ -185,7 +192,7 @@ async def test_a_stream_is_used_in_its_block(client: Client, session_id: str) ->
 
 
 async def test_a_message_is_streamed_again(client: Client, session_id: str) -> None:
-    """The same message again is the stored one; what was interrupted is completed; another is refused."""
+    """The same message again is the stored one; an interrupted one is completed; another is refused."""
     message = Message(role=Role.ASSISTANT)
     with pytest.raises(ZeroDivisionError):
         async with client.append_message_stream(session_id, message) as stream:

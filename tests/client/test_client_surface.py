@@ -1,4 +1,4 @@
-"""What is public, and what an import of it brings along."""
+"""The public names, and the modules that importing them loads."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from enum import Enum
+from importlib.metadata import version
 from importlib.resources import files
 from typing import TYPE_CHECKING, get_args, get_origin, get_type_hints
 
@@ -30,9 +31,11 @@ if TYPE_CHECKING:
 CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient", "AsyncMessageStream", "MessageStream"}
 VALUES = {
     "RecountTokensResult",
-    *("Session", "SessionStatus", "SessionOrder", "SessionPage", "CreateSessionResult"),
+    *("Session", "SessionFields", "SessionStatus", "SessionOrder", "SessionPage"),
+    *("CreateSessionResult", "EnsureActiveSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
-    *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateHistoryResult"),
+    *("ReasoningPart", "MessageOrder"),
+    *("MessagePage", "AppendMessageResult", "AppendMessagesResult", "TruncateMessagesResult"),
     "OnBreak",
     *("SessionParent", "ForkSessionResult", "ResetSessionResult"),
     "CompactHistoryResult",
@@ -50,8 +53,9 @@ ERRORS = {
     "CompactionMismatchError",
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
     "StateTooLargeError",
-    *("ResourceExhaustedError", "PoolExhaustedError"),
-    *("UnavailableError", "DatabaseUnavailableError", "SchemaOutdatedError", "TransactionConflictError"),
+    *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError"),
+    *("UnavailableError", "DatabaseUnavailableError", "DatabaseReadOnlyError", "SchemaOutdatedError"),
+    "TransactionConflictError",
     "ServerStoppingError",
     *("DeadlineExceededError", "InternalError"),
 }
@@ -59,8 +63,8 @@ METHODS = {
     "recount_tokens",
     *("create_session", "get_session", "update_session", "list_sessions", "list_sessions_page"),
     *("delete_session", "undelete_session", "append_message", "append_messages", "get_message"),
-    *("append_message_stream", "get_active_session"),
-    *("get_history", "list_messages", "list_messages_page", "truncate_history", "update_state", "close"),
+    *("append_message_stream", "get_active_session", "ensure_active_session"),
+    *("get_history", "list_messages", "list_messages_page", "truncate_messages", "update_state", "close"),
     *("fork_session", "reset_session"),
     "compact_history",
 }
@@ -81,7 +85,7 @@ def classes(module: ModuleType) -> set[str]:
 
 
 def test_what_the_package_exports() -> None:
-    """The clients, all that they take and return, and the base of what they raise."""
+    """The package exports the clients, their parameters' and results' types, and the base error."""
     assert sessionhistory.__all__ == sorted(CLIENTS | VALUES | ARGUMENTS | {"SessionHistoryError"})
     for name in VALUES:
         assert getattr(sessionhistory, name) is getattr(types, name)
@@ -89,20 +93,23 @@ def test_what_the_package_exports() -> None:
 
 
 def test_what_only_annotations_need() -> None:
-    """It is in ``sessionhistory.types``, beside the rest."""
+    """Types that only annotations need are in ``sessionhistory.types`` with the others."""
     assert classes(types) == VALUES | ARGUMENTS
-    assert get_args(types.Part) == (types.TextPart, types.MediaPart, types.JsonPart)
+    assert get_args(types.Part) == (
+        *(types.TextPart, types.MediaPart, types.JsonPart),
+        types.ReasoningPart,
+    )
     assert get_origin(types.JsonObject) is Mapping
 
 
 def test_what_can_be_caught() -> None:
-    """It is in ``sessionhistory.errors``."""
+    """Errors are in ``sessionhistory.errors``."""
     assert classes(errors) == ERRORS
 
 
 @pytest.mark.parametrize("client", [AsyncSessionHistoryClient, SessionHistoryClient])
 def test_what_a_client_can_do(client: type) -> None:
-    """These methods, each with a word about it, and all named by the client's own."""
+    """A client has exactly these methods, each with a docstring, and its own docstring names them all."""
     methods = {name: value for name, value in inspect.getmembers(client) if not name.startswith("_")}
     assert methods.keys() == METHODS
     assert all(inspect.getdoc(method) for method in methods.values())
@@ -112,7 +119,7 @@ def test_what_a_client_can_do(client: type) -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS | {"__init__"}))
 def test_both_clients_take_the_same(name: str) -> None:
-    """Equal parameters, defaults, types and words; what the one awaits the other returns."""
+    """Both clients have equal parameters, defaults, types and docstrings; one awaits its results."""
     in_asyncio = getattr(AsyncSessionHistoryClient, name)
     in_threads = getattr(SessionHistoryClient, name)
     ours, theirs = inspect.signature(in_asyncio), inspect.signature(in_threads)
@@ -126,7 +133,7 @@ def test_both_clients_take_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(STREAM_METHODS | {"__init__"}))
 def test_both_streams_take_the_same(name: str) -> None:
-    """As the clients do."""
+    """Both streams have equal parameters, defaults, types and docstrings."""
     in_asyncio, in_threads = getattr(AsyncMessageStream, name), getattr(MessageStream, name)
     ours, theirs = inspect.signature(in_asyncio), inspect.signature(in_threads)
     assert list(ours.parameters) == list(theirs.parameters)
@@ -138,7 +145,7 @@ def test_both_streams_take_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(VALUES | ARGUMENTS))
 def test_types_can_be_read_at_run_time(name: str) -> None:
-    """Whoever validates or serializes by type hints can; values are immutable."""
+    """Type hints can be evaluated at run time, for validation and serialization; values are immutable."""
     value = getattr(types, name)
     assert get_type_hints(value) or issubclass(value, Enum)
     if dataclasses.is_dataclass(value):
@@ -151,8 +158,14 @@ def test_the_package_says_that_it_is_typed() -> None:
     assert files(sessionhistory).joinpath("py.typed").is_file()
 
 
+def test_the_package_says_which_release_it_is() -> None:
+    """The package's release is that of the distribution."""
+    assert sessionhistory.__version__ == version("session-history")
+    assert "__version__" in dir(sessionhistory)
+
+
 def test_an_import_brings_nothing_of_the_server() -> None:
-    """Where all is installed, the client loads none of what only the server and its tools need."""
+    """Importing the client loads no package that only the server and its tools need."""
     program = (
         "import json, sys, sessionhistory\n"
         "for name in sessionhistory.__all__: getattr(sessionhistory, name)\n"
@@ -165,10 +178,10 @@ def test_an_import_brings_nothing_of_the_server() -> None:
 
 
 def test_the_stubs_come_without_the_clients() -> None:
-    """Who takes the stubs alone, as the server does, does not wait for the rest to be imported."""
+    """Importing the stubs alone, as the server does, does not import the clients."""
     program = (
         "import sys; import sessionhistory.v1.session_history_service_pb2\n"
-        "assert not {'sessionhistory.types', 'sessionhistory._requests'} & set(sys.modules)\n"
+        "assert not {'sessionhistory.types', 'sessionhistory._codec'} & set(sys.modules)\n"
         "import sessionhistory; sessionhistory.errors; sessionhistory.SessionHistoryClient\n"
         "assert set(sessionhistory.__all__) <= set(dir(sessionhistory))\n"
     )
@@ -176,6 +189,6 @@ def test_the_stubs_come_without_the_clients() -> None:
 
 
 def test_a_name_that_is_not_there_is_said() -> None:
-    """As for any module."""
+    """A missing name raises the usual AttributeError."""
     with pytest.raises(AttributeError, match="module 'sessionhistory' has no attribute 'nothing'"):
         _ = sessionhistory.nothing

@@ -1,4 +1,4 @@
-"""The client for threads, from many threads; and clients that were made before a fork or a loop."""
+"""The client for threads in many threads; and clients that were made before a fork or an event loop."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from client_samples import fresh_id
 
-from sessionhistory import Message, Role, Session, SessionHistoryClient
-from sessionhistory._sync.transport import Transport
+from sessionhistory import Message, Role, SessionFields, SessionHistoryClient
+from sessionhistory._sync.connections import Connection, Connections
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -28,41 +26,41 @@ if TYPE_CHECKING:
 
 THREADS = 16
 
-# Makes a client, and then two children by forking, each of which makes a session with it; then one itself.
+# Makes a client and forks two children, each of which creates a session with it; then creates one itself.
 FORK = """
 import os, sys
-from sessionhistory import Session, SessionHistoryClient
+from sessionhistory import SessionHistoryClient
 
 client = SessionHistoryClient(sys.argv[1])
 for session_id in sys.argv[2:4]:
     if not (child := os.fork()):
-        client.create_session(Session(session_id=session_id))
+        client.create_session(session_id)
         client.close()
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert status == 0, status
-client.create_session(Session(session_id=sys.argv[4]))
+client.create_session(sys.argv[4])
 client.close()
 """
 
 # Makes a client before there is an event loop.
 NO_LOOP = """
 import asyncio, sys
-from sessionhistory import AsyncSessionHistoryClient, Session
+from sessionhistory import AsyncSessionHistoryClient
 
 client = AsyncSessionHistoryClient(sys.argv[1])
 
 async def main():
     async with client:
         for session_id in sys.argv[2:]:
-            await client.create_session(Session(session_id=session_id))
+            await client.create_session(session_id)
 
 asyncio.run(main())
 """
 
 
 async def in_threads(work: Callable[[int], Any]) -> list[Any]:
-    """Do the same in many threads at once, while this one goes on; return what comes of it."""
+    """Run a function in many threads without blocking the event loop; return the results."""
     with ThreadPoolExecutor(THREADS) as pool:
         loop = asyncio.get_running_loop()
         return await asyncio.gather(*[loop.run_in_executor(pool, work, number) for number in range(THREADS)])
@@ -76,7 +74,7 @@ async def test_many_threads_share_a_client(shared: Service) -> None:
         appended = []
         for turn in range(20):
             message = Message(role=Role.USER, content=f"{number}/{turn}")
-            result = client.append_message(session_id, message, create_session=Session())
+            result = client.append_message(session_id, message, new_session=SessionFields())
             assert result.message.content == message.content
             assert client.get_message(session_id, message_id=message.message_id) == result.message
             appended.append((message.message_id, result.message.sequence))
@@ -89,25 +87,8 @@ async def test_many_threads_share_a_client(shared: Service) -> None:
     assert [message.sequence for message in found] == list(range(1, THREADS * 20 + 1))
 
 
-async def test_the_first_calls_open_one_channel(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads whose calls are the first, at once, share what one of them has opened."""
-    open_channel, opened, two = grpc.insecure_channel, [], threading.Barrier(2)
-
-    def open_late(*arguments: Any) -> grpc.Channel:
-        opened.append(arguments)
-        with suppress(threading.BrokenBarrierError):  # nobody else came to open one too
-            two.wait(timeout=0.2)
-        return open_channel(*arguments)
-
-    monkeypatch.setattr(grpc, "insecure_channel", open_late)
-    with SessionHistoryClient(fake.address) as client:
-        await in_threads(lambda _: client.get_session("s"))
-    assert len(fake.calls) == THREADS
-    assert len(opened) == 1
-
-
 async def test_closing_while_many_call(fake: FakeServer) -> None:
-    """Whatever a thread was at when the client was closed, it is told so."""
+    """Every thread gets the error of a closed client, wherever its call was."""
     busy = threading.Barrier(THREADS + 1)
 
     def work(_: int) -> str:
@@ -127,21 +108,21 @@ async def test_closing_while_many_call(fake: FakeServer) -> None:
 
 
 def test_closing_at_the_last_moment(fake: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is one that was about to send its call."""
-    connected = Transport._connected  # noqa: SLF001 - another thread's turn cannot be had by chance
+    """A call that was about to be sent gets the same error."""
+    take = Connections.take  # the threads' timing cannot be arranged otherwise
 
-    def closed_meanwhile(transport: Transport) -> Any:
-        stub = connected(transport)
-        transport.close()
-        return stub
+    def closed_meanwhile(connections: Connections, calls: int) -> Connection:
+        connection = take(connections, calls)
+        connections.close()
+        return connection
 
-    monkeypatch.setattr(Transport, "_connected", closed_meanwhile)
+    monkeypatch.setattr(Connections, "take", closed_meanwhile)
     with pytest.raises(RuntimeError, match="the client is closed"):
         SessionHistoryClient(fake.address).get_session("s")
 
 
 async def test_closing_while_many_tasks_call(connect_twin: Callable[..., Client], fake: FakeServer) -> None:
-    """The same for tasks, none of which looks cancelled."""
+    """Tasks get the same error, and none looks cancelled."""
     client = connect_twin("asyncio", fake.address)
 
     async def work() -> str:
@@ -159,7 +140,7 @@ async def test_closing_while_many_tasks_call(connect_twin: Callable[..., Client]
 
 @pytest.mark.parametrize("program", [FORK, NO_LOOP], ids=["fork", "loop"])
 async def test_a_client_that_was_made_before(shared: Service, program: str) -> None:
-    """It works in the children of a fork, and then in the parent; and in the loop that uses it."""
+    """A client works in the children of a fork and then in the parent, and in a later event loop."""
     ids = [fresh_id() for _ in range(3)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-W", "error", "-c", program, shared.address, *ids),

@@ -1,4 +1,4 @@
-"""TLS and metadata, as a client in production has them."""
+"""TLS and metadata, as in production."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from sessionhistory import Session, errors
+from sessionhistory import errors
 from support.relay import relay
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
-    """Who vouches for the server."""
+    """The authority that signs the server's certificate."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="module")
 def tls(authority: trustme.CA) -> ssl.SSLContext:
-    """What a proxy needs to take off TLS in front of a server."""
+    """The files that a proxy needs to end TLS in front of a server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["h2"])
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -45,7 +45,7 @@ async def address(shared: Service, tls: ssl.SSLContext) -> AsyncIterator[str]:
 
 @pytest.fixture
 def credentials(authority: trustme.CA) -> grpc.ChannelCredentials:
-    """Trust in the authority."""
+    """Credentials that trust the authority."""
     return grpc.ssl_channel_credentials(authority.cert_pem.bytes())
 
 
@@ -56,12 +56,12 @@ async def test_a_server_behind_tls(
     tls: ssl.SSLContext,
     credentials: grpc.ChannelCredentials,
 ) -> None:
-    """With the authority's certificate calls are answered; a request id is in the error and in the log."""
+    """With the authority's certificate calls succeed; the request id is in the error and in the log."""
     server = start_server(database_url)
     server.wait_for("database: ready")
     async with relay(server.address(), tls=tls) as address:
         client = connect(address, credentials=credentials, metadata={"x-request-id": "order-7"})
-        assert (await client.create_session(Session(session_id="s"))).created
+        assert (await client.create_session("s")).created
         with pytest.raises(errors.SessionNotFoundError) as caught:
             await client.get_session("none")
     assert caught.value.request_id == "order-7"
@@ -73,7 +73,7 @@ async def test_a_server_behind_tls(
 async def test_a_request_id_for_each_call(
     connect: Callable[..., Client], address: str, credentials: grpc.ChannelCredentials
 ) -> None:
-    """A function can give every call an id of its own."""
+    """A function can give every call a request id of its own."""
     ids = iter(["first", "second"])
     client = connect(address, credentials=credentials, metadata=lambda: {"x-request-id": next(ids)})
     for expected in ("first", "second"):
@@ -83,7 +83,7 @@ async def test_a_request_id_for_each_call(
 
 
 async def test_a_server_that_nobody_vouches_for(connect: Callable[..., Client], address: str) -> None:
-    """With another authority's certificate there is no server."""
+    """With another authority's certificate the server is unavailable."""
     others = grpc.ssl_channel_credentials(trustme.CA().cert_pem.bytes())
     client = connect(address, credentials=others)
     with pytest.raises(errors.UnavailableError, match=r"(?i)certificate|handshake"):
@@ -91,6 +91,6 @@ async def test_a_server_that_nobody_vouches_for(connect: Callable[..., Client], 
 
 
 async def test_a_plain_client_and_tls(connect: Callable[..., Client], address: str) -> None:
-    """Without credentials there is no server either, and no call in plain text."""
+    """Without credentials the server is unavailable, and no call is sent in plain text."""
     with pytest.raises(errors.UnavailableError):
         await connect(address).delete_session("s")

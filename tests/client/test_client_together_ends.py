@@ -1,4 +1,4 @@
-"""Calls in one request that end each in its own way: late, cancelled, or with their client."""
+"""Calls of one request that end differently: late, cancelled, or with their client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from together_support import HELLO, requests
 
-from sessionhistory import Session, errors
+from sessionhistory import errors
 from support.proxy import locked_session
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
     Connect = Callable[..., Client]
 
+# On one connection later requests arrive later.
+ONE_CONNECTION = [("grpc.use_local_subchannel_pool", 0)]
+
 
 async def test_each_has_its_own_time(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """One whose time is up fails; the others wait for theirs, and so does the service."""
+    """A call whose deadline passes fails; the others, and the request, go on until their deadlines."""
     client = connect_asyncio(fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
     fake.answers = [None]
     long = asyncio.ensure_future(client.get_history("long"))
@@ -41,7 +44,7 @@ async def test_each_has_its_own_time(connect_asyncio: Connect, fake: FakeServer)
 
 
 async def test_the_last_that_waits_runs_out_of_time(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """Then the request ends, although one that has gone had more."""
+    """When the last waiting call's deadline passes, the request ends, even if a cancelled one had longer."""
     client = connect_asyncio(fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
     fake.answers = [None]
     long = asyncio.ensure_future(client.get_history("long"))
@@ -54,15 +57,15 @@ async def test_the_last_that_waits_runs_out_of_time(connect_asyncio: Connect, fa
 
 
 async def test_one_is_cancelled(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """The others go on; when the last has gone, so has the request."""
-    client = connect_asyncio(fake.address)
+    """The other calls go on; the request ends with its last call."""
+    client = connect_asyncio(fake.address, options=ONE_CONNECTION)
     fake.answers = [None]
     one, other = (asyncio.ensure_future(client.get_history(name)) for name in ("one", "other"))
     await until(lambda: fake.calls)
     one.cancel()
     await asyncio.wait([one])
     assert one.cancelled()
-    await client.get_session("later")  # comes after the end of the request, had it ended
+    await client.get_session("later")  # if the request had ended, this call would arrive after its end
     assert (other.done(), fake.given_up, len(fake.calls)) == (False, 0, 2)
     other.cancel()
     await asyncio.wait([other])
@@ -71,7 +74,7 @@ async def test_one_is_cancelled(connect_asyncio: Connect, fake: FakeServer) -> N
 
 
 async def test_one_is_cancelled_before_it_is_sent(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """It is left out."""
+    """A call that is cancelled before the request is sent is left out."""
     client = connect_asyncio(fake.address)
     calls = [asyncio.ensure_future(client.get_history(name)) for name in "abc"]
     asyncio.get_running_loop().call_soon(calls[0].cancel)
@@ -80,7 +83,7 @@ async def test_one_is_cancelled_before_it_is_sent(connect_asyncio: Connect, fake
 
 
 async def test_somebody_cancels_all_tasks(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """The client's own among them: its callers are not cancelled by that, and try again."""
+    """If the client's own task is cancelled, its callers are not cancelled, and retry."""
     client = connect_asyncio(fake.address)
     fake.answers = [None]
     calls = [asyncio.ensure_future(client.get_history(name)) for name in "ab"]
@@ -93,7 +96,7 @@ async def test_somebody_cancels_all_tasks(connect_asyncio: Connect, fake: FakeSe
 
 
 async def test_closing_ends_them(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """Under way or about to be sent, each says that the client is closed."""
+    """Running calls and calls about to be sent get the error of a closed client."""
     client = connect_asyncio(fake.address, timeout_seconds=PATIENCE_SECONDS * 10)
     fake.answers = [None]
     under_way = [asyncio.ensure_future(client.get_history(name)) for name in "ab"]
@@ -107,10 +110,10 @@ async def test_closing_ends_them(connect_asyncio: Connect, fake: FakeServer) -> 
 async def test_closing_ends_what_is_answered_in_part(
     connect_asyncio: Connect, service: Service, database_url: str
 ) -> None:
-    """Who still waits is told that the client is closed, and not when its time is up."""
+    """A call that still waits gets the error of a closed client, and no deadline error."""
     client = connect_asyncio(service.address, timeout_seconds=PATIENCE_SECONDS * 10)
     for session_id in ("held", "free"):
-        await client.create_session(Session(session_id=session_id))
+        await client.create_session(session_id)
     with locked_session(database_url, "held"):
         held, free = (asyncio.ensure_future(client.append_message(name, HELLO)) for name in ("held", "free"))
         await free
@@ -122,10 +125,10 @@ async def test_closing_ends_what_is_answered_in_part(
 async def test_a_locked_session_holds_up_nobody(
     connect_asyncio: Connect, service: Service, database_url: str
 ) -> None:
-    """Who waits for one session waits alone."""
+    """A call that waits for a locked session does not delay the others of its request."""
     client = connect_asyncio(service.address, timeout_seconds=PATIENCE_SECONDS)
     for session_id in ("held", "free"):
-        await client.create_session(Session(session_id=session_id))
+        await client.create_session(session_id)
     with locked_session(database_url, "held"):
         held, free = (asyncio.ensure_future(client.append_message(name, HELLO)) for name in ("held", "free"))
         assert (await asyncio.wait_for(free, PATIENCE_SECONDS)).last_sequence == 1
@@ -134,11 +137,11 @@ async def test_a_locked_session_holds_up_nobody(
 
 
 async def test_two_event_loops(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """A call of another loop is refused, even if it would meet one that is due."""
+    """A call of another event loop is refused, even while a call of the first loop waits to be sent."""
     client = connect_asyncio(fake.address)
     await client.get_session("s")
     due = asyncio.ensure_future(client.get_history("due"))
-    await asyncio.sleep(0)  # it has run, and what sends it has not
+    await asyncio.sleep(0)  # the call's task has run, and the task that sends it has not
     refused = []
 
     def elsewhere() -> None:

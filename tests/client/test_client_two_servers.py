@@ -1,4 +1,4 @@
-"""Clients of two servers: both are used, and one may die."""
+"""Clients of two servers: both are used, and one may be lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest_asyncio
 from client_twins import TWINS
 from fake_server import FakeServer
 
-from sessionhistory import Message, Role, Session
+from sessionhistory import Message, Role
 from support.proxy import free_port
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
@@ -29,7 +29,7 @@ PICK_FIRST = json.dumps({"loadBalancingConfig": [{"pick_first": {}}]})
 
 @pytest_asyncio.fixture
 async def other() -> AsyncIterator[FakeServer]:
-    """Another server that answers as it is told."""
+    """Another server whose answers the test prepares."""
     server = FakeServer()
     running = await server.start()
     yield server
@@ -37,12 +37,12 @@ async def other() -> AsyncIterator[FakeServer]:
 
 
 def both(*addresses: str) -> str:
-    """Return the target that names several addresses."""
+    """Return a target that names several addresses."""
     return f"ipv4:{','.join(addresses)}"
 
 
 async def test_calls_go_to_both(connect: Callable[..., Client], fake: FakeServer, other: FakeServer) -> None:
-    """Once a client is connected to both servers it uses them in turn."""
+    """A client that is connected to both servers uses them in turn."""
     client = connect(both(fake.address, other.address))
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (fake.calls and other.calls):
@@ -56,7 +56,7 @@ async def test_calls_go_to_both(connect: Callable[..., Client], fake: FakeServer
 async def test_the_callers_options_come_first(
     connect: Callable[..., Client], fake: FakeServer, other: FakeServer
 ) -> None:
-    """Whoever wants it otherwise says so in the channel's options."""
+    """A caller's own balancing policy in the channel's options takes precedence."""
     target = both(fake.address, other.address)
     client = connect(target, options=[("grpc.service_config", PICK_FIRST)])
     for _ in range(10):
@@ -65,7 +65,7 @@ async def test_the_callers_options_come_first(
 
 
 async def test_one_was_never_there(connect: Callable[..., Client], fake: FakeServer) -> None:
-    """The other gets all calls, and none of them fails."""
+    """If one server never existed, the other gets all calls, and none fails."""
     client = connect(both(f"127.0.0.1:{free_port()}", fake.address))
     for _ in range(10):
         await client.delete_session("s")
@@ -75,14 +75,14 @@ async def test_one_was_never_there(connect: Callable[..., Client], fake: FakeSer
 async def test_one_dies(
     connect_twin: Callable[..., Client], start_server: Callable[..., Server], database_url: str
 ) -> None:
-    """Threads and tasks go on appending when a server is killed: all succeed, nothing is lost or doubled."""
+    """When a server is killed, all appends of threads and tasks succeed, and none is lost or doubled."""
     appended: dict[str, int] = {}
     servers = [start_server(database_url, "--log-level", "debug") for _ in range(2)]
     for server in servers:
         server.wait_for("database: ready")
     target = both(*(server.address() for server in servers))
     clients = [connect_twin(kind, target, timeout_seconds=30) for kind in TWINS]
-    await clients[0].create_session(Session(session_id="s"))
+    await clients[0].create_session("s")
 
     async def write(client: Client) -> None:
         for _ in range(TURNS):

@@ -1,4 +1,4 @@
-"""What appends and windows say beside the messages."""
+"""The fields of appends and windows besides the messages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sessionhistory import (
     HistoryOptions,
     Message,
     Role,
-    Session,
+    SessionFields,
 )
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 async def test_the_results_of_appends(client: Client) -> None:
-    """They have the session's counters, and say whether it was made."""
+    """The result of an append has the session's counters, and says whether the session was created."""
     single = await client.append_message(
-        None, Message(role=Role.USER, token_count=2), create_session=Session()
+        None, Message(role=Role.USER, token_count=2), new_session=SessionFields()
     )
     assert (single.last_sequence, single.message_count, single.total_tokens) == (1, 1, 2)
     assert (single.session_created, single.history) == (True, None)
@@ -39,11 +39,11 @@ async def test_the_results_of_appends(client: Client) -> None:
 
 
 async def test_windows(client: Client) -> None:
-    """A window says what cut it, what it left out, and where to go on."""
+    """A window says which limit cut it, what it left out, and where the window before it ends."""
     session_id = fresh_id()
     talk = [Message(role=Role.USER, content=str(i), token_count=10) for i in range(5)]
     pinned = Message(role=Role.SYSTEM, token_count=1, pinned=True)
-    await client.append_messages(session_id, [pinned, *talk], create_session=Session())
+    await client.append_messages(session_id, [pinned, *talk], new_session=SessionFields())
 
     def shape(window: History) -> tuple[Any, ...]:
         numbers = [message.sequence for message in window.messages]
@@ -72,10 +72,10 @@ async def test_windows(client: Client) -> None:
 
 
 async def test_a_window_that_is_too_big(client: Client) -> None:
-    """It ends before a response would be too large, and says so."""
+    """A window ends before its response would be too large, and names that limit."""
     session_id = fresh_id()
     large = [Message(role=Role.USER, payload=bytes(900_000)) for _ in range(5)]
-    await client.append_messages(session_id, large[:3], create_session=Session())
+    await client.append_messages(session_id, large[:3], new_session=SessionFields())
     await client.append_messages(session_id, large[3:])
     window = await client.get_history(session_id)
     assert (window.cut, window.next_before_sequence) == (HistoryCut.RESPONSE_SIZE, 2)

@@ -1,4 +1,4 @@
-"""What a server was asked by a client that makes several calls in one request, and what it may answer."""
+"""The requests that a server got from a client that shares requests, and answers to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELLO = Message(role=Role.USER, content="hello")
 
 
 def requests(fake: FakeServer) -> list[list[str]]:
-    """Return what each request to a server was: the sessions of several, or of one."""
+    """Return the sessions of each request to a server: several for MultiCall, else one."""
     return [
         [entry.append_message.session_id or entry.get_history.session_id for entry in call.request.calls]
         if isinstance(call.request, pb.MultiCallRequest)
@@ -24,7 +24,7 @@ def requests(fake: FakeServer) -> list[list[str]]:
 
 
 def outcomes(*session_ids: str) -> pb.MultiCallResponse:
-    """Return an answer to calls, by their order; of an append with the session's id."""
+    """Return outcomes of appends in the order of the calls, each with its session's id."""
     return pb.MultiCallResponse(
         outcomes=[
             {"index": index, "append_message": {"session_id": session_id, "message": {"role": 3}}}

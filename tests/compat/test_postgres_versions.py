@@ -1,4 +1,4 @@
-"""The older versions of Postgres that the service runs on: the tests of the store pass on them as well."""
+"""The tests of the store pass on the older versions of Postgres that the service supports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 DEBIAN_PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 
 SUITE = ["store", "migration", "rpc/test_appends.py", "rpc/test_sessions.py"]
-"""Below tests: all that sends SQL of its own, and a piece of the rest."""
+"""Below tests: every test that sends SQL itself, and some of the others."""
 
 INITDB = ["--username=session_history", "--auth=trust", "--locale=C.UTF-8", "--encoding=UTF8", "--no-sync"]
 
@@ -42,7 +42,7 @@ def debian_15(_: Account) -> Path:
 
 
 def wheel_16(account: Account) -> Path:
-    """Return the programs of the wheel's Postgres 16, where the account can run them."""
+    """Return the programs of the wheel's Postgres 16, if the account can run them."""
     try:
         return wheel.reachable(account, 16, lambda _: None)
     except embedded.EmbeddedPostgresError as error:
@@ -51,7 +51,7 @@ def wheel_16(account: Account) -> Path:
 
 
 def missing(what: str) -> None:
-    """Skip the test, or fail where nothing may be skipped."""
+    """Skip the test, or fail if skipping is not allowed."""
     if os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"):
         pytest.fail(what)
     pytest.skip(what)
@@ -68,18 +68,18 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def running(programs: Path, account: Account, folder: Path) -> Iterator[str]:
-    """Run a Postgres of its own for the length of the block; yield its URL."""
+    """Run a Postgres until the end of the block; yield its URL."""
     cluster, socket = folder / "cluster", sockets.name(account)
     cluster.mkdir(mode=0o700)
     account.adopt(cluster)
     sockets.make(socket, account)
     with (folder / "log").open("wb") as log:
         terms = {"cluster": cluster, "account": account, "output": log.fileno()}
-        with program.started([programs / "initdb", *INITDB], death=signal.SIGKILL, **terms) as initdb:
+        with program.start([programs / "initdb", *INITDB], death=signal.SIGKILL, **terms) as initdb:
             assert initdb.wait() == 0, (folder / "log").read_text()
         settings = [*sockets.settings(socket), "fsync=off", "max_connections=100"]
         flags = [flag for setting in settings for flag in ("-c", setting)]
-        with program.started([programs / "postgres", *flags], death=signal.SIGINT, **terms) as postgres:
+        with program.start([programs / "postgres", *flags], death=signal.SIGINT, **terms) as postgres:
             url = sockets.url(socket, "postgres")
             try:
                 eventually(lambda: postgres.poll() is not None or answers(url))
@@ -92,7 +92,7 @@ def running(programs: Path, account: Account, folder: Path) -> Iterator[str]:
 
 
 def answers(url: str) -> bool:
-    """Tell whether a Postgres can be used."""
+    """Return whether a Postgres accepts connections."""
     with suppress(psycopg.OperationalError), psycopg.connect(url):
         return True
     return False
@@ -100,7 +100,7 @@ def answers(url: str) -> bool:
 
 @pytest.mark.parametrize(("version", "find"), [(15, debian_15), (16, wheel_16)], ids=["15", "16"])
 def test_the_suite_passes_on(version: int, find: Callable[[Account], Path], folder: Path) -> None:
-    """Statements, plans and migrations are right on the older versions of Postgres too."""
+    """Statements, plans and migrations pass on an older version of Postgres too."""
     account = accounts.serving(folder / "cluster")
     with running(find(account), account, folder) as url:
         with psycopg.connect(url) as connection:

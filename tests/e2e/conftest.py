@@ -1,8 +1,8 @@
-"""Servers as processes."""
+"""Shared fixtures of tests that run servers as processes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Server]]:
-    """Starts servers; in the end all are gone."""
+    """Starts servers, and ends them after the test."""
     servers: list[Server] = []
 
-    def start_one(*arguments: str | Path, **variables: str) -> Server:
-        servers.append(Server(*arguments, **variables))
+    def start_one(*arguments: str | Path, **options: Any) -> Server:
+        servers.append(Server(*arguments, **options))
         return servers[-1]
 
     yield start_one

@@ -1,4 +1,4 @@
-"""`session-history migrate`, `check`, `health`, and what any command says when it cannot."""
+"""`session-history migrate`, `check` and `health`, and the errors of any command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
 import sessionhistory_migrations as migrations
-from sessionhistory_server.cli import cli
+from sessionhistory_cli.commands import cli
 from support.databases import execute
 from support.processes import Server, run
 
@@ -42,14 +42,14 @@ def nowhere() -> str:
 
 @pytest.fixture
 def unreachable(nowhere: str) -> Iterator[Server]:
-    """A server that waits for its database, and says all it can."""
+    """A server that waits for its database and logs at debug level."""
     server = Server("--database-url", nowhere, "--log-level", "debug")
     yield server
     server.clean()
 
 
 def _error(result: subprocess.CompletedProcess[str]) -> str:
-    """Return the one line of an error; there must be nothing else of use to nobody."""
+    """Return the one line of an error; there must be no traceback and no other output."""
     assert "Traceback" not in result.stderr
     assert not result.stdout
     (line,) = (line for line in result.stderr.splitlines() if line.startswith("Error: "))
@@ -58,12 +58,12 @@ def _error(result: subprocess.CompletedProcess[str]) -> str:
 
 
 def _told(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    """Return the lines of a report, by what each is about."""
+    """Return the lines of a report by their labels."""
     return {line[:18].strip(): line[18:].strip() for line in result.stdout.splitlines()}
 
 
 def test_migrate_twice(empty_database_url: str) -> None:
-    """The first run says from where to where, the second that there is nothing to do."""
+    """The first run reports both revisions, and the second that there is nothing to do."""
     first = run("migrate", "--database-url", empty_database_url)
     assert (first.returncode, first.stdout) == (0, f"schema none → {migrations.head()}\n")
     second = run("migrate", variables={"SESSION_HISTORY_DATABASE_URL": empty_database_url})
@@ -71,7 +71,7 @@ def test_migrate_twice(empty_database_url: str) -> None:
 
 
 def test_migrate_for_programs(empty_database_url: str) -> None:
-    """One JSON object with the revisions before and after; before the first there is none."""
+    """One JSON object has the revisions before and after; the first run has none before."""
     for before in (None, migrations.head()):
         done = run("migrate", "--json", "--database-url", empty_database_url)
         assert (done.returncode, done.stderr) == (0, "")
@@ -79,7 +79,7 @@ def test_migrate_for_programs(empty_database_url: str) -> None:
 
 
 def test_migrate_without_the_right_to(database_url: str) -> None:
-    """What Postgres refuses is told in one line."""
+    """A refusal of Postgres is printed in one line."""
     role = f"reader_{secrets.token_hex(4)}"
     execute(database_url, f"create role {role} login", "update alembic_version set version_num = '0001'")
     try:
@@ -91,7 +91,7 @@ def test_migrate_without_the_right_to(database_url: str) -> None:
 
 
 def test_check_a_ready_database(database_url: str) -> None:
-    """Text for people, JSON for programs, exit code 0."""
+    """The report is text, or JSON with --json, with exit code 0."""
     text = run("check", "--database-url", database_url)
     assert text.returncode == 0, text.stderr
     assert _told(text)["ready"] == "yes"
@@ -104,7 +104,7 @@ def test_check_a_ready_database(database_url: str) -> None:
 
 
 def test_check_a_database_that_is_not_migrated(empty_database_url: str) -> None:
-    """Exit code 1, and the command to run: nothing is too old where there is nothing."""
+    """The exit code is 1, and the report names the command; it does not call the schema too old."""
     text = run("check", "--database-url", empty_database_url)
     assert text.returncode == 1
     assert _told(text)["ready"] == "no"
@@ -118,7 +118,7 @@ def test_check_a_database_that_is_not_migrated(empty_database_url: str) -> None:
 
 @pytest.mark.parametrize("command", ["migrate", "check"])
 def test_a_url_is_needed(command: str) -> None:
-    """Without a URL the commands for databases say which flag and variable to give."""
+    """Without a URL the commands for databases name the flag and the variable to set."""
     result = run(command)
     assert result.returncode == 2
     line = _error(result)
@@ -128,7 +128,7 @@ def test_a_url_is_needed(command: str) -> None:
 
 @pytest.mark.parametrize("command", ["migrate", "check"])
 def test_a_database_that_does_not_answer(command: str, nowhere: str) -> None:
-    """One line, exit code 1, no password."""
+    """The error is one line without the password, and the exit code is 1."""
     result = run(command, "--database-url", nowhere)
     assert result.returncode == 1, result.stderr
     assert "cannot use the database" in _error(result)
@@ -138,7 +138,7 @@ def test_a_database_that_does_not_answer(command: str, nowhere: str) -> None:
 @pytest.mark.parametrize("command", ["migrate", "check"])
 @pytest.mark.parametrize("url", _BAD_URLS)
 def test_a_url_that_makes_no_sense(command: str, url: str) -> None:
-    """One line that names flag and variable, exit code 2, nothing of the URL."""
+    """The error is one line with flag and variable and nothing of the URL; the exit code is 2."""
     result = CliRunner().invoke(cli, [command, "--database-url", url])
     assert result.exit_code == 2, result.output
     _assert_refused(result.stderr)
@@ -146,7 +146,7 @@ def test_a_url_that_makes_no_sense(command: str, url: str) -> None:
 
 @pytest.mark.parametrize("url", _BAD_URLS[:2])
 def test_a_url_that_makes_no_sense_to_a_server(url: str) -> None:
-    """A server refuses it in the same way, and logs nothing of it."""
+    """A server refuses such a URL in the same way, and logs nothing of it."""
     result = run("serve", variables={"SESSION_HISTORY_DATABASE_URL": url})
     assert result.returncode == 2, result.stderr
     _error(result)
@@ -159,11 +159,14 @@ def _assert_refused(said: str) -> None:
 
 
 def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> None:
-    """A password is in no log line at any level, however often the connection fails."""
+    """No log line at any level has the password, however often the connection fails."""
     unreachable.wait_for("database: cannot be used")
     assert run("health", "--server", unreachable.address()).stdout == "NOT_SERVING\n"
     found = run("health", "--json", "--server", unreachable.address())
-    assert (found.returncode, json.loads(found.stdout)) == (1, {"status": "NOT_SERVING"})
+    assert (found.returncode, json.loads(found.stdout)) == (
+        1,
+        {"status": "NOT_SERVING", "writes": "NOT_SERVING"},
+    )
     unreachable.wait_for('"method": "grpc.health.v1.Health/Check"')
     assert _SECRET not in unreachable.log
     assert "loop" not in unreachable.log
@@ -179,12 +182,12 @@ def test_a_server_without_its_database_tells_no_secret(unreachable: Server) -> N
     ],
 )
 def test_health_finds_its_server(variables: dict[str, str]) -> None:
-    """As the commands for people do, or else by what the server in the same environment listens on."""
+    """Health uses the variable of client commands, or else the address that the server listens on."""
     assert _error(run("health", variables=variables)).startswith(f"Error: no answer from {_NOBODY} (")
 
 
 def test_health_of_nobody() -> None:
-    """Where no server is, health says so within seconds, exit code 1."""
+    """Without a server health says so within seconds, with exit code 1."""
     result = run("health", "--server", _NOBODY)
     assert result.returncode == 1
     assert _error(result) == (
@@ -202,7 +205,7 @@ def test_health_of_nobody() -> None:
     ],
 )
 def test_help_says_what_a_flag_means_to_the_command(command: str, flag: str, text: str) -> None:
-    """A setting of the server that another command takes is explained as that command uses it."""
+    """The help of a setting in another command describes how that command uses it."""
     shown = run(command, "--help").stdout.partition(f"{flag} ")[2].partition("--json")[0]
     assert text in shown
     assert "Absent" not in shown
@@ -210,7 +213,7 @@ def test_help_says_what_a_flag_means_to_the_command(command: str, flag: str, tex
 
 
 def test_a_server_logs_for_programs(nowhere: str) -> None:
-    """`serve --json` logs JSON lines, whatever the format that is set."""
+    """`serve --json` logs JSON lines, whichever format is set."""
     server = Server("--database-url", nowhere, "--log-format", "console", "--json")
     try:
         server.wait_for("database: cannot be used")
@@ -220,7 +223,10 @@ def test_a_server_logs_for_programs(nowhere: str) -> None:
 
 
 def test_a_server_warns_of_variables_that_it_does_not_know(nowhere: str) -> None:
-    """One line for each, with the setting that may be meant; values may be secrets and are not shown."""
+    """Each unknown variable is logged with the closest setting, and without its value.
+
+    The value may be a secret.
+    """
     unknown = {"SESSION_HISTORY_POOLSIZE": "3", "SESSION_HISTORY_XYZZY": _SECRET}
     server = Server("--database-url", nowhere, **unknown, SESSION_HISTORY_SERVER="127.0.0.1:1")
     try:
@@ -236,5 +242,5 @@ def test_a_server_warns_of_variables_that_it_does_not_know(nowhere: str) -> None
 
 
 def test_the_version() -> None:
-    """The command knows its release."""
+    """`--version` prints the release."""
     assert run("--version").stdout.startswith("session-history, version ")

@@ -1,4 +1,4 @@
-"""What a server says of a database that it cannot use: why, to those who run it, and never a secret."""
+"""The reasons that a server logs if it cannot use its database; they never contain a secret."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _NOBODY = "127.0.0.1:1"
 _SAID = "database: cannot be used: "
 _HINT = " (see `session-history check`)"
 
-# Everybody but the owner is asked for a password.
+# Every role except the owner needs a password.
 _HBA = "local all session_history trust\nlocal all all scram-sha-256\n"
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The parameters of a database that asks for passwords, which nobody has."""
+    """The parameters of a database that asks for passwords, which no role has."""
     folder = tmp_path_factory.mktemp("guarded")
     with embedded.running(folder / "data") as url:
         (folder / "data" / "postgres" / "pg_hba.conf").write_text(_HBA)
@@ -41,7 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 
 @pytest.fixture
 def role(database_url: str) -> Iterator[str]:
-    """The name of a role that may connect to the database up to four times, and nothing else."""
+    """The name of a role that may open up to four connections, and has no other right."""
     name = f"guest_{secrets.token_hex(4)}"
     execute(database_url, f"create role {name} login connection limit 4")
     yield name
@@ -52,7 +52,7 @@ def role(database_url: str) -> Iterator[str]:
 def trouble(
     request: pytest.FixtureRequest, guarded: dict[str, str], database_url: str, role: str
 ) -> tuple[str, str]:
-    """The URL of a database that cannot be used, and what is wrong with it."""
+    """The URL of a database that cannot be used, and the reason."""
     name = conninfo_to_dict(database_url)["dbname"]
     as_guest = make_conninfo(database_url, user=role)
     if request.param == "connect":
@@ -75,7 +75,7 @@ def trouble(
 def hidden(
     request: pytest.FixtureRequest, guarded: dict[str, str], tmp_path: Path
 ) -> tuple[str, dict[str, str]]:
-    """A URL and variables that hold a wrong password, each in another place."""
+    """A URL and variables with a wrong password, each in another place."""
     host, database = quote(guarded["host"], safe=""), guarded["dbname"]
     match request.param:
         case "URL":
@@ -94,7 +94,7 @@ def hidden(
 
 
 def _reason(url: str, *flags: str, **variables: str) -> str:
-    """Return why a server on this database cannot use it, as it says, once."""
+    """Return the reason that a server on this database logs, once."""
     server = Server("--database-url", url, *flags, **variables)
     try:
         server.wait_for(_SAID)
@@ -108,7 +108,7 @@ def _reason(url: str, *flags: str, **variables: str) -> str:
 
 
 def test_the_log_says_why(trouble: tuple[str, str]) -> None:
-    """The log has the reason, in the words that `check` has too, and names that command."""
+    """The log has the same reason as `check`, and names that command."""
     url, why = trouble
     said = _reason(url)
     assert why in said
@@ -118,14 +118,14 @@ def test_the_log_says_why(trouble: tuple[str, str]) -> None:
 
 
 def test_the_log_says_why_the_pool_cannot_be_filled(database_url: str, role: str) -> None:
-    """A database that takes some of the connections, and not all, is told with its words too."""
+    """The log has the database's message if it accepts only some of the connections."""
     execute(database_url, f"grant select on alembic_version to {role}")
     said = _reason(make_conninfo(database_url, user=role))
     assert f'too many connections for role "{role}"' in said
 
 
 def test_a_reason_tells_no_secret(hidden: tuple[str, dict[str, str]]) -> None:
-    """Wherever a password comes from, it is in no line of the log at any level, nor in what `check` says."""
+    """A password from any source is in no log line at any level, and not in the output of `check`."""
     url, variables = hidden
     said = _reason(url, "--log-level", "debug", **variables)
     checked = run("check", "--database-url", url, variables=variables).stderr

@@ -1,4 +1,4 @@
-"""What becomes of calls whose time is up or whose caller has gone."""
+"""Calls whose deadline has passed or whose caller has gone."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ where datname = current_database() and application_name = 'session-history'
 
 
 class _Lock:
-    """Another client of the database, who can keep everybody from the messages."""
+    """Another client of the database, which can lock the table of messages."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url
 
     def held(self) -> AbstractContextManager[None]:
-        """Keep the server from the messages."""
+        """Lock the table of messages."""
         return locked(self._database_url)
 
     def running(self) -> int:
-        """How many statements of the server are under way; a transaction would freeze the view."""
+        """Return how many statements of the server run now; a transaction would freeze the view."""
         ((count,),) = execute(self._database_url, _RUNNING)
         assert isinstance(count, int)
         return count
@@ -50,14 +50,14 @@ class _Lock:
 
 @pytest_asyncio.fixture
 async def lock(service: Service, database_url: str) -> _Lock:
-    """A session `s` of one message, and somebody who can lock it."""
+    """A session `s` of one message, and a lock for its table."""
     await service.stub.AppendMessage(_append("first"))
     return _Lock(database_url)
 
 
 def _append(message_id: str) -> pb.AppendMessageRequest:
     message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content=message_id)
-    return pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+    return pb.AppendMessageRequest(session_id="s", message=message, new_session=session_pb2.SessionFields())
 
 
 async def _stored(service: Service) -> list[tuple[str, int]]:
@@ -70,7 +70,7 @@ async def _all_connections_are_back(service: Service) -> None:
 
 
 async def test_a_late_read_is_cancelled_in_the_database(service: Service, lock: _Lock) -> None:
-    """A read past its deadline is DEADLINE_EXCEEDED, and its query does not run on."""
+    """A read past its deadline is DEADLINE_EXCEEDED, and its query is cancelled."""
     with lock.held():
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await service.stub.GetHistory(_READ, timeout=0.3)
@@ -82,7 +82,7 @@ async def test_a_late_read_is_cancelled_in_the_database(service: Service, lock: 
 async def test_a_read_whose_caller_has_gone_is_cancelled_in_the_database(
     service: Service, lock: _Lock
 ) -> None:
-    """A caller that cancels frees the connection and the query."""
+    """A caller that cancels frees the connection and ends the query."""
     with lock.held():
         call = service.stub.GetHistory(_READ)
         waiting = asyncio.ensure_future(call)
@@ -95,7 +95,7 @@ async def test_a_read_whose_caller_has_gone_is_cancelled_in_the_database(
 
 @pytest.mark.parametrize("gone", ["deadline", "cancel"])
 async def test_a_late_append_is_committed(service: Service, lock: _Lock, gone: str) -> None:
-    """An append that was sent to the database runs to its end; the retry returns it, stored once."""
+    """An append that was sent to the database runs to its end; its retry returns it, stored once."""
     with lock.held():
         call = service.stub.AppendMessage(_append("late"), timeout=0.3 if gone == "deadline" else None)
         waiting = asyncio.ensure_future(call)
@@ -116,7 +116,7 @@ async def test_a_late_append_is_committed(service: Service, lock: _Lock, gone: s
 async def test_a_late_append_that_was_not_sent_does_not_happen(
     serve: Serve, lock: _Lock, database_url: str
 ) -> None:
-    """An append whose time is up while it waits for a connection is not stored."""
+    """An append whose deadline passes while it waits for a connection is not stored."""
     service = await serve(database_url, pool_size=1)
     with lock.held():
         first = asyncio.ensure_future(service.stub.AppendMessage(_append("sent")))
@@ -131,7 +131,7 @@ async def test_a_late_append_that_was_not_sent_does_not_happen(
 async def test_calls_without_a_deadline_have_the_default(
     serve: Serve, lock: _Lock, database_url: str
 ) -> None:
-    """Without a deadline of the caller's, the configured one ends a call, and says so."""
+    """A call without a deadline gets the configured one, and its error says so."""
     service = await serve(database_url, default_deadline_seconds=0.2)
     with lock.held():
         with fails("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED"):
@@ -144,7 +144,7 @@ async def test_calls_without_a_deadline_have_the_default(
 
 
 async def test_the_callers_deadline_beats_the_default(serve: Serve, lock: _Lock, database_url: str) -> None:
-    """A call with a longer deadline than the default is given it."""
+    """A call with a longer deadline than the default gets it."""
     service = await serve(database_url, default_deadline_seconds=0.1)
     with lock.held():
         call = asyncio.ensure_future(service.stub.GetHistory(_READ, timeout=PATIENCE_SECONDS))
@@ -155,7 +155,7 @@ async def test_the_callers_deadline_beats_the_default(serve: Serve, lock: _Lock,
 
 
 async def test_a_busy_pool_refuses_after_its_patience(serve: Serve, lock: _Lock, database_url: str) -> None:
-    """Calls that get no connection in time are RESOURCE_EXHAUSTED, with the time to wait."""
+    """A call that gets no connection in time is RESOURCE_EXHAUSTED, with the time to wait."""
     service = await serve(database_url, pool_size=1, pool_timeout_seconds=0.1)
     with lock.held():
         first = asyncio.ensure_future(service.stub.GetHistory(_READ))
@@ -167,7 +167,7 @@ async def test_a_busy_pool_refuses_after_its_patience(serve: Serve, lock: _Lock,
 
 
 async def test_no_connection_is_lost_to_those_who_give_up(service: Service, lock: _Lock) -> None:
-    """After hundreds of late and cancelled calls, queued and under way, every connection works."""
+    """After hundreds of late and cancelled calls, queued and running, every connection works."""
     with lock.held():
         calls = [service.stub.GetHistory(_READ, timeout=0.1 + i / 500) for i in range(200)]
         cancelled = [service.stub.GetHistory(_READ) for _ in range(50)]
@@ -183,7 +183,7 @@ async def test_no_connection_is_lost_to_those_who_give_up(service: Service, lock
 
 @pytest.mark.usefixtures("lock")
 async def test_no_connection_is_lost_under_load(service: Service) -> None:
-    """Deadlines that pass at any moment of a call, of a connection's handover too, leave none behind."""
+    """A deadline that passes at any moment, also while a connection is handed over, loses none."""
     for millis in range(1, 40):
         calls = [
             asyncio.ensure_future(service.stub.GetHistory(_READ, timeout=millis / 1_000)) for _ in range(24)

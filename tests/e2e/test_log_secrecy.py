@@ -1,4 +1,4 @@
-"""What people say to each other is in no log and in no error."""
+"""The text of conversations is in no log line and in no error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server import logs
-from sessionhistory_server.history import SessionHistory
+from sessionhistory_server.observability import logs
+from sessionhistory_server.usecases.messages import Messages
 from support.databases import execute
 from support.errors import fails
 
@@ -29,7 +29,7 @@ SAID = "zq-the-quick-brown-fox"
 
 _TALKATIVE_CODES = ["OK", "ALREADY_EXISTS", "OK", "INVALID_ARGUMENT", *["OK"] * 9, "NOT_FOUND"]
 
-# What can be wrong with a database, so that it refuses or cannot find a row, and says which.
+# States of a database in which it refuses or misses a row, and names the row in its error.
 _TROUBLES = {
     "check": "alter table messages add check (length(content) < 1) not valid",
     "not null": "alter table messages add column more text not null",
@@ -50,7 +50,7 @@ _TROUBLES = {
 
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
-    """All that the server's own logging writes, at debug level."""
+    """The output of the server's logging at debug level."""
     stream = io.StringIO()
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
@@ -63,7 +63,7 @@ def log() -> Iterator[io.StringIO]:
 
 
 def _talkative(session_id: str) -> list[tuple[str, Any]]:
-    """A call of each kind that says the words wherever words can be said."""
+    """Return calls of each kind that have the secret words wherever text is allowed."""
     message = message_pb2.Message(
         message_id="m",
         role=message_pb2.ROLE_ASSISTANT,
@@ -75,9 +75,11 @@ def _talkative(session_id: str) -> list[tuple[str, Any]]:
         metadata=f'{{"a": "{SAID}"}}',
         model=SAID,
         provider=SAID,
+        finish_reason=SAID,
+        parts=[{"text": SAID}, {"reasoning": {"text": SAID, "opaque": SAID, "signature": SAID}}],
     )
-    session = session_pb2.Session(
-        user_id=SAID,
+    session = session_pb2.SessionFields(
+        application_id=SAID,
         title=SAID,
         model=SAID,
         labels={"app": SAID},
@@ -87,33 +89,33 @@ def _talkative(session_id: str) -> list[tuple[str, Any]]:
     summary = message_pb2.Message(content=SAID, name=SAID, metadata=f'{{"a": "{SAID}"}}')
     mask = FieldMask(paths=["title", "state"])
     named = {"session_id": session_id, "user_id": SAID}
-    changed = session_pb2.Session(session_id=session_id, title=SAID, state=f'{{"a": "{SAID}"}}')
+    changed = session_pb2.SessionFields(title=SAID, state=f'{{"a": "{SAID}"}}')
     return [
-        ("CreateSession", pb.CreateSessionRequest(session_id=session_id, session=session)),
-        ("CreateSession", pb.CreateSessionRequest(session_id=session_id, session=session)),
-        ("AppendMessage", pb.AppendMessageRequest(**named, message=message, create_session=session)),
+        ("CreateSession", pb.CreateSessionRequest(**named, session=session)),
+        ("CreateSession", pb.CreateSessionRequest(**named, session=session)),
+        ("AppendMessage", pb.AppendMessageRequest(**named, message=message, new_session=session)),
         ("AppendMessages", pb.AppendMessagesRequest(**named, messages=[message, message])),
         (
             "UpdateSession",
-            pb.UpdateSessionRequest(session=changed, user_id=SAID, update_mask=mask),
+            pb.UpdateSessionRequest(**named, session=changed, update_mask=mask),
         ),
         ("GetHistory", pb.GetHistoryRequest(**named)),
         (
             "AppendMessages",
-            pb.AppendMessagesRequest(**named, messages=[message], replace_after_sequence=0),
+            pb.AppendMessagesRequest(**named, messages=[message], keep_through_sequence=0),
         ),
         ("ListMessages", pb.ListMessagesRequest(**named)),
         ("GetMessage", pb.GetMessageRequest(**named, message_id="m")),
         ("ListSessions", pb.ListSessionsRequest(user_id=SAID, title_contains=SAID, labels={"app": SAID})),
         ("CompactHistory", pb.CompactHistoryRequest(**named, through_sequence=1, message=summary)),
-        ("TruncateHistory", pb.TruncateHistoryRequest(**named, after_sequence=0)),
+        ("TruncateMessages", pb.TruncateMessagesRequest(**named, keep_through_sequence=0)),
         ("DeleteSession", pb.DeleteSessionRequest(**named)),
         ("AppendMessage", pb.AppendMessageRequest(**named, message=message)),
     ]
 
 
 def _wrong() -> list[tuple[str, Any]]:
-    """Calls that say the words where they are refused."""
+    """Return calls that are refused for a field with the secret words."""
     said: dict[str, Any] = {"role": message_pb2.ROLE_USER}
     long = SAID * 100_000
     messages: list[dict[str, Any]] = [
@@ -126,29 +128,37 @@ def _wrong() -> list[tuple[str, Any]]:
         {"tool_calls": [message_pb2.ToolCall(name=long)]},
         {"message_id": f"{SAID} "},
         {"payload_type": long},
+        {"finish_reason": long},
+        {"parts": [{"reasoning": {"text": f"{SAID}\0", "signature": SAID}}]},
+        {"parts": [{"reasoning": {"signature": SAID}}]},
         {"role": 99, "content": SAID},
     ]
     sessions: list[dict[str, Any]] = [
         {"title": long},
-        {"user_id": long},
         {"state": SAID},
         {"labels": {f"{SAID} ": ""}},
         {"labels": {"key": long}},
+        {"application_id": long},
         {"metadata": f'{{"{SAID}": NaN}}'},
     ]
     appends = (
         pb.AppendMessageRequest(session_id="s", message=message_pb2.Message(**said | each))
         for each in messages
     )
-    creations = (pb.CreateSessionRequest(session=session_pb2.Session(**each)) for each in sessions)
+    creations = (pb.CreateSessionRequest(session=session_pb2.SessionFields(**each)) for each in sessions)
     return [
         *(("AppendMessage", request) for request in appends),
         *(("CreateSession", request) for request in creations),
+        ("CreateSession", pb.CreateSessionRequest(session_id="s", user_id=long)),
+        ("ForkSession", pb.ForkSessionRequest(session_id="s", new_session_id=f"{SAID} ", new_user_id=long)),
         ("ListSessions", pb.ListSessionsRequest(page_token=SAID)),
         ("ListSessions", pb.ListSessionsRequest(title_contains=long)),
         ("ListMessages", pb.ListMessagesRequest(session_id="s", page_token=SAID)),
         ("GetHistory", pb.GetHistoryRequest(session_id="s", user_id=long)),
-        ("TruncateHistory", pb.TruncateHistoryRequest(session_id="s", user_id=long, after_sequence=0)),
+        (
+            "TruncateMessages",
+            pb.TruncateMessagesRequest(session_id="s", user_id=long, keep_through_sequence=0),
+        ),
         (
             "CompactHistory",
             pb.CompactHistoryRequest(session_id="s", through_sequence=1, message={"name": long}),
@@ -157,7 +167,7 @@ def _wrong() -> list[tuple[str, Any]]:
 
 
 async def _say(service: Service, calls: Iterable[tuple[str, Any]]) -> list[str]:
-    """Make calls, right or wrong; return the codes, having judged the errors."""
+    """Make valid and invalid calls; check the errors and return the codes."""
     codes = []
     for method, request in calls:
         try:
@@ -172,7 +182,7 @@ async def _say(service: Service, calls: Iterable[tuple[str, Any]]) -> list[str]:
 
 
 async def test_right_and_wrong_calls(serve: Serve, database_url: str, log: io.StringIO) -> None:
-    """Neither what is stored nor what is refused is logged or sent back in an error, ids apart."""
+    """Neither stored nor refused text is logged or returned in an error, except ids."""
     service = await serve(database_url, slow_call_millis=1)
     assert await _say(service, _talkative("s")) == _TALKATIVE_CODES
     assert set(await _say(service, _wrong())) == {"INVALID_ARGUMENT"}
@@ -182,7 +192,7 @@ async def test_right_and_wrong_calls(serve: Serve, database_url: str, log: io.St
 
 @pytest.mark.parametrize("trouble", _TROUBLES)
 async def test_a_database_in_trouble(serve: Serve, database_url: str, log: io.StringIO, trouble: str) -> None:
-    """What Postgres says of a row that it refuses stays between Postgres and us."""
+    """Postgres's text about a row that it refuses is neither logged nor returned."""
     execute(database_url, _TROUBLES[trouble])
     service = await serve(database_url)
     codes = set(await _say(service, _talkative("s")))
@@ -193,12 +203,12 @@ async def test_a_database_in_trouble(serve: Serve, database_url: str, log: io.St
 
 
 async def test_a_defect_of_ours(service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unexpected error is INTERNAL with the request's id, and logged by type and place alone."""
+    """An unexpected error is INTERNAL with the request's id, and logged by type and place only."""
 
     async def broken(*_: object, **__: object) -> None:
         raise ValueError(f"cannot: {SAID}") from KeyError(SAID)
 
-    monkeypatch.setattr(SessionHistory, "append", broken)
+    monkeypatch.setattr(Messages, "append", broken)
     with fails("INTERNAL", "INTERNAL") as failure:
         await service.stub.AppendMessage(
             pb.AppendMessageRequest(session_id="s", message=message_pb2.Message(role=1, content=SAID)),

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     Serve = Callable[..., Awaitable[Service]]
 
 _GET = pb.GetSessionRequest(session_id="s")
-_LOGGER = "sessionhistory_server.rpc.calls"
+_LOGGER = "sessionhistory_server.rpc.accounting"
 
 
 def _append(session_id: str = "s", *, window: int | None = None) -> pb.AppendMessageRequest:
     request = pb.AppendMessageRequest(
         session_id=session_id,
         message=message_pb2.Message(role=message_pb2.ROLE_USER, content="hello"),
-        create_session=session_pb2.Session(),
+        new_session=session_pb2.SessionFields(),
     )
     if window is not None:
         request.history.CopyFrom(history_pb2.HistoryOptions(max_messages=window))
@@ -47,7 +47,7 @@ async def _returned_id(call: grpc.aio.UnaryUnaryCall[object, object]) -> str:
 
 @pytest.mark.parametrize("method", ["GetSession", "AppendMessage"])
 async def test_a_request_id_comes_back(service: Service, method: str) -> None:
-    """A caller's own id is kept, of calls that succeed and of calls that fail."""
+    """A caller's own id comes back, whether the call succeeds or fails."""
     request = _GET if method == "GetSession" else _append()
     call = getattr(service.stub, method)(request, metadata=[("x-request-id", "order-7/a.b:c@d_e")])
     assert (await call.code()) is (
@@ -58,14 +58,14 @@ async def test_a_request_id_comes_back(service: Service, method: str) -> None:
 
 @pytest.mark.parametrize("given", ["", "with space", "x" * 129, "semi;colon", '{"a":1}', None])
 async def test_a_bad_request_id_is_replaced(service: Service, given: str | None) -> None:
-    """What is no id, or none at all, becomes a new one."""
+    """A missing or invalid id is replaced by a new one."""
     call = service.stub.AppendMessage(_append(), metadata=[] if given is None else [("x-request-id", given)])
     await call
     assert re.fullmatch(r"[0-9a-f]{16}", await _returned_id(call))
 
 
 async def test_calls_are_logged_by_how_they_end(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """At info there are the calls that fail; at debug those that succeed as well."""
+    """At info only failed calls are logged; at debug successful calls too."""
     with caplog.at_level(logging.INFO, _LOGGER):
         await service.stub.AppendMessage(_append())
         await service.health.Check(health_pb2.HealthCheckRequest())
@@ -83,7 +83,7 @@ async def test_calls_are_logged_by_how_they_end(service: Service, caplog: pytest
 async def test_slow_calls_are_logged(
     serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A call that takes longer than the limit is a warning, with its time."""
+    """A call that takes longer than the limit is logged as a warning, with its time."""
     service = await serve(database_url, slow_call_millis=50)
     await service.stub.AppendMessage(_append())
     caplog.clear()
@@ -97,7 +97,7 @@ async def test_slow_calls_are_logged(
 
 
 async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> None:
-    """On a port of their own: calls by method and code, their time, the pool, appends, windows by cut."""
+    """The metrics' own port shows calls by method and code, times, the pool, appends and windows by cut."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     for _ in range(3):
@@ -110,9 +110,9 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
     with fails("INVALID_ARGUMENT", "INVALID_FIELD"):
         await service.stub.GetSession(pb.GetSessionRequest(session_id=" "))
     metrics = Metrics(port)
-    # A refused call is counted once its answer is on the way.
-    await until(lambda: ("sessionhistory_rpcs_total", "INVALID_ARGUMENT", "GetSession") in metrics.read())
-    found = metrics.read()
+    # A refused call is counted after its answer is sent.
+    await until(lambda: metrics.show(1, "sessionhistory_rpcs_total", "INVALID_ARGUMENT", "GetSession"))
+    found = await metrics.fetch()
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 3
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessages"] == 1
     assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetSession"] == 1
@@ -131,7 +131,7 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
 async def test_calls_in_one_request_are_counted_as_themselves(
     serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And so they are logged, with the id of the request."""
+    """Entries of MultiCall are counted and logged as calls of their own, with the request's id."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     read = pb.GetHistoryRequest(session_id="none")
@@ -140,8 +140,8 @@ async def test_calls_in_one_request_are_counted_as_themselves(
         async for _ in service.stub.MultiCall(request):
             pass
         metrics = Metrics(port)
-        await until(lambda: ("sessionhistory_rpcs_total", "OK", "MultiCall") in metrics.read())
-    found = metrics.read()
+        await until(lambda: metrics.show(1, "sessionhistory_rpcs_total", "OK", "MultiCall"))
+    found = await metrics.fetch()
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 1
     assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetHistory"] == 1
     assert found["sessionhistory_appended_messages_total",] == 1
@@ -150,18 +150,18 @@ async def test_calls_in_one_request_are_counted_as_themselves(
 
 
 async def test_calls_of_another_service_are_counted_with_its_name(serve: Serve, database_url: str) -> None:
-    """A health check is counted as one, and cannot be taken for a method of ours."""
+    """A health check is counted under its service's name, and not as a method of ours."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     await service.health.Check(health_pb2.HealthCheckRequest())
     metrics = Metrics(port)
     counter = ("sessionhistory_rpcs_total", "OK", "grpc.health.v1.Health/Check")
-    await until(lambda: metrics.read().get(counter) == 1)
-    assert metrics.read()["sessionhistory_rpc_seconds_count", "grpc.health.v1.Health/Check"] == 1
+    await until(lambda: metrics.show(1, *counter))
+    assert await metrics.show(1, "sessionhistory_rpc_seconds_count", "grpc.health.v1.Health/Check")
 
 
 async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_url: str) -> None:
-    """A call whose time is up is counted as such, and so is one whose caller has gone."""
+    """Late and cancelled calls are counted under their codes."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
     await service.stub.AppendMessage(_append())
@@ -170,10 +170,10 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
 
     async def counted(code: str) -> None:
         counter = ("sessionhistory_rpcs_total", code, "GetHistory")
-        await until(lambda: metrics.read().get(counter) == 1)
+        await until(lambda: metrics.show(1, *counter))
 
     async def available(connections: int) -> None:
-        await until(lambda: metrics.read()["sessionhistory_pool_available",] == connections)
+        await until(lambda: metrics.show(connections, "sessionhistory_pool_available"))
 
     with locked(database_url):
         with pytest.raises(grpc.aio.AioRpcError):
@@ -188,6 +188,4 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
         entries = [{"get_history": read}]
         with pytest.raises(grpc.aio.AioRpcError):
             await service.stub.MultiCall(pb.MultiCallRequest(calls=entries), timeout=1).read()
-        await until(
-            lambda: metrics.read()["sessionhistory_rpcs_total", "DEADLINE_EXCEEDED", "GetHistory"] == 2
-        )
+        await until(lambda: metrics.show(2, "sessionhistory_rpcs_total", "DEADLINE_EXCEEDED", "GetHistory"))

@@ -1,4 +1,4 @@
-"""Postgres goes, and comes back."""
+"""Postgres goes away and comes back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sessionhistory_migrations as migrations
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import embedded
-from sessionhistory_server.store import database
+from sessionhistory_server.store.postgres import database
 from support.errors import fails, failure_of
 from support.proxy import Proxy, terminate_all
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Serve = Callable[..., Awaitable[Service]]
 
-# A probe a second, and what the pool tries before it is closed.
+# One probe a second, and the attempts of the pool before it is closed.
 _HANDFUL = 40
 
 
@@ -37,13 +37,15 @@ async def proxied(serve: Serve, proxy: Proxy) -> Service:
     return service
 
 
-def _append(message_id: str) -> pb.AppendMessageRequest:
+def _append(message_id: str, session_id: str = "s") -> pb.AppendMessageRequest:
     message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content=message_id)
-    return pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+    return pb.AppendMessageRequest(
+        session_id=session_id, message=message, new_session=session_pb2.SessionFields()
+    )
 
 
 async def _outcome(call: Awaitable[Any]) -> str:
-    """Return a call's code and reason, ``OK`` if it succeeded; it must not hang."""
+    """Return a call's code and reason, or ``OK``; the call must not hang."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await call
@@ -63,7 +65,7 @@ async def _all_work(service: Service) -> None:
 
 
 async def _all_replaced(service: Service) -> None:
-    """Wait until the pool has lost every connection and has as many new ones, then use them all."""
+    """Wait until the pool has replaced every connection, then use all of them."""
 
     def replaced() -> bool:
         stats = service.pool_stats
@@ -81,7 +83,7 @@ async def _outcomes(service: Service) -> set[str]:
 
 @pytest.mark.parametrize("how", ["refuse", "vanish"])
 async def test_an_outage_refuses_calls_and_ends_by_itself(proxied: Service, proxy: Proxy, how: str) -> None:
-    """Calls are UNAVAILABLE, health NOT_SERVING; with the database both are well again, without a restart."""
+    """Calls are UNAVAILABLE and health is NOT_SERVING; both recover with the database, without a restart."""
     await getattr(proxy, how)()
     assert await _outcome(proxied.stub.AppendMessage(_append("lost"))) == _GONE
     await proxied.wait_until_serving(NOT_SERVING)
@@ -96,7 +98,7 @@ async def test_an_outage_refuses_calls_and_ends_by_itself(proxied: Service, prox
 
 
 async def test_no_stampede(proxied: Service, proxy: Proxy) -> None:
-    """However many calls come during an outage, the database is asked a handful of times."""
+    """However many calls come during an outage, there are only a few attempts to connect."""
     await proxy.refuse()
     before = proxy.attempts
     for _ in range(10):
@@ -108,7 +110,7 @@ async def test_no_stampede(proxied: Service, proxy: Proxy) -> None:
 
 
 async def test_cut_connections_are_replaced(proxied: Service, proxy: Proxy) -> None:
-    """When the network cuts every connection once, a retry after the advised delay at the latest works."""
+    """If every connection is cut once, a retry after the advised delay succeeds at the latest."""
     await proxy.cut()
     outcomes = await asyncio.gather(
         *[_outcome(proxied.stub.AppendMessage(_append(f"m{i}"))) for i in range(64)]
@@ -118,7 +120,7 @@ async def test_cut_connections_are_replaced(proxied: Service, proxy: Proxy) -> N
 
 
 async def test_terminated_backends_are_replaced(proxied: Service, database_url: str) -> None:
-    """When an operator ends every backend, calls fail as UNAVAILABLE at worst, and soon work again."""
+    """If every backend is terminated, calls fail as UNAVAILABLE at worst, and soon succeed again."""
     assert terminate_all(database_url) >= 8
     outcomes = await asyncio.gather(
         *[_outcome(proxied.stub.AppendMessage(_append(f"m{i}"))) for i in range(64)]
@@ -128,7 +130,7 @@ async def test_terminated_backends_are_replaced(proxied: Service, database_url: 
 
 
 async def test_postgres_is_stopped_and_started(serve: Serve, tmp_path: Path) -> None:
-    """A restart of Postgres itself is an outage like any other."""
+    """The service recovers from a restart of Postgres as from any outage."""
     with embedded.running(tmp_path / "data") as url:
         migrations.upgrade(url)
         proxy = Proxy(url)
@@ -149,15 +151,15 @@ async def test_postgres_is_stopped_and_started(serve: Serve, tmp_path: Path) -> 
 async def test_callers_that_wait_for_a_connection_are_failed_too(
     serve: Serve, proxied: Service, proxy: Proxy
 ) -> None:
-    """When the database is lost, calls under way and those in the queue end, long before their deadline."""
+    """If the database is lost, running and queued calls fail long before their deadline."""
     alone = await serve(proxy.url, coalesce=False)
     proxy.stall()
     calls = [
-        asyncio.create_task(_outcome(service.stub.AppendMessage(_append(f"m{i}"), timeout=600)))
+        asyncio.create_task(_outcome(service.stub.AppendMessage(_append(f"m{i}", f"s{i}"), timeout=600)))
         for service in (proxied, alone)
-        for i in range(100)
+        for i in range(60)
     ]
-    await until(lambda: alone.pool_stats["requests_waiting"] == 92)
+    await until(lambda: alone.pool_stats["requests_waiting"] == 52)
     await until(
         lambda: proxied.pool_stats["pool_available"] < 7
     )  # others wait behind a statement, to share the next
@@ -166,7 +168,10 @@ async def test_callers_that_wait_for_a_connection_are_failed_too(
 
 
 async def test_a_database_that_says_nothing_is_lost(proxied: Service, proxy: Proxy) -> None:
-    """A database that keeps its connections and answers nothing: no call hangs, health tells, it heals."""
+    """If a database keeps its connections and answers nothing, no call hangs and health says so.
+
+    The service recovers.
+    """
     proxy.stall()
     calls = [
         asyncio.create_task(_outcome(proxied.stub.AppendMessage(_append(f"m{i}"), timeout=600)))
@@ -181,7 +186,7 @@ async def test_a_database_that_says_nothing_is_lost(proxied: Service, proxy: Pro
 async def test_a_stalled_database_does_not_hold_up_the_stop(
     serve: Serve, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopping waits for a write no longer than the database would let it run."""
+    """A stop waits for a write no longer than the database's time limit for it."""
     monkeypatch.setattr(database, "STATEMENT_TIMEOUT_SECONDS", 0.1)
     service = await serve(proxy.url, grace_seconds=0.1)
     proxy.stall()
@@ -193,7 +198,7 @@ async def test_a_stalled_database_does_not_hold_up_the_stop(
 
 
 async def test_nothing_acknowledged_is_lost_or_doubled(serve: Serve, proxy: Proxy) -> None:
-    """Through repeated cuts, appends that are retried by their ids are each stored once, without a gap."""
+    """Appends that are retried by their ids through repeated cuts are stored once each, without a gap."""
     service = await serve(proxy.url)
     sequences: dict[str, int] = {}
     failures: set[str] = set()
@@ -216,14 +221,14 @@ async def test_nothing_acknowledged_is_lost_or_doubled(serve: Serve, proxy: Prox
         await until(lambda stored=stored: len(sequences) >= stored)
         await proxy.cut()
     await writers
-    assert failures == {"UNAVAILABLE"}
+    assert failures <= {"UNAVAILABLE"}
     found = await service.stub.ListMessages(pb.ListMessagesRequest(session_id="s", page_size=1_000))
     assert {m.message_id: m.sequence for m in found.messages} == sequences
     assert [m.sequence for m in found.messages] == list(range(1, 321))
 
 
 async def test_a_server_may_start_before_its_database(serve: Serve, proxy: Proxy) -> None:
-    """Without a database the server starts, is NOT_SERVING and refuses calls; then it serves."""
+    """Without a database the server starts, is NOT_SERVING and refuses calls; later it serves."""
     await proxy.vanish()
     service = await serve(proxy.url, serving=False)
     await service.wait_until_serving(NOT_SERVING)

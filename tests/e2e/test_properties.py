@@ -1,4 +1,4 @@
-"""Random conversations of random callers: the service and its reference must agree on every answer."""
+"""Random calls of random callers: the service and its reference agree on every answer."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import grpc
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.conversations import DEFAULTS, Conversations
 from support.reference_tokens import BYTES, CHARACTERS
+from support.service import connect_thread
 from support.token_plugins import install
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ QUICK = settings(
 )
 THOROUGH = settings(QUICK, max_examples=1_500, stateful_step_count=80, derandomize=False)
 
-# What must have come up, so that agreement means something.
+# Cases that the examples must have reached, or else the agreement says little.
 REACHED = {
     "cut HISTORY_CUT_NONE",
     "cut HISTORY_CUT_MAX_MESSAGES",
@@ -57,6 +57,7 @@ REACHED = {
     "list of messages in several pages",
     "list of messages backwards in several pages",
     "list of sessions in several pages",
+    "list of sessions earliest first in several pages",
     "append stored before",
     "batch stored before",
     "messages removed",
@@ -80,6 +81,9 @@ REACHED = {
     "ABORTED ETAG_MISMATCH",
     "active session found",
     "active session made",
+    "active session read",
+    "active session of an application missing",
+    "active session of an application read",
     "state patched",
     "state patched with a message",
     "ABORTED SEQUENCE_MISMATCH",
@@ -96,7 +100,7 @@ REACHED = {
 }
 
 
-# What is rare is missed now and then: other examples may have it.
+# A rare case may be missed by some examples; then further examples are run.
 _MAX_RUNS = 4
 
 PROFILES = {"quick": QUICK, "thorough": THOROUGH}
@@ -109,7 +113,7 @@ async def test_random_conversations(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Every response and every refusal is the reference's, and the examples get deep enough to tell."""
+    """Every answer and every refusal is the reference's, and the examples reach all required cases."""
     install(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     limits = {
@@ -121,12 +125,10 @@ async def test_random_conversations(
     reached: Counter[str] = Counter()
 
     def run(profile: settings) -> None:
-        """Hypothesis knows no async: a thread of its own, with a channel of its own."""
+        """Run the machine in a thread with a channel of its own, because Hypothesis knows no async."""
         with ExitStack() as stack:
             stubs = {
-                name: pb_grpc.SessionHistoryServiceStub(
-                    stack.enter_context(grpc.insecure_channel(service.address))
-                )
+                name: pb_grpc.SessionHistoryServiceStub(stack.enter_context(connect_thread(service.address)))
                 for name, service in services.items()
             }
             machine = type(
@@ -143,5 +145,5 @@ async def test_random_conversations(
             break
         profile = settings(profile, derandomize=False)
     with capsys.disabled():
-        print(f"\nproperties: {dict(sorted(reached.items()))}")  # noqa: T201 - what the run was worth
+        print(f"\nproperties: {dict(sorted(reached.items()))}")  # noqa: T201 - the cases that the run has reached
     assert set(reached) >= REACHED

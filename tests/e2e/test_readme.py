@@ -1,4 +1,4 @@
-"""The commands of the README and of docs/ are run, and print what is shown of them."""
+"""The commands of the README and of docs/ run, and print the output that the pages show."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ _PATIENCE_SECONDS = 60
 _INSTALL_SECONDS = 240
 
 _COMMANDS, _PROGRAM, _SAMPLES = "sh", "python", {"json", "text"}
-_EXCERPTS = {"go": "*.go", "java": "*.java", "ts": "*.ts"}
+_EXCERPTS = {"go": "*.go", "java": "*.java", "rust": "*.rs", "ts": "*.ts"}
+_STATEMENTS = "sql"  # tests/pooler compares this with the statements that `migrate` runs
 
-# Blocks that are not run beside a running server, by their first line, and what is done about each.
+# Blocks that are not run beside a running server, by their first line, and the reason or the replacement.
 _OWN_POSTGRES = "pip install '.[server]'"
 _ELSEWHERE = {
     "make serve": "test_make_serve runs it in a copy of the repository",
@@ -38,6 +39,7 @@ _ELSEWHERE = {
     _OWN_POSTGRES: "test_make_serve runs it where nothing but the service is installed",
     "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
     "pip install .": "test_client_wheel installs the client alone",
+    "export SESSION_HISTORY_POOLER=transaction": "takes a PgBouncer, which tests/pooler has",
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
 }
 
@@ -45,7 +47,7 @@ _PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 
 
 class _Shell:
-    """Runs the commands as somebody who has just opened a terminal."""
+    """Runs commands as in a terminal that was just opened."""
 
     def __init__(self, folder: Path, ports: dict[str, int], path: str, **variables: str) -> None:
         home = folder / "home"
@@ -87,13 +89,13 @@ def _first_line(block: Block) -> str:
 
 
 def test_every_block_is_of_a_known_kind() -> None:
-    """A new kind of block has to say here whether it is run."""
-    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, *_SAMPLES, *_EXCERPTS}
+    """Each kind of block is in the test's tables, which say whether it is run."""
+    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, _STATEMENTS, *_SAMPLES, *_EXCERPTS}
 
 
 @pytest.mark.parametrize("kind", _EXCERPTS)
 def test_excerpts_are_of_programs_that_run(kind: str) -> None:
-    """What is shown of other languages stands so in an example, which test_examples runs."""
+    """Each excerpt in another language is part of an example, which test_examples runs."""
     sources = [_lines(path.read_text()) for path in (ROOT / "examples").rglob(_EXCERPTS[kind])]
     excerpts = [block for block in _BLOCKS if block.kind == kind]
     assert excerpts
@@ -102,12 +104,12 @@ def test_excerpts_are_of_programs_that_run(kind: str) -> None:
 
 
 def _lines(text: str) -> str:
-    """Return a text without its indentation, each line between two ends of lines."""
+    """Return a text without its indentation, with a newline before and after each line."""
     return "\n" + "".join(f"{line.strip()}\n" for line in text.splitlines())
 
 
 def test_what_is_run_elsewhere_is_there() -> None:
-    """The exceptions are in the pages, the make targets in the Makefile, grpcurl's version as there."""
+    """Each exception is in a page, its make target in the Makefile, and grpcurl's version matches."""
     makefile = (ROOT / "Makefile").read_text()
     assert set(_ELSEWHERE) <= {_first_line(block) for block in _BLOCKS}
     for first_line in _ELSEWHERE:
@@ -118,9 +120,9 @@ def test_what_is_run_elsewhere_is_there() -> None:
 
 
 def test_every_command_runs(tmp_path: Path) -> None:
-    """In the order of the pages, on one server: each ends as it should and prints the sample that follows."""
+    """Each command runs in order on one server, ends as it should and prints the sample that follows it."""
     path = search_path(Path(sys.executable).parent, embedded.binaries())
-    require("grpcurl", "curl", path=path)
+    require("grpcurl", "curl", "jq", path=path)
     ports = {"127.0.0.1:50051": free_port(), "127.0.0.1:9464": free_port()}
     listen, metrics = (f"127.0.0.1:{port}" for port in ports.values())
     server = Server("--data-dir", tmp_path / "data", "--listen", listen, "--metrics-listen", metrics)
@@ -145,13 +147,13 @@ def test_every_command_runs(tmp_path: Path) -> None:
 
 
 def _require_of_use(restored: str) -> None:
-    """What was restored can be served from, by the role it was made for."""
+    """Require that the restored database can be served from, with the role that was made for it."""
     report = run("check", "--database-url", restored, "--json")
     assert json.loads(report.stdout)["ready"], report.stdout
 
 
 def test_the_programs_are_typed(tmp_path: Path) -> None:
-    """A strict type checker has nothing to say of them."""
+    """A strict type checker accepts all programs of the pages."""
     programs = []
     for block in _BLOCKS:
         if block.kind == _PROGRAM:
@@ -163,7 +165,7 @@ def test_the_programs_are_typed(tmp_path: Path) -> None:
 
 
 def _pg_variables(url: str) -> dict[str, str]:
-    """Return what leads psql and createdb to a server, as whoever runs a Postgres of their own has it."""
+    """Return the variables that lead psql and createdb to a server, as an operator sets them."""
     parameters = conninfo_to_dict(url)
     return {
         f"PG{name.upper()}": str(parameters[name]) for name in ("host", "port", "user") if name in parameters
@@ -175,7 +177,7 @@ def _run_all(shell: _Shell) -> str:
     for block in _BLOCKS:
         if block.kind in _SAMPLES:
             assert differences(block.text, block.kind, output) == [], block.place
-        elif block.kind not in _EXCERPTS and _first_line(block) not in _ELSEWHERE:
+        elif block.kind not in {*_EXCERPTS, _STATEMENTS} and _first_line(block) not in _ELSEWHERE:
             output = shell.run(block)
             outputs.append(output)
     return "".join(outputs)
@@ -183,7 +185,7 @@ def _run_all(shell: _Shell) -> str:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """What a stranger gets who clones the repository, on an awkward path."""
+    """A clone of the repository in a folder whose path has awkward characters."""
     if not (ROOT / ".git").exists():
         pytest.skip("this is no clone")
     target = tmp_path / "a clone"
@@ -196,7 +198,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_make_serve(copy: Path, tmp_path: Path, empty_database_url: str) -> None:
-    """In a clone, with nothing installed: `make serve` serves until Ctrl-C; so does what it has installed."""
+    """In a fresh clone `make serve` installs and serves until Ctrl-C; then the installed command does."""
     (tmp_path / "home").mkdir()
     common = {
         "HOME": str(tmp_path / "home"),

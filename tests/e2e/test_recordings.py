@@ -1,4 +1,4 @@
-"""Recorded conversations, replayed as live chats: every byte returned, every window as the design says."""
+"""Recorded conversations are replayed as live chats: each byte is returned, each window is right."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ROLES = {
     "assistant": mpb.ROLE_ASSISTANT,
     "tool": mpb.ROLE_TOOL,
 }
-# Their product with the others' lengths, which have no common factor, makes every combination come up.
+# The lengths of these lists have no common factor with the others, so that all combinations come up.
 _MAX_MESSAGES = (None, 0, 1, 2, 3, 5, 8, 13, 21, 40, 1_000)
 _TOKEN_BUDGETS = (None, 0, 50, 200, 500, 1_000, 3_000, 10_000, 2_000_000_000)
 _BEFORE = (None, None, 1.0, 0.9, 0.5, 0.25, 0.0)
@@ -42,7 +42,7 @@ _DEFAULT_MAX_MESSAGES = 20
 
 @dataclass
 class Tally:
-    """What was compared."""
+    """How many things were compared."""
 
     conversations: int = 0
     messages: int = 0
@@ -65,7 +65,7 @@ async def test_recorded_conversations_live(
     record_property: Callable[[str, object], None],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Append by append, what went in comes out, and each window is that of the reference model."""
+    """Each appended message comes back unchanged, and each window is the reference model's."""
     tally, waiting = Tally(), iter(enumerate(recordings))
 
     async def worker() -> None:
@@ -78,7 +78,7 @@ async def test_recorded_conversations_live(
     for name, value in vars(tally).items():
         record_property(name, value)
     with capsys.disabled():
-        print(f"\nrecordings: {tally}")  # noqa: T201 - what was replayed, whatever pytest shows
+        print(f"\nrecordings: {tally}")  # noqa: T201 - the numbers of the replay, which pytest would hide
     assert (tally.conversations, tally.messages) == (CONVERSATIONS, MESSAGES)
     assert tally.windows >= 2 * MESSAGES
     assert set(tally.cuts) == {"HISTORY_CUT_NONE", "HISTORY_CUT_MAX_MESSAGES", "HISTORY_CUT_TOKEN_BUDGET"}
@@ -86,7 +86,7 @@ async def test_recorded_conversations_live(
 
 
 class _Chat:
-    """One conversation on its way through the service."""
+    """One conversation that is replayed against the service."""
 
     def __init__(self, service: Service, recording: dict[str, Any], number: int, tally: Tally) -> None:
         self._stub = service.stub
@@ -94,13 +94,13 @@ class _Chat:
         self._session_id = recording["conversation_id"]
         self._user_id = recording["user_id"]
         self._tally = tally
-        # Starts each chat at another place of the cycles.
+        # Each chat starts at another place of the cycles.
         self._turns = count(number * 17)
         self._pins = number % 3 > 0
         self._stored: list[mpb.Message] = []
 
     async def run(self) -> None:
-        """Append every message, look at windows in between, and list it all in the end."""
+        """Append every message, read windows in between, and list all messages in the end."""
         sent = [self._message(recorded) for recorded in self._recording["messages"]]
         for message in sent:
             turn = next(self._turns)
@@ -130,7 +130,7 @@ class _Chat:
             message.usage.output_tokens = usage["completion_tokens"]
         if recorded["created_at"]:
             message.send_time.CopyFrom(_time(recorded["created_at"]))
-        # Real traffic pins facts too: the odd short message that has nothing to do with a tool.
+        # Real callers pin facts too, so some short messages without a tool are pinned.
         plain = recorded["role"] in ("user", "assistant") and not recorded["tool_calls"]
         if self._pins and plain and len(recorded["content"]) % 47 == 0:
             message.pinned = True
@@ -141,8 +141,8 @@ class _Chat:
         message.message_id = f"{self._session_id}/{sequence}"
         request = pb.AppendMessageRequest(session_id=self._session_id, message=message)
         if sequence == 1 or turn % 2:
-            request.create_session.user_id = self._user_id
-            request.create_session.title = self._recording["title"] or ""
+            request.user_id = self._user_id
+            request.new_session.title = self._recording["title"] or ""
         if turn % 3 == 0:
             request.expected_last_sequence = sequence - 1
         if turn % 5 < 3:
@@ -208,7 +208,7 @@ class _Chat:
 
 
 def _limits(turn: int) -> dict[str, Any]:
-    """Return the limits of a turn; the cycles have lengths without a common factor."""
+    """Return the limits of a turn; the lengths of the cycles have no common factor."""
     chosen = {
         "max_messages": _MAX_MESSAGES[turn % len(_MAX_MESSAGES)],
         "token_budget": _TOKEN_BUDGETS[turn % len(_TOKEN_BUDGETS)],
@@ -233,7 +233,7 @@ def _same_bytes(actual: Any, expected: Any) -> None:
 
 
 def _time(text: str) -> Timestamp:
-    """Return a recorded time; one without a zone is taken for UTC, to come back as it went in."""
+    """Return a recorded time; a time without a zone is taken as UTC."""
     time = datetime.fromisoformat(text)
     result = Timestamp()
     result.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))

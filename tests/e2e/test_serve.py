@@ -1,4 +1,4 @@
-"""`session-history serve` as a process on a Postgres of its own."""
+"""`session-history serve` as a process with its embedded Postgres."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["1", "2"], ids=["one worker", "two workers"])
 def workers(request: pytest.FixtureRequest) -> str:
-    """How many worker processes: whatever holds for one holds for several."""
+    """How many worker processes: each test holds for one and for several."""
     return str(request.param)
 
 
 @pytest.fixture
 def start(start: Start, workers: str) -> Start:
-    """Starts servers; in the end all are gone."""
+    """Starts servers, and ends them after the test."""
     return partial(start, "--workers", workers)
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data directory that does not exist yet, on an awkward path."""
+    """A data directory that does not exist yet, on a path with awkward characters."""
     return tmp_path / "with space 'quoted' 履歴" / "data"
 
 
 def _append(message_id: str) -> pb.AppendMessageRequest:
     message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content=message_id)
-    return pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+    return pb.AppendMessageRequest(session_id="s", message=message, new_session=session_pb2.SessionFields())
 
 
 def _ids(server: Server) -> list[str]:
@@ -88,20 +88,55 @@ def test_a_stop_leaves_nothing_and_the_next_start_has_the_data(
 
 
 def test_everything_killed(start: Start, data_dir: Path) -> None:
-    """After a kill -9 of server and Postgres the next start has what was acknowledged."""
+    """After a kill -9 of server and Postgres the next start has every acknowledged message."""
     server = start("--data-dir", data_dir)
     server.stub().AppendMessage(_append("kept"))
     for pid in (server.process.pid, *_processes(data_dir)):
-        with suppress(ProcessLookupError):  # Postgres follows the server by itself
+        with suppress(ProcessLookupError):  # Postgres ends by itself after the server
             os.kill(pid, signal.SIGKILL)
     server.wait()
     assert _ids(start("--data-dir", data_dir)) == ["kept"]
 
 
+def _postmaster(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+def test_a_killed_postgres_is_started_again(start: Start, data_dir: Path) -> None:
+    """A killed Postgres is restarted with a log line, and has every acknowledged message."""
+    server = start("--data-dir", data_dir)
+    server.stub().AppendMessage(_append("kept"))
+    os.kill(_postmaster(data_dir), signal.SIGKILL)
+    server.wait_for("the embedded Postgres ended (SIGKILL): starting it again")
+    server.wait_for("seconds without it")
+    assert _ids(server) == ["kept"]
+
+
+def test_a_stop_while_postgres_starts_again(start: Start, data_dir: Path) -> None:
+    """A stop during the restart of Postgres ends the server with 0 and leaves no process."""
+    server = start("--data-dir", data_dir)
+    server.stub()
+    os.kill(_postmaster(data_dir), signal.SIGKILL)
+    server.wait_for("starting it again")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0, server.log
+    assert not _processes(data_dir)
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False), ("localhost", False)])
+def test_callers_from_elsewhere_are_warned_of(
+    start: Start, database_url: str, host: str, *, warned: bool
+) -> None:
+    """A server that other machines can reach logs once that callers are not authenticated."""
+    server = start("--database-url", database_url, "--listen", f"{host}:0")
+    server.address()
+    assert server.log.count("callers are not authenticated") == warned
+
+
 def test_a_second_server_on_one_data_directory_says_why_not(
     start: Start, data_dir: Path, workers: str
 ) -> None:
-    """It ends with one line that names the first, which goes on."""
+    """A second server on the data directory ends with one line that names the first, which goes on."""
     first = start("--data-dir", data_dir)
     stub = first.stub()
     flags = ("--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off")
@@ -113,7 +148,7 @@ def test_a_second_server_on_one_data_directory_says_why_not(
 
 
 def test_calls_under_way_are_answered_at_sigterm(start: Start, database_url: str) -> None:
-    """An append that the database has at SIGTERM is committed and answered; then the server ends with 0."""
+    """An append that runs at SIGTERM is committed and answered; then the server ends with exit code 0."""
     server = start("--database-url", database_url)
     stub = server.stub()
     stub.AppendMessage(_append("first"))
@@ -129,7 +164,7 @@ def test_calls_under_way_are_answered_at_sigterm(start: Start, database_url: str
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_wait(start: Start, database_url: str, number: signal.Signals) -> None:
-    """Who signals twice gets an end at once, whatever is under way."""
+    """A second signal ends the server at once, in spite of running calls."""
     server = start("--database-url", database_url, "--drain-seconds", "600")
     server.stub()
     server.signal(number)
@@ -140,7 +175,7 @@ def test_a_second_signal_does_not_wait(start: Start, database_url: str, number: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_it_starts(start: Start, data_dir: Path, number: signal.Signals) -> None:
-    """A server that is stopped while its Postgres is made leaves no process; the next start works."""
+    """A server that is stopped while its Postgres is created leaves no process; the next start works."""
     server = start("--data-dir", data_dir)
     server.wait_for("creating a new database")
     server.signal(number)
@@ -151,7 +186,7 @@ def test_a_signal_while_it_starts(start: Start, data_dir: Path, number: signal.S
 
 @pytest.mark.parametrize("others", ["1", "2"])
 def test_two_servers_on_one_port(start: Start, database_url: str, others: str) -> None:
-    """The second ends with one line that names the address; the first goes on."""
+    """The second server ends with one line that names the address; the first goes on."""
     first = start("--database-url", database_url)
     address = first.address()
     flags = ("--database-url", database_url, "--listen", address, "--metrics-listen", "off")
@@ -167,7 +202,7 @@ def test_two_servers_on_one_port(start: Start, database_url: str, others: str) -
 def test_a_port_that_is_taken_is_known_before_a_database_is_made(
     data_dir: Path, workers: str, what: str
 ) -> None:
-    """The server ends with one line that names the address, and has made nothing."""
+    """If the port is taken, the server ends with one line that names the address, and creates nothing."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         listen, metrics = (address, "off") if what == "gRPC" else ("127.0.0.1:0", address)
@@ -183,7 +218,7 @@ def test_a_port_that_is_taken_is_known_before_a_database_is_made(
 
 
 def test_a_host_that_nobody_knows(database_url: str, workers: str) -> None:
-    """The server ends with one line that names the address, and says that it is its name."""
+    """If the host's name does not resolve, the server ends with one line that names address and cause."""
     flags = ("--database-url", database_url, "--workers", workers)
     done = run("serve", *flags, "--listen", "nobody.invalid:0", "--metrics-listen", "off")
     assert done.returncode == 1
@@ -192,7 +227,7 @@ def test_a_host_that_nobody_knows(database_url: str, workers: str) -> None:
 
 
 def test_one_port_for_two_things(data_dir: Path, workers: str) -> None:
-    """Metrics cannot have the port of gRPC."""
+    """The metrics and gRPC cannot have the same port."""
     address = f"127.0.0.1:{free_port()}"
     flags = ("--data-dir", data_dir, "--workers", workers)
     done = run("serve", *flags, "--listen", address, "--metrics-listen", address)
@@ -202,7 +237,7 @@ def test_one_port_for_two_things(data_dir: Path, workers: str) -> None:
 
 
 def test_an_outdated_schema_is_served_after_the_migration(start: Start, empty_database_url: str) -> None:
-    """On a database without our tables it is NOT_SERVING and names the command, after which it serves."""
+    """With an outdated schema the server is NOT_SERVING and names the command; after it, it serves."""
     server = start("--database-url", empty_database_url)
     server.wait_for("run `session-history migrate`")
     health = run("health", "--server", server.address())

@@ -1,4 +1,4 @@
-"""How the server starts and stops, in the process of the test."""
+"""The start and the stop of the server in the test's process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from grpc_health.v1 import health_pb2
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.app import App, ListenError
+from sessionhistory_server.app import App
 from sessionhistory_server.config import Address
-from sessionhistory_server.store.readiness import Monitor
+from sessionhistory_server.listening import ListenError
+from sessionhistory_server.store.postgres.monitor import Monitor
 from support.databases import execute
 from support.proxy import locked
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, connect, default_settings
@@ -33,7 +34,7 @@ select count(*) from pg_stat_activity where datname = current_database() and wai
 
 def _append(message_id: str) -> pb.AppendMessageRequest:
     message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content=message_id)
-    return pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+    return pb.AppendMessageRequest(session_id="s", message=message, new_session=session_pb2.SessionFields())
 
 
 async def _code(call: Awaitable[object]) -> grpc.StatusCode:
@@ -47,14 +48,14 @@ async def _code(call: Awaitable[object]) -> grpc.StatusCode:
 
 
 async def _late(service: Service) -> grpc.StatusCode:
-    """Return what becomes of a call over a new connection, which must not take all of the grace."""
+    """Return the code of a call on a new connection, which must not take all of the grace."""
     async with connect(service.address) as channel:
         late = Service(service.app, channel)
         return await _code(late.stub.GetSession(_GET, timeout=1))
 
 
 async def _under_way(service: Service, database_url: str, call: Any) -> asyncio.Future[Any]:
-    """Return a call once the database has it."""
+    """Return a call once the database runs its statement."""
     future = asyncio.ensure_future(call)
     await until(lambda: service.pool_stats["pool_available"] == 7)
     await until(lambda: execute(database_url, _WAITING) == [(1,)])
@@ -62,7 +63,7 @@ async def _under_way(service: Service, database_url: str, call: Any) -> asyncio.
 
 
 async def test_calls_under_way_finish_when_the_server_stops(service: Service, database_url: str) -> None:
-    """A stop waits for an append under way, which is committed and answered, and refuses new calls."""
+    """A stop waits for a running append, which is committed and answered, and refuses new calls."""
     await service.stub.AppendMessage(_append("first"))
     with locked(database_url):
         call = await _under_way(service, database_url, service.stub.AppendMessage(_append("second")))
@@ -70,7 +71,7 @@ async def test_calls_under_way_finish_when_the_server_stops(service: Service, da
         codes = [grpc.StatusCode.OK]
         while codes[-1] is not grpc.StatusCode.UNAVAILABLE:
             codes.append(await _late(service))
-        # gRPC itself cancels the one that comes at the very moment, or connects it and leaves it waiting.
+        # gRPC itself cancels the call that comes at the moment of the stop, or connects it and lets it wait.
         assert {code.name for code in codes} <= {"OK", "CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE"}
         assert codes.count(grpc.StatusCode.CANCELLED) <= 1
         assert not call.done()
@@ -79,7 +80,7 @@ async def test_calls_under_way_finish_when_the_server_stops(service: Service, da
 
 
 async def test_an_append_that_outlasts_the_grace_is_committed(serve: Serve, database_url: str) -> None:
-    """A write in the database is waited for, even when its caller is not waited for any longer."""
+    """A stop waits for a write in the database, even after it has given up its caller."""
     service = await serve(database_url, grace_seconds=0.1)
     await service.stub.AppendMessage(_append("first"))
     with locked(database_url):
@@ -96,7 +97,7 @@ async def test_an_append_that_outlasts_the_grace_is_committed(serve: Serve, data
 
 
 async def test_the_server_drains_before_it_stops(service: Service) -> None:
-    """While it drains, health is NOT_SERVING and every call is still answered."""
+    """During the drain health is NOT_SERVING, and every call is still answered."""
     stopping = asyncio.create_task(service.app.stop(drain_seconds=1))
     await service.wait_until_serving(NOT_SERVING)
     answer = await service.stub.AppendMessage(_append("during"))
@@ -107,10 +108,10 @@ async def test_the_server_drains_before_it_stops(service: Service) -> None:
 
 
 async def test_a_database_that_comes_back_does_not_end_the_drain(service: Service) -> None:
-    """Once the server drains, nothing makes it SERVING again."""
+    """During the drain a database that comes back does not make health SERVING."""
     stopping = asyncio.create_task(service.app.stop(drain_seconds=1))
     await service.wait_until_serving(NOT_SERVING)
-    await service.app._health.set_serving(serving=True)  # noqa: SLF001 - as the monitor would
+    await service.app._health.set_serving(reads=True, writes=True)  # noqa: SLF001 - as the monitor would
     assert (await service.health.Check(_CHECK)).status == NOT_SERVING
     await stopping
 
@@ -118,7 +119,7 @@ async def test_a_database_that_comes_back_does_not_end_the_drain(service: Servic
 async def test_the_server_is_not_serving_before_its_database_is_asked(
     serve: Serve, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Health says NOT_SERVING from the first moment, never SERVING or unknown."""
+    """Health is NOT_SERVING from the start, never SERVING or unknown."""
     asked = asyncio.Event()
     run = Monitor.run
 

@@ -1,4 +1,4 @@
-"""Open streams while the server stops or is killed, while Postgres is away; what is logged and counted."""
+"""Open streams during a stop, a kill and an outage; their logs and metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.config import Address
-from sessionhistory_server.rpc.pieces import OpenStreams
+from sessionhistory_server.rpc.peers.connection import Exchange
 from support.databases import execute
 from support.errors import fails, failure_of
 from support.metrics import Metrics
@@ -38,32 +38,32 @@ STORED = "select message_id, content, status from messages order by sequence"
 
 
 def header(message_id: str, on_break: int = KEEP) -> Piece:
-    """Begin a message of the session "s", which is made if it is missing."""
-    begun = {"session_id": "s", "message": {"message_id": message_id}, "create_session": {}}
+    """Return the header of a message of the session "s", which is created if it is missing."""
+    begun = {"session_id": "s", "message": {"message_id": message_id}, "new_session": {}}
     return Piece(header=begun | {"on_break": on_break})
 
 
 def text(said: str) -> Piece:
-    """Go on."""
+    """Return a delta of text."""
     return Piece(delta={"text": said})
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
-    """What is added to whenever the server begins to wait for a piece."""
-    begun: list[float | None] = []
-    wait = OpenStreams.wait
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[Exchange]:
+    """A list that gets an item whenever the server begins to wait for a piece."""
+    begun: list[Exchange] = []
+    next_request = Exchange.next_request
 
-    async def counted(streams: OpenStreams, awaitable: Awaitable[object], seconds: float | None) -> object:
-        begun.append(seconds)
-        return await wait(streams, awaitable, seconds)
+    async def counted(exchange: Exchange) -> object:
+        begun.append(exchange)
+        return await next_request(exchange)
 
-    monkeypatch.setattr(OpenStreams, "wait", counted)
+    monkeypatch.setattr(Exchange, "next_request", counted)
     return begun
 
 
-async def begin(service: Service, waits: list[float | None], *pieces: Piece) -> Any:
-    """Begin a stream; return it when the server has read all and waits for more."""
+async def begin(service: Service, waits: list[Exchange], *pieces: Piece) -> Any:
+    """Begin a stream; return it when the server has read all pieces and waits for more."""
     before = len(waits)
     call = service.stub.AppendMessageStream()
     for piece in pieces:
@@ -73,9 +73,9 @@ async def begin(service: Service, waits: list[float | None], *pieces: Piece) -> 
 
 
 async def test_open_streams_end_before_the_grace_does(
-    serve: Serve, database_url: str, waits: list[float | None]
+    serve: Serve, database_url: str, waits: list[Exchange]
 ) -> None:
-    """A stop lets streams finish; the others are told why, and what they brought is kept or dropped."""
+    """A stop lets streams finish; the others get an error, and their beginnings are kept or dropped."""
     service = await serve(database_url, grace_seconds=2)
     finishing = await begin(service, waits, header("finished"), text("a"))
     kept = await begin(service, waits, header("kept"), text("a"))
@@ -94,8 +94,8 @@ async def test_open_streams_end_before_the_grace_does(
     assert execute(database_url, STORED) == [("finished", "ab", "COMPLETE"), ("kept", "a", "INTERRUPTED")]
 
 
-async def test_a_drain_leaves_streams_alone(service: Service, waits: list[float | None]) -> None:
-    """While the server drains, streams go on and new ones begin."""
+async def test_a_drain_leaves_streams_alone(service: Service, waits: list[Exchange]) -> None:
+    """During the drain streams go on and new ones begin."""
     first = await begin(service, waits, header("first"), text("a"))
     stopping = asyncio.create_task(service.app.stop(drain_seconds=1))
     await service.wait_until_serving(NOT_SERVING)
@@ -107,8 +107,8 @@ async def test_a_drain_leaves_streams_alone(service: Service, waits: list[float 
     await stopping
 
 
-async def test_a_stop_without_grace(serve: Serve, database_url: str, waits: list[float | None]) -> None:
-    """Streams are cut at once, and kept before the database is let go."""
+async def test_a_stop_without_grace(serve: Serve, database_url: str, waits: list[Exchange]) -> None:
+    """Without a grace streams are cut at once, and kept before the database is closed."""
     service = await serve(database_url, grace_seconds=0)
     calls = [await begin(service, waits, header(f"m{i}", (KEEP, DROP)[i % 2]), text("a")) for i in range(6)]
     await service.app.stop()
@@ -118,9 +118,9 @@ async def test_a_stop_without_grace(serve: Serve, database_url: str, waits: list
 
 
 async def test_the_database_is_away_at_the_finish(
-    serve: Serve, proxy: Proxy, database_url: str, waits: list[float | None]
+    serve: Serve, proxy: Proxy, database_url: str, waits: list[Exchange]
 ) -> None:
-    """The caller is told, nothing is stored, and the same stream again stores it."""
+    """If the database is away at the finish, the call fails; the same stream again is stored."""
     service = await serve(proxy.url)
     pieces = (header("m"), text("a"))
     call = await begin(service, waits, *pieces)
@@ -129,7 +129,7 @@ async def test_the_database_is_away_at_the_finish(
     await call.write(FINISH)
     with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE"):
         await call
-    with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE"):  # the header is judged at once
+    with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE"):  # the header is checked at once
         await service.stub.AppendMessageStream(iter((header("n"),)))
     proxy.heal()
     await service.wait_until_serving()
@@ -139,9 +139,12 @@ async def test_the_database_is_away_at_the_finish(
 
 
 async def test_the_database_is_away_at_a_break(
-    serve: Serve, proxy: Proxy, database_url: str, waits: list[float | None]
+    serve: Serve, proxy: Proxy, database_url: str, waits: list[Exchange]
 ) -> None:
-    """What a caller has left is kept when the database is back; one that is there is told that it is not."""
+    """The beginning from a caller that has gone is kept when the database is back.
+
+    A caller that is still there gets an error that says that it is not kept.
+    """
     service = await serve(proxy.url)
     gone = await begin(service, waits, header("gone"), text("a"))
     there = await begin(service, waits, header("there"), text("a"))
@@ -157,9 +160,9 @@ async def test_the_database_is_away_at_a_break(
 
 
 async def test_a_stop_does_not_wait_for_the_database(
-    serve: Serve, proxy: Proxy, waits: list[float | None]
+    serve: Serve, proxy: Proxy, waits: list[Exchange]
 ) -> None:
-    """What cannot be kept then is given up."""
+    """A stop gives up beginnings that it cannot store at once."""
     service = await serve(proxy.url, grace_seconds=0)
     call = await begin(service, waits, header("m"), text("a"))
     await proxy.refuse()
@@ -172,7 +175,7 @@ async def test_a_stop_does_not_wait_for_the_database(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_server_that_is_killed(start: Start, database_url: str, workers: str) -> None:
-    """Its open streams are lost, whatever they say; what was answered is stored, once."""
+    """Open streams of a killed server are lost, whatever on_break says; answered ones are stored once."""
     server = start("--workers", workers, SESSION_HISTORY_DATABASE_URL=database_url)
     stub = server.stub()
     pieces = (header("answered"), text("a"), FINISH)
@@ -199,7 +202,7 @@ def test_a_server_that_is_killed(start: Start, database_url: str, workers: str) 
 
 
 def test_workers_that_are_stopped(start: Start, database_url: str) -> None:
-    """SIGTERM: streams of every worker are kept within the grace, and their callers told."""
+    """At SIGTERM streams of every worker are kept within the grace, and their callers get an error."""
     server = start("--workers", "2", "--grace-seconds", "1", SESSION_HISTORY_DATABASE_URL=database_url)
     stubs = [server.stub() for _ in range(4)]
     released: list[Piece] = []
@@ -224,9 +227,9 @@ def test_workers_that_are_stopped(start: Start, database_url: str) -> None:
 
 
 async def test_what_is_logged_and_counted(
-    serve: Serve, database_url: str, waits: list[float | None], caplog: pytest.LogCaptureFixture
+    serve: Serve, database_url: str, waits: list[Exchange], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request id, a code, messages and windows as of any call; and a stream is never slow."""
+    """A stream has a request id, a code, messages and windows like any call, and never counts as slow."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port), slow_call_millis=1)
     caplog.set_level(logging.DEBUG, "sessionhistory_server")
@@ -243,9 +246,9 @@ async def test_what_is_logged_and_counted(
         await service.stub.AppendMessageStream(iter((header("bad"), text("zq-words"), text("zq-words\0"))))
     metrics = Metrics(port)
     calls = "sessionhistory_rpcs_total"
-    await until(lambda: metrics.read().get(("sessionhistory_appended_messages_total",)) == 3)
-    await until(lambda: (calls, "CANCELLED", "AppendMessageStream") in metrics.read())
-    found = metrics.read()
+    await until(lambda: metrics.show(3, "sessionhistory_appended_messages_total"))
+    await until(lambda: metrics.show(1, calls, "CANCELLED", "AppendMessageStream"))
+    found = await metrics.fetch()
     assert found[calls, "OK", "AppendMessageStream"] == 1
     assert found[calls, "INVALID_ARGUMENT", "AppendMessageStream"] == 1
     assert found["sessionhistory_windows_total", "NONE"] == 1
@@ -255,25 +258,25 @@ async def test_what_is_logged_and_counted(
     assert "zq-words" not in caplog.text
 
 
-async def test_open_streams_are_shown(serve: Serve, database_url: str, waits: list[float | None]) -> None:
-    """From the header on, until the last piece or a break."""
+async def test_open_streams_are_shown(serve: Serve, database_url: str, waits: list[Exchange]) -> None:
+    """A stream counts as open from its header until its last piece or a break."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
-    metrics, name = Metrics(port), ("sessionhistory_open_streams",)
-    assert metrics.read()[name] == 0
+    metrics, name = Metrics(port), "sessionhistory_open_streams"
+    assert await metrics.show(0, name)
     cancelled, finished = [await begin(service, waits, header(f"m{i}")) for i in range(2)]
-    assert metrics.read()[name] == 2
+    assert await metrics.show(2, name)
     cancelled.cancel()
-    await until(lambda: metrics.read()[name] == 1)
+    await until(lambda: metrics.show(1, name))
     await finished.write(FINISH)
     await finished
-    assert metrics.read()[name] == 0
+    assert await metrics.show(0, name)
 
 
 async def test_what_is_not_kept_is_logged(
-    service: Service, waits: list[float | None], caplog: pytest.LogCaptureFixture
+    service: Service, waits: list[Exchange], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With the reason, and without a word of it."""
+    """A beginning that is not kept is logged with the reason, and without its text."""
     call = await begin(service, waits, header("m"), text("zq-words"))
     await service.stub.AppendMessageStream(iter((header("m"), FINISH)))
     call.cancel()

@@ -1,4 +1,4 @@
-"""`session-history serve --workers 2`: what is left when processes die, or cannot begin."""
+"""`session-history serve --workers 2` when processes die or cannot start."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def test_nothing_outlives_a_killed_server(
     start: Start, database_url: str, tmp_path: Path, database: str
 ) -> None:
-    """When the process that keeps the workers is killed -9, they end, and so does a Postgres of its own."""
+    """If the supervisor is killed -9, the workers and the embedded Postgres end."""
     embedded = database == "embedded"
     where = ("--data-dir", tmp_path / "data") if embedded else ("--database-url", database_url)
     server = start("--workers", "2", *where)
@@ -39,7 +39,7 @@ def test_nothing_outlives_a_killed_server(
 
 
 def test_a_worker_that_lingers_does_not_keep_the_data(start: Start, tmp_path: Path) -> None:
-    """What locks the data directory is the killed server's alone, however long its workers take to end."""
+    """A killed server's lock on the data directory ends at once, however long its workers take to end."""
     server = start("--workers", "2", "--data-dir", tmp_path / "data")
     server.stub()
     lingering = pids_of(server)[-1]
@@ -54,7 +54,7 @@ def test_a_worker_that_lingers_does_not_keep_the_data(start: Start, tmp_path: Pa
 
 @pytest.mark.parametrize("others", ["1", "2"])
 def test_the_port_is_kept_while_nobody_listens(start: Start, database_url: str, others: str) -> None:
-    """Not even between the death of all workers and their replacement does another server get the port."""
+    """No other server gets the port between the death of all workers and their replacement."""
     first = start("--workers", "2", "--database-url", database_url)
     first.stub()
     pids = pids_of(first)
@@ -71,9 +71,9 @@ def test_the_port_is_kept_while_nobody_listens(start: Start, database_url: str, 
 
 
 def test_workers_that_cannot_start(database_url: str) -> None:
-    """They are not tried again and again: the server ends with one line."""
+    """If the workers cannot start, the server ends with one line and does not retry."""
     flags = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--database-url", database_url)
-    # It is the workers that use gRPC, which gives up at this.
+    # The workers use gRPC, which gives up at this variable.
     done = run("serve", *flags, "--workers", "2", variables={"GRPC_POLL_STRATEGY": "no such"})
     assert done.returncode == 1
     *_, line = done.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""`session-history serve --workers 2`: what several processes on one port do together."""
+"""`session-history serve --workers 2`: several processes on one port."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ class Caller:
         """Append a message to the one session."""
         message = message_pb2.Message(message_id=message_id, role=message_pb2.ROLE_USER, content="hello")
         response: pb.AppendMessageResponse = await self.stub.AppendMessage(
-            pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+            pb.AppendMessageRequest(session_id="s", message=message, new_session=session_pb2.SessionFields())
         )
         return response
 
     async def append_on_and_on(self, name: str) -> None:
-        """Append until cancelled, each message until it is stored."""
+        """Append until cancelled, and retry each message until it is stored."""
         while True:
             message_id = f"{name}-{len(self.stored)}"
             try:
@@ -68,7 +68,7 @@ class Caller:
                 self.stored.append(message_id)
 
     async def health(self) -> int:
-        """Ask how the worker is."""
+        """Return the worker's health."""
         status: int = (await self._health.Check(health_pb2.HealthCheckRequest())).status
         return status
 
@@ -91,7 +91,7 @@ async def callers() -> AsyncIterator[Open]:
 
 async def _worker_of(caller: Caller, server: Server) -> int:
     request_id = f"{id(caller)}-{len(server.lines)}"
-    with suppress(grpc.aio.AioRpcError):  # there may be no such session
+    with suppress(grpc.aio.AioRpcError):  # the session may not exist yet
         await caller.stub.GetSession(
             pb.GetSessionRequest(session_id="s"), metadata=[("x-request-id", request_id)]
         )
@@ -102,12 +102,12 @@ async def _worker_of(caller: Caller, server: Server) -> int:
 
 @pytest.fixture
 def server(start: Start, database_url: str) -> Server:
-    """Two workers whose log tells who has answered."""
+    """Two workers whose log tells which one has answered."""
     return start("--workers", "2", "--log-level", "debug", "--database-url", database_url)
 
 
 async def test_two_workers_serve_on_one_port(server: Server, callers: Open) -> None:
-    """Both take calls; that the server listens, and that it is ready, is said once."""
+    """Both workers take calls; the server logs once that it listens, and once that it is ready."""
     both = await callers(server)
     assert sorted(both) == [1, 2]
     assert [(await both[n].append(f"m{n}")).message.sequence for n in both] == [1, 2]
@@ -120,7 +120,7 @@ async def test_two_workers_serve_on_one_port(server: Server, callers: Open) -> N
 async def test_a_killed_worker_is_replaced_under_load(
     server: Server, callers: Open, database_url: str
 ) -> None:
-    """The callers of the other notice nothing, its own go on, and what was acknowledged is stored once."""
+    """After a kill the other worker's callers notice nothing, and acknowledged appends are stored once."""
     both = await callers(server)
     victim = pids_of(server)[0]
     load = [asyncio.create_task(caller.append_on_and_on(f"c{n}")) for n, caller in both.items()]
@@ -142,7 +142,7 @@ async def test_a_killed_worker_is_replaced_under_load(
 
 
 async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, database_url: str) -> None:
-    """Calls add up whoever answered them, exactly, and also those of a worker that was killed."""
+    """The metrics are exact sums over all workers, a killed one included, whichever worker answers."""
     port = free_port()
     flags = ("--log-level", "debug", "--metrics-listen", f"127.0.0.1:{port}")
     server = start("--workers", "2", *flags, "--database-url", database_url)
@@ -151,17 +151,18 @@ async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, dat
     for i in range(20):
         for n, caller in both.items():
             await caller.append(f"{n}-{i}")
-    for _ in range(10):  # whichever of them it is that answers
+    for _ in range(10):  # any of the workers may answer
         assert metrics.read()[_APPENDS] == 40
     await until(lambda: metrics.read()[_CONNECTIONS] == 16)
-    counted = {key: value for key, value in metrics.read().items() if "pool" not in key[0]}
+    gauges = ("sessionhistory_pool", "sessionhistory_tasks")
+    counted = {key: value for key, value in metrics.read().items() if not key[0].startswith(gauges)}
     os.kill(pids_of(server)[0], signal.SIGKILL)
 
     def connections() -> float:
         try:
             found = metrics.read()
         except OSError:
-            return 0  # it was the killed one that had taken the request
+            return 0  # the killed worker had taken the request
         assert all(found[key] >= value for key, value in counted.items())
         return found[_CONNECTIONS]
 
@@ -177,7 +178,7 @@ async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, dat
 
 
 async def test_all_workers_finish_their_calls(server: Server, callers: Open, database_url: str) -> None:
-    """At SIGTERM calls under way in either worker are answered; then all end, with exit code 0."""
+    """At SIGTERM running calls of both workers are answered; then all processes end, with exit code 0."""
     both = await callers(server)
     await both[1].append("first")
     with locked(database_url):
@@ -194,7 +195,7 @@ async def test_all_workers_finish_their_calls(server: Server, callers: Open, dat
 
 
 async def test_all_workers_drain(start: Start, callers: Open, database_url: str) -> None:
-    """While the server drains, each worker says NOT_SERVING and still answers; none is replaced."""
+    """During the drain each worker is NOT_SERVING and answers calls; none is replaced."""
     flags = ("--drain-seconds", "600", "--log-level", "debug", "--database-url", database_url)
     server = start("--workers", "2", *flags)
     both = await callers(server)
@@ -210,7 +211,7 @@ async def test_all_workers_drain(start: Start, callers: Open, database_url: str)
 
 
 async def test_the_database_is_ready_when_it_is_for_all(start: Start, proxy: Proxy, callers: Open) -> None:
-    """An outage is not told by each worker, and its end is once all are past it."""
+    """An outage is logged once for all workers, and its end when all workers are past it."""
     server = start("--workers", "2", "--log-level", "debug", "--database-url", proxy.url)
     both = await callers(server)
     await proxy.refuse()

@@ -19,10 +19,10 @@ def pids_of(server: Server) -> list[int]:
 
 
 def deaths_of(server: Server) -> list[dict[str, Any]]:
-    """Return what a server has said of workers that died."""
+    """Return the log events about workers that died."""
     return [event for event in server.events if " died" in event["event"]]
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether there is such a process."""
+    """Return whether a process exists."""
     return Path(f"/proc/{pid}").exists()

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data directory that does not exist yet, below a folder that is ours alone."""
+    """A data directory that does not exist yet, below a folder that only this user can read."""
     return tmp_path / "data"
 
 
 @pytest.fixture
 def owner() -> Iterator[Callable[..., Owner]]:
-    """Starts processes that serve a data directory; at the end all are gone."""
+    """Starts processes that serve a data directory; the fixture ends all of them."""
     owners: list[Owner] = []
 
     def start(data_dir: Path, *options: str) -> Owner:
@@ -46,6 +46,6 @@ def public_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def as_root() -> None:
-    """Skips a test about what root does when the suite is run by somebody else."""
+    """Skip a test of root's behaviour if another user runs the suite."""
     if os.geteuid() != 0:
         pytest.skip("only root can start a server as another user")

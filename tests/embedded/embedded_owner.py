@@ -16,7 +16,7 @@ from sessionhistory_server.embedded import server, wheel
 
 
 def main() -> None:
-    """Does what the arguments say; an EmbeddedPostgresError ends it with its message."""
+    """Run the command that the arguments name; an EmbeddedPostgresError ends it with its message."""
     parser = argparse.ArgumentParser()
     parser.add_argument("data_dir", type=Path)
     parser.add_argument("--uid", type=int, help="become this ordinary user first")
@@ -45,7 +45,7 @@ def _become(uid: int) -> None:
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
-    # The interpreter of the suite may lie below /root; the launcher needs no more than any Python.
+    # The suite's interpreter may be below /root; for the launcher any other Python is enough.
     if not os.access(sys.executable, os.X_OK):
         sys.executable = shutil.which("python3", path=PUBLIC_PATH) or sys.executable
 

@@ -1,4 +1,4 @@
-"""What the tests of the embedded Postgres share."""
+"""Shared by the tests of the embedded Postgres."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _PATIENCE_SECONDS = 60.0
 
 
 def eventually(condition: Callable[[], object]) -> None:
-    """Waits until `condition` holds, and fails when it never does."""
+    """Wait until `condition` holds, and fail if it never does."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(0.01)
 
 
 def processes(folder: Path) -> list[int]:
-    """Returns the processes that work in a folder, as all of a cluster's do in it."""
+    """Return the processes whose working folder is below a folder, as a cluster's processes' are."""
     found = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
@@ -41,31 +41,31 @@ def processes(folder: Path) -> list[int]:
 
 
 def kill(*pids: int) -> None:
-    """Kills -9 processes, of which some may have gone."""
+    """Kill processes (-9), some of which may have ended."""
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 def postmaster(data_dir: Path) -> int:
-    """Returns the process id that Postgres has written into the cluster."""
+    """Return the process id that Postgres has written into the cluster."""
     return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
 
 
 def socket_folder(url: str) -> Path:
-    """Returns the folder that a URL names as host."""
+    """Return the folder that a URL names as host."""
     return Path(str(psycopg.conninfo.conninfo_to_dict(url)["host"]))
 
 
 def remember(url: str, text: str) -> None:
-    """Commits a text to the database."""
+    """Commit a text to the database."""
     with psycopg.connect(url) as connection:
         connection.execute("create table if not exists remembered (text text)")
         connection.execute("insert into remembered values (%s)", [text])
 
 
 def remembered(url: str) -> list[str]:
-    """Returns the texts that were committed."""
+    """Return the texts that were committed."""
     with psycopg.connect(url) as connection:
         return [text for (text,) in connection.execute("select text from remembered")]
 
@@ -84,23 +84,23 @@ class Owner:
         )
 
     def url(self) -> str:
-        """Waits for the start and returns the URL."""
+        """Wait for the start and return the URL."""
         assert self.process.stdout
         url = self.process.stdout.readline().strip()
         assert url, self.error()
         return url
 
     def error(self) -> str:
-        """Stops it and returns what it said in the end."""
+        """Stop the process and return its error output."""
         return self.process.communicate(timeout=_PATIENCE_SECONDS)[1].strip()
 
     def kill(self) -> None:
-        """Kills -9 it, and nothing else."""
+        """Kill the process (-9), and no other."""
         self.process.kill()
         self.process.communicate()
 
     def clean(self) -> None:
-        """Leaves nothing running, whatever the test has done."""
+        """End all processes, even if the test has failed."""
         self.kill()
         for folder in self.data_dir.glob("postgres*/"):
             kill(*processes(folder))

@@ -1,4 +1,4 @@
-"""Postgres runs as an ordinary user, whoever starts it and wherever its files lie."""
+"""Postgres runs as an ordinary user, whichever user starts it and wherever its files are."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def far_wheel(tmp_path: Path, public_dir: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_root_uses_an_unprivileged_account(data_dir: Path) -> None:
-    """Root's Postgres runs as somebody else, who owns the cluster and not the data directory."""
+    """Root's Postgres runs as another user, who owns the cluster and not the data directory."""
     with embedded.running(data_dir):
         uid = Path(f"/proc/{postmaster(data_dir)}").stat().st_uid
         groups = Path(f"/proc/{postmaster(data_dir)}/status").read_text().split("Groups:")[1]
@@ -79,7 +79,7 @@ def test_root_uses_an_unprivileged_account(data_dir: Path) -> None:
 
 
 def test_without_an_account_postgres_nobody_serves(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no `postgres`, `nobody` runs it, and goes on to when `postgres` appears."""
+    """Without an account `postgres` it runs as `nobody`, also after `postgres` appears."""
     with monkeypatch.context() as patch:
         patch.setattr(account, "_UNPRIVILEGED", ("nobody",))
         with embedded.running(data_dir) as url:
@@ -91,7 +91,7 @@ def test_without_an_account_postgres_nobody_serves(data_dir: Path, monkeypatch: 
 
 @needs_python_for_all
 def test_ordinary_user(users_dir: Path, owner: Start) -> None:
-    """An ordinary user runs everything as himself, and a kill -9 takes Postgres along."""
+    """An ordinary user's Postgres runs as that user, and ends after a kill -9 of the server."""
     data_dir = users_dir / "data"
     first = owner(data_dir, f"--uid={NOBODY}")
     remember(first.url(), "kept")
@@ -106,7 +106,7 @@ def test_ordinary_user(users_dir: Path, owner: Start) -> None:
 
 @needs_python_for_all
 def test_folder_of_another_user(users_dir: Path, public_dir: Path, owner: Start) -> None:
-    """A data directory that the user may not write is refused, with its name."""
+    """A data directory that the user may not write is refused by its name."""
     users_dir.rmdir()
     message = owner(public_dir / "data", f"--uid={NOBODY}").error()
     assert "Permission denied" in message
@@ -114,7 +114,7 @@ def test_folder_of_another_user(users_dir: Path, public_dir: Path, owner: Start)
 
 
 def test_cluster_of_another_user(data_dir: Path) -> None:
-    """Root does not touch the cluster that a user of the machine has made."""
+    """Root refuses to use a cluster that another user has made."""
     (data_dir / "postgres").mkdir(parents=True)
     os.chown(data_dir / "postgres", 12345, 12345)
     with (
@@ -125,7 +125,7 @@ def test_cluster_of_another_user(data_dir: Path) -> None:
 
 
 def test_programs_out_of_reach_are_copied(data_dir: Path, far_wheel: Path) -> None:
-    """Programs that the account cannot reach are copied, once, for all to read."""
+    """Programs that the account cannot reach are copied once, readable for every user."""
     reports: list[str] = []
     for _ in range(2):
         with embedded.running(data_dir, report=reports.append) as url:
@@ -145,7 +145,7 @@ def test_an_unfinished_copy_is_not_used(data_dir: Path, far_wheel: Path) -> None
 
 
 def test_two_copies_at_once(far_wheel: Path) -> None:
-    """Two servers that copy at the same time end with one whole copy."""
+    """Two servers that copy at the same time end with one complete copy."""
     del far_wheel
     user = account.Account("nobody", NOBODY, NOBODY)
     with ThreadPoolExecutor() as pool:
@@ -156,7 +156,7 @@ def test_two_copies_at_once(far_wheel: Path) -> None:
 
 
 def test_copy_cannot_be_written(data_dir: Path, far_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the programs can neither be reached nor copied, the message says so."""
+    """If the programs can neither be reached nor copied, the error says so."""
     monkeypatch.setattr(wheel, "_CACHE", Path("/proc/no/such/folder"))
     with (
         pytest.raises(embedded.EmbeddedPostgresError, match="cannot reach") as caught,

@@ -1,4 +1,4 @@
-"""After any death the next start works and has what was committed."""
+"""After any crash the next start works and has all committed data."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_everything_killed(data_dir: Path, owner: Start) -> None:
 
 
 def test_a_postgres_left_behind_is_stopped(data_dir: Path, owner: Start) -> None:
-    """A postmaster that survived its server is stopped in peace before a new one starts."""
+    """A postmaster that survived its server is stopped cleanly before a new one starts."""
     first = owner(data_dir, "--outlived")
     remember(first.url(), "kept")
     before = postmaster(data_dir)
@@ -72,9 +72,9 @@ def test_a_postgres_left_behind_is_stopped(data_dir: Path, owner: Start) -> None
 
 
 def test_a_backend_left_behind_is_stopped(data_dir: Path, owner: Start) -> None:
-    """A backend that is too busy to see its postmaster die does not keep the next one out."""
+    """A backend that is too busy to notice its postmaster's end does not block the next one."""
     first = owner(data_dir)
-    # Not as a block of its own: that would end with a commit on the dead connection.
+    # Not a block of its own, because that would end with a commit on the dead connection.
     with closing(psycopg.connect(first.url(), autocommit=True)) as client:
         backend = client.info.backend_pid
         client.pgconn.send_query(b"do 'begin loop end loop; end'")
@@ -88,7 +88,7 @@ def test_a_backend_left_behind_is_stopped(data_dir: Path, owner: Start) -> None:
 
 
 def test_a_process_id_used_again(data_dir: Path) -> None:
-    """A stale postmaster.pid with the number of an unrelated process is nothing to stop at."""
+    """A stale postmaster.pid with the number of an unrelated process does not prevent the start."""
     with embedded.running(data_dir):
         text = (data_dir / "postgres" / "postmaster.pid").read_text()
     _, rest = text.split("\n", 1)
@@ -104,7 +104,7 @@ def test_a_process_id_used_again(data_dir: Path) -> None:
 
 
 def test_postgres_dies_while_we_serve(data_dir: Path) -> None:
-    """When Postgres is killed under us, leaving the block works and the next start as well."""
+    """If Postgres is killed while it is served, leaving the block works, and so does the next start."""
     with embedded.running(data_dir) as url:
         remember(url, "kept")
         kill(postmaster(data_dir))
@@ -115,7 +115,7 @@ def test_postgres_dies_while_we_serve(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_interrupted_initdb(data_dir: Path, public_dir: Path, owner: Start, signum: signal.Signals) -> None:
-    """A death in the middle of initdb leaves nothing that the next start takes for a cluster."""
+    """A crash during initdb leaves nothing that the next start takes for a cluster."""
     initdb = public_dir / "initdb"
     initdb.write_text('#!/bin/sh\nfor d; do :; done; cd "$d"; echo 18 >PG_VERSION; exec sleep 999')
     initdb.chmod(0o755)
@@ -131,7 +131,7 @@ def test_interrupted_initdb(data_dir: Path, public_dir: Path, owner: Start, sign
 
 
 def test_database_is_made_after_a_death_before_it(data_dir: Path) -> None:
-    """A cluster whose database was not made any more gets it at the next start."""
+    """A cluster whose database was not created before a crash gets it at the next start."""
     with embedded.running(data_dir) as url, psycopg.connect(url, dbname="postgres") as db:
         db.autocommit = True
         db.execute("drop database session_history")

@@ -1,4 +1,4 @@
-"""The embedded Postgres starts, keeps its data and goes away without a trace."""
+"""The embedded Postgres starts, keeps its data and ends without leaving anything."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessionhistory_server import embedded
 
 
 def test_first_start_creates_a_database(data_dir: Path) -> None:
-    """The first start says that it makes a database, in a folder that is ours alone."""
+    """The first start logs that it creates a database, in a folder that only this user can read."""
     reports: list[str] = []
     with embedded.running(data_dir, report=reports.append) as url, psycopg.connect(url) as db:
         row = db.execute("select current_user, current_database()").fetchone()
@@ -25,7 +25,7 @@ def test_first_start_creates_a_database(data_dir: Path) -> None:
 
 
 def test_second_start_finds_the_data(data_dir: Path) -> None:
-    """What was committed is there after a stop and a start, which has nothing slow to report."""
+    """A stop and a second start keep committed data, and the second start logs nothing slow."""
     with embedded.running(data_dir) as url:
         remember(url, "kept")
     reports: list[str] = []
@@ -35,7 +35,7 @@ def test_second_start_finds_the_data(data_dir: Path) -> None:
 
 
 def test_a_volume_of_its_own(data_dir: Path) -> None:
-    """A new file system is as good as an empty folder; files beside our data do no harm later."""
+    """A new file system counts as an empty folder; later files beside our data do no harm."""
     (data_dir / "lost+found").mkdir(parents=True)
     with embedded.running(data_dir) as url:
         remember(url, "kept")
@@ -45,7 +45,7 @@ def test_a_volume_of_its_own(data_dir: Path) -> None:
 
 
 def test_settings_protect_the_data(data_dir: Path) -> None:
-    """The database syncs, orders text alike everywhere, checks its pages, and has no TCP port."""
+    """The database syncs, sorts text the same everywhere, checks its pages, and has no TCP port."""
     names = ("fsync", "jit", "listen_addresses", "data_checksums", "server_encoding", "timezone")
     with embedded.running(data_dir) as url, psycopg.connect(url) as db:
         values = [db.execute("select current_setting(%s)", [name]).fetchone() for name in names]
@@ -67,7 +67,7 @@ def test_any_path_works(tmp_path: Path, name: str) -> None:
 
 
 def test_relative_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path counts from the working folder, also when that changes later."""
+    """A relative path counts from the working folder, even if that changes later."""
     monkeypatch.chdir(tmp_path)
     with embedded.running(Path("data")) as url:
         monkeypatch.chdir("/")
@@ -76,7 +76,7 @@ def test_relative_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_settings_of_the_environment_do_not_matter(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Variables meant for another Postgres neither reach ours nor mislead its clients."""
+    """Variables for another Postgres affect neither ours nor its clients."""
     for name, value in {"PGDATA": "/nowhere", "PGPORT": "1", "PGHOST": "nowhere"}.items():
         monkeypatch.setenv(name, value)
     with embedded.running(data_dir) as url:
@@ -84,7 +84,7 @@ def test_settings_of_the_environment_do_not_matter(data_dir: Path, monkeypatch: 
 
 
 def test_parents_stay_as_they_were(tmp_path: Path) -> None:
-    """Folders above the data directory keep mode and owner, closed as they are."""
+    """Folders above the data directory keep their mode and owner."""
     parent = tmp_path / "private"
     parent.mkdir(mode=0o700)
     before = [(each.stat().st_mode, each.stat().st_uid) for each in parent.parents]
@@ -96,7 +96,7 @@ def test_parents_stay_as_they_were(tmp_path: Path) -> None:
 
 
 def test_the_socket_is_private(data_dir: Path) -> None:
-    """Nobody else gets to the socket, which needs no password."""
+    """Other users cannot reach the socket, which needs no password."""
     with embedded.running(data_dir) as url:
         folder = socket_folder(url)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -107,7 +107,7 @@ def test_the_socket_is_private(data_dir: Path) -> None:
 def test_any_temporary_folder_works(
     data_dir: Path, public_dir: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The socket goes where the machine's temporary files go, or else where it can."""
+    """The socket is in the system's temporary folder, or in another that works."""
     (public_dir / name).mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(public_dir / name))
     with embedded.running(data_dir) as url:
@@ -116,13 +116,13 @@ def test_any_temporary_folder_works(
 
 
 def test_ctrl_c_is_for_us_alone(data_dir: Path) -> None:
-    """Postgres is in another session than the terminal's, whose Ctrl-C it does not get."""
+    """Postgres runs in another terminal session, so that it does not get Ctrl-C."""
     with embedded.running(data_dir):
         assert os.getsid(postmaster(data_dir)) != os.getsid(0)
 
 
 def test_stop_leaves_nothing(data_dir: Path) -> None:
-    """After the block no process runs, with clients still connected, and no socket folder stays."""
+    """After the block no process and no socket folder is left, even with open connections."""
     with embedded.running(data_dir) as url:
         folder = socket_folder(url)
         client = psycopg.connect(url)
@@ -134,14 +134,14 @@ def test_stop_leaves_nothing(data_dir: Path) -> None:
 
 
 def test_an_error_in_the_block_passes_and_stops_postgres(data_dir: Path) -> None:
-    """The block's own error comes out as it is, and Postgres is stopped all the same."""
+    """The block's own error is raised, and Postgres is stopped."""
     with pytest.raises(OSError, match="mine"), embedded.running(data_dir):
         raise OSError("mine")
     assert not processes(data_dir / "postgres")
 
 
 def test_a_long_log_is_put_aside(data_dir: Path) -> None:
-    """A log of more than a few megabytes makes room for a new one, and is kept once."""
+    """A log above a few megabytes is replaced by a new one, and the old one is kept."""
     data_dir.mkdir()
     for text in (b"older", b"old"):
         (data_dir / "postgres.log").write_bytes(text * 2_000_000)
@@ -153,5 +153,5 @@ def test_a_long_log_is_put_aside(data_dir: Path) -> None:
 
 @pytest.mark.parametrize("version", [16, 18])
 def test_binaries(version: int) -> None:
-    """The programs of both versions in the wheel can be found."""
+    """The programs of both versions in the wheel are found."""
     assert os.access(embedded.binaries(version) / "psql", os.X_OK)

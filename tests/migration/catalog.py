@@ -1,15 +1,16 @@
-"""A schema as Postgres itself describes it."""
+"""A schema as described by Postgres."""
 
 from __future__ import annotations
 
 from support.databases import execute
 
+# By name: a column that a migration adds is the last one, wherever the metadata has it.
 _COLUMNS = """
-select attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull, attnum,
+select attrelid::regclass::text, attname, format_type(atttypid, atttypmod), attnotnull,
        pg_get_expr(adbin, adrelid), col_description(attrelid, attnum), attstorage, attcompression,
        attcollation::regcollation::text, attidentity, attgenerated
 from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-where attnum > 0 and attrelid in (select oid from ours) order by 1, attnum
+where attnum > 0 and not attisdropped and attrelid in (select oid from ours) order by 1, 2
 """
 
 _CONSTRAINTS = """
@@ -51,7 +52,7 @@ with ours as (
 
 
 def describe(url: str) -> dict[str, list[tuple[object, ...]]]:
-    """Return all that makes up the schema, without what Alembic keeps for itself."""
+    """Return the description of the whole schema, without Alembic's own table."""
     return {
         "tables": execute(url, _OURS + _TABLES),
         "columns": execute(url, _OURS + _COLUMNS),

@@ -1,4 +1,4 @@
-"""The revisions of this release, and rows as each of them knew them."""
+"""The revisions of this release, and rows for each of them."""
 
 from __future__ import annotations
 
@@ -63,8 +63,24 @@ ROWS = {
         select session_key, 2, 'summary-2', 'SYSTEM', 'both', 'COMPLETE', 10, create_time, 300, 1
         from sessions
     """,
+    "0008": """
+        with session as (
+            insert into sessions (session_key, tenant_id, session_id, user_id, application_id, status,
+                message_count, total_tokens, last_sequence, unpinned_tokens, unpinned_bytes, pinned_count,
+                revision, create_time, update_time, active_time, compacted_removed_count)
+            values (encode(substring(sha256('default\\000thoughtful') for 16), 'hex')::uuid, 'default',
+                'thoughtful', 'v', 'an-application', 'ACTIVE', 1, 10, 1, 10, 300, 0, 1, '2020-01-01',
+                '2020-01-01', '2020-01-01', 0)
+            returning session_key
+        )
+        insert into messages (session_key, sequence, message_id, role, parts, finish_reason, status,
+            token_count, create_time, size_bytes, tokens_through, bytes_through)
+        select session_key, 1, 'message-1', 'ASSISTANT', '[["reasoning", "", ["Hm.", "", "AbC="]]]', 'stop',
+            'COMPLETE', 10, '2020-01-01', 300, 10, 300
+        from session
+    """,
 }
-"""By revision: one statement that inserts what could be there when that revision was the newest."""
+"""By revision: one statement that inserts a row as releases of that revision stored it."""
 
 
 def scripts() -> list[Script]:

@@ -1,4 +1,4 @@
-"""The migrations lead to the schema that the store is written for."""
+"""The migrations lead to the schema that the store uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connected(url: str) -> Iterator[Connection]:
-    """Connect with SQLAlchemy for the length of the block."""
+    """Connect with SQLAlchemy until the end of the block."""
     engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
     with engine.begin() as connection:
         yield connection
@@ -32,7 +32,7 @@ def connected(url: str) -> Iterator[Connection]:
 
 
 def differences(url: str) -> list[object]:
-    """Return what Alembic would change in a database."""
+    """Return the changes that Alembic would make to a database."""
     with connected(url) as connection:
         options = {"compare_type": True, "compare_server_default": True}
         context = MigrationContext.configure(connection, opts=options)
@@ -55,13 +55,13 @@ def test_the_migrations_lead_to_the_metadata(database_url: str) -> None:
     ],
 )
 def test_the_comparison_finds_a_difference(database_url: str, change: str) -> None:
-    """The comparison above can fail."""
+    """The comparison finds a column that differs."""
     execute(database_url, change)
     assert differences(database_url)
 
 
 def test_the_migrations_lead_to_what_the_metadata_creates(database_url: str, empty_database_url: str) -> None:
-    """To Postgres itself a migrated database is the same as one created from the metadata, to the letter."""
+    """Postgres describes a migrated database exactly as one that is created from the metadata."""
     with connected(empty_database_url) as connection:
         metadata.create_all(connection)
     migrated, created = describe(database_url), describe(empty_database_url)
@@ -71,7 +71,7 @@ def test_the_migrations_lead_to_what_the_metadata_creates(database_url: str, emp
 
 
 def test_every_key_begins_with_the_session(database_url: str) -> None:
-    """Primary and unique keys begin with session_key, by which a cluster can be distributed."""
+    """Primary and unique keys begin with session_key, so that a cluster can be distributed by it."""
     query = """
         select pg_get_indexdef(indexrelid) from pg_index
         where indisunique
@@ -83,6 +83,6 @@ def test_every_key_begins_with_the_session(database_url: str) -> None:
 
 
 def test_migrations_go_forwards_only() -> None:
-    """One revision follows the other, and none can be undone."""
+    """The revisions are one sequence, and none can be undone."""
     assert [script.down_revision for script in scripts()] == [None, *revisions()[:-1]]
     assert not any(hasattr(script.module, "downgrade") for script in scripts())

@@ -1,4 +1,4 @@
-"""Running the migrations: on nothing, with data, two at once, and when something is in the way."""
+"""Running the migrations: on an empty database, with data, concurrently, and against locks."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from catalog import describe
 from migration_support import ROWS, revisions
 
 import sessionhistory_migrations as migrations
+from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_migrations import _runner
+from sessionhistory_migrations import _revision, _runner
 from support.databases import execute
 from support.waiting import eventually
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from support.service import Service
 
 _LOCK = f"select pg_advisory_xact_lock({_runner._LOCK_KEY})"  # noqa: SLF001 - the lock of every upgrade
+_PATIENT = "-c statement_timeout=0 -c lock_timeout=0"
 _WAITING = """
 select pid from pg_stat_activity where wait_event = 'advisory' and datname = current_database()
 """
@@ -33,21 +35,21 @@ select pid from pg_stat_activity where wait_event = 'advisory' and datname = cur
 
 @contextmanager
 def locked(url: str, statement: LiteralString) -> Iterator[None]:
-    """Hold what a statement locks until the end of the block."""
+    """Hold the locks of a statement until the end of the block."""
     with psycopg.connect(url) as connection:
         connection.execute(statement)
         yield
 
 
 def test_an_empty_database_is_brought_to_the_newest_revision(empty_database_url: str) -> None:
-    """All migrations run on nothing at all."""
+    """All migrations run on an empty database."""
     assert migrations.current(empty_database_url) is None
     migrations.upgrade(empty_database_url)
     assert migrations.current(empty_database_url) == migrations.head() == revisions()[-1]
 
 
 def test_a_migrated_database_is_left_as_it_is(database_url: str) -> None:
-    """A second run does nothing."""
+    """A second run changes nothing."""
     execute(database_url, ROWS["0001"], ROWS["0002"])
     before = execute(database_url, "select xmin, * from messages"), describe(database_url)
     migrations.upgrade(database_url)
@@ -57,7 +59,7 @@ def test_a_migrated_database_is_left_as_it_is(database_url: str) -> None:
 def test_a_migrated_database_is_known_without_alembic(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is imported that takes longer than finding that there is nothing to do."""
+    """A run that has nothing to do does not import Alembic, which would take longer than the check."""
     monkeypatch.setitem(sys.modules, "sessionhistory_migrations._runner", None)
     migrations.upgrade(database_url)
 
@@ -65,7 +67,7 @@ def test_a_migrated_database_is_known_without_alembic(
 async def test_what_each_revision_stored_is_readable_in_the_end(
     empty_database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:
-    """Rows that were there before a migration are there after it, for the service as well."""
+    """Rows from before a migration are there after it, and the service can read them."""
     for revision in revisions():
         migrations.upgrade(empty_database_url, revision)
         execute(empty_database_url, ROWS[revision])
@@ -84,23 +86,30 @@ async def test_what_each_revision_stored_is_readable_in_the_end(
     assert [found.session_id for found in listed] == ["old", "ended"]
     active = await service.stub.GetActiveSession(pb.GetActiveSessionRequest(user_id="u"))
     assert active.session.session_id == "old"
+    filtered = pb.ListSessionsRequest(application_id="an-application")
+    (thoughtful,) = (await service.stub.ListSessions(filtered)).sessions
+    assert (thoughtful.session_id, thoughtful.application_id) == ("thoughtful", "an-application")
+    request = pb.ListMessagesRequest(session_id="thoughtful")
+    (message,) = (await service.stub.ListMessages(request)).messages
+    assert list(message.parts) == [mpb.Part(reasoning={"text": "Hm.", "signature": "AbC="})]
+    assert message.finish_reason == "stop"
 
 
 def test_every_revision_has_rows_to_migrate() -> None:
-    """A new revision comes with rows for the test above."""
+    """Each revision has rows for the test above."""
     assert list(ROWS) == revisions()
 
 
 def test_upgrades_at_once_run_one_after_the_other(empty_database_url: str) -> None:
-    """Several starts of one program may migrate the same database: each finds it migrated."""
+    """Concurrent starts of one program may migrate the same database: each finds it migrated."""
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(migrations.upgrade, [empty_database_url] * 4))
     assert migrations.current(empty_database_url) == migrations.head()
 
 
 def test_upgrades_of_two_programs_run_one_after_the_other(empty_database_url: str) -> None:
-    """Two programs that migrate the same database at the same time do not collide."""
-    command = [sys.executable, "-m", "sessionhistory_server", "migrate", "--database-url", empty_database_url]
+    """Two programs that migrate the same database concurrently do not fail."""
+    command = [sys.executable, "-m", "sessionhistory_cli", "migrate", "--database-url", empty_database_url]
     with locked(empty_database_url, _LOCK):
         processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
         eventually(lambda: len(execute(empty_database_url, _WAITING)) == 2)
@@ -112,8 +121,23 @@ def test_upgrades_of_two_programs_run_one_after_the_other(empty_database_url: st
     ]
 
 
+def test_the_timeouts_of_the_role_do_not_end_a_run(empty_database_url: str) -> None:
+    """A role's timeouts, which it has for the service behind a pooler, do not end a migration."""
+    user, name = execute(empty_database_url, "select current_user, current_database()")[0]
+    timeouts = ("lock_timeout", "statement_timeout")
+    execute(empty_database_url, *(f"alter role {user} in database {name} set {t} = 50" for t in timeouts))
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(empty_database_url, options=_PATIENT) as other:
+        other.execute(_LOCK)
+        run = thread.submit(migrations.upgrade, empty_database_url)
+        past = f"{_WAITING} and now() - query_start > interval '100 ms'"
+        eventually(lambda: run.done() or execute(empty_database_url, past))
+        other.rollback()
+        run.result()
+    assert migrations.current(empty_database_url) == migrations.head()
+
+
 def test_a_database_of_a_later_release_is_left_alone(database_url: str) -> None:
-    """An older program finds a revision that it does not know, and changes nothing."""
+    """An older program finds an unknown revision, and changes nothing."""
     execute(database_url, "update alembic_version set version_num = '9999'", "drop table messages")
     migrations.upgrade(database_url)
     assert migrations.current(database_url) == "9999"
@@ -136,22 +160,42 @@ def test_a_table_in_use_stops_a_step_with_nothing_done(
     assert migrations.current(empty_database_url) == migrations.head()
 
 
+def test_a_migration_that_does_not_end_stops_the_next_one(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second migration waits for a while, and then fails with an error that names the first one."""
+    monkeypatch.setattr(_runner, "OTHER_MIGRATION_SECONDS", 0.01)
+    with locked(empty_database_url, _LOCK), pytest.raises(migrations.LockTimeoutError, match="another"):
+        migrations.upgrade(empty_database_url)
+    assert migrations.current(empty_database_url) is None
+
+
+def test_the_revision_is_not_waited_for_without_end(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the revision's table is locked, reading it fails after a while."""
+    monkeypatch.setattr(_revision, "_LIMIT", "set local statement_timeout = '10ms'")
+    exclusively = "lock alembic_version in access exclusive mode"
+    with locked(database_url, exclusively), pytest.raises(psycopg.errors.QueryCanceled):
+        migrations.current(database_url)
+
+
 def test_a_step_that_fails_does_not_keep_others_out(
     empty_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock of the migrations goes with the run that held it, however that ended."""
+    """The lock of the migrations ends with the run that held it, however the run ended."""
     migrations.upgrade(empty_database_url, "0001")
     with monkeypatch.context() as patch, locked(empty_database_url, "lock alembic_version in share mode"):
         patch.setattr(_runner, "LOCK_TIMEOUT_SECONDS", 0.01)
         with pytest.raises(migrations.LockTimeoutError):
             migrations.upgrade(empty_database_url)
-    assert not execute(empty_database_url, "select 1 from pg_locks where locktype = 'advisory'")
+    execute(empty_database_url, "set lock_timeout = '10s'", _LOCK)
 
 
 def test_a_run_says_which_steps_it_takes_and_no_more(
     empty_database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of all that Alembic has to say only the steps are for people."""
+    """Of Alembic's log lines a run shows only the steps."""
     with caplog.at_level(logging.INFO):
         migrations.upgrade(empty_database_url)
         migrations.upgrade(empty_database_url)

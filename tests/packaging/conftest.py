@@ -1,4 +1,4 @@
-"""The built wheel, and environments with nothing but it."""
+"""The built wheel, and environments that contain only the wheel and its dependencies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"
 
 
 def _run(command: list[str], what: str) -> None:
-    """Run a command that needs the network; without it there is nothing to test."""
+    """Run a command that needs the network; without it skip the test, or fail if it is required."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return
@@ -55,5 +55,5 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
 
 @pytest.fixture(scope="session")
 def bare(environment: Callable[..., Environment]) -> Environment:
-    """An environment with the wheel and the newest of what it depends on: the client alone."""
+    """An environment with the wheel and the newest of its dependencies: the client alone."""
     return environment()

@@ -1,4 +1,4 @@
-"""An environment of its own, outside of the repository."""
+"""A virtual environment outside the repository."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# A conversation through the generated stubs, as a user's program would have it. Prints what it got.
+# A conversation with the generated stubs, as a user's program would have it. Prints the results.
 CONVERSATION = """
 import json, sys
 import grpc
@@ -26,13 +26,13 @@ with grpc.insecure_channel(sys.argv[1]) as channel:
     print(json.dumps([created.created, [message.content for message in window.messages]]))
 """
 
-# The same through the clients, and an error of theirs.
+# The same with the clients, and one of their errors.
 CLIENT_CONVERSATION = """
 import json, sys
 from sessionhistory import Message, Role, Session, SessionHistoryClient, errors
 
 with SessionHistoryClient(sys.argv[1], timeout_seconds=30) as client:
-    created = client.create_session(Session(session_id="packaged"))
+    created = client.create_session("packaged")
     client.append_message("packaged", Message(role=Role.USER, content="héllo"))
     try:
         client.get_message("packaged", sequence=2)
@@ -47,7 +47,7 @@ from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, er
 
 async def main():
     async with AsyncSessionHistoryClient(sys.argv[1], timeout_seconds=30) as client:
-        created = await client.create_session(Session(session_id="packaged"))
+        created = await client.create_session("packaged")
         await client.append_message("packaged", Message(role=Role.USER, content="héllo"))
         try:
             await client.get_message("packaged", sequence=2)
@@ -64,7 +64,7 @@ SAID = [True, ["héllo"]]
 
 @dataclass(frozen=True)
 class Environment:
-    """A virtual environment; what runs in it sees nothing of the repository."""
+    """A virtual environment whose programs do not see the repository."""
 
     folder: Path
 
@@ -80,7 +80,7 @@ class Environment:
 
     @property
     def variables(self) -> dict[str, str]:
-        """The process's environment variables without those that lead back to the repository."""
+        """The process's environment variables without those that name the repository."""
         ours = ("PYTHON", "SESSION_HISTORY_", "VIRTUAL_ENV")
         return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
@@ -97,7 +97,7 @@ class Environment:
         )
 
     async def converse(self, address: str, conversation: str = CONVERSATION) -> str:
-        """Have a conversation with a server; warnings are errors. Return what was printed."""
+        """Have a conversation with a server, with warnings as errors; return the output."""
         process = await asyncio.create_subprocess_exec(
             self.python,
             *("-W", "error", "-c", conversation, address),

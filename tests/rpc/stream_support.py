@@ -1,4 +1,4 @@
-"""Short ways to say what comes on a stream."""
+"""Short functions that build and send the pieces of a stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERRUPTED, COMPLETE = mpb.MESSAGE_STATUS_INTERRUPTED, mpb.MESSAGE_STATUS_COMPL
 
 
 def header(session_id: str = "s", message_id: str = "m", **fields: Any) -> Piece:
-    """Return a header; ``message`` is what the message begins with beside its id."""
+    """Return a header; ``message`` is the beginning of the message, without its id."""
     message = {"message_id": message_id} | fields.pop("message", {})
     return Piece(header={"session_id": session_id, "message": message} | fields)
 
@@ -46,7 +46,7 @@ async def stream(service: Service, *pieces: Piece, **options: Any) -> Any:
 
 
 async def begin(service: Service, *pieces: Piece, **options: Any) -> Any:
-    """Begin a stream whose header is taken, and leave it open."""
+    """Begin a stream, wait until its header is accepted, and leave it open."""
     call = service.stub.AppendMessageStream(**options)
     for piece in pieces:
         await call.write(piece)
@@ -55,12 +55,12 @@ async def begin(service: Service, *pieces: Piece, **options: Any) -> Any:
 
 
 async def contents(service: Service, session_id: str = "s") -> list[tuple[str, int]]:
-    """Return the text and the status of each message that is stored."""
+    """Return the text and the status of each stored message."""
     return [(message.content, message.status) for message in await stored(service, session_id)]
 
 
 def whole(pieces: Sequence[Piece]) -> mpb.Message:
-    """Return the message that pieces make, put together in the plainest way."""
+    """Return the message that pieces make, put together in the simplest way."""
     message = mpb.Message.FromString(pieces[0].header.message.SerializeToString())
     message.role = message.role or mpb.ROLE_ASSISTANT
     for piece in pieces[1:]:

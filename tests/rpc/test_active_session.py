@@ -1,4 +1,4 @@
-"""GetActiveSession: where a user's conversation goes on."""
+"""GetActiveSession and EnsureActiveSession: the session in which a user's conversation goes on."""
 
 from __future__ import annotations
 
@@ -17,17 +17,26 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 ACTIVE = spb.SESSION_STATUS_ACTIVE
 COMPLETED, ABANDONED = spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED
 
 
 async def active(service: Service, user_id: str, **fields: Any) -> Any:
-    """Get a user's active session."""
+    """Call GetActiveSession."""
     return await service.stub.GetActiveSession(pb.GetActiveSessionRequest(user_id=user_id, **fields))
 
 
+async def ensure(service: Service, user_id: str, new_session_id: str = "", **fields: Any) -> Any:
+    """Call EnsureActiveSession."""
+    return await service.stub.EnsureActiveSession(
+        pb.EnsureActiveSessionRequest(user_id=user_id, new_session_id=new_session_id, **fields)
+    )
+
+
 async def test_the_session_of_the_latest_activity(shared: Service) -> None:
-    """An append moves a session to the front, as creation does; others' sessions do not count."""
+    """An append makes a session the newest, as its creation does; other users' sessions do not count."""
     user, other = fresh_id(), fresh_id()
     first = (await create(shared, fresh_id(), user_id=user)).session_id
     second = (await create(shared, fresh_id(), user_id=user)).session_id
@@ -41,7 +50,7 @@ async def test_the_session_of_the_latest_activity(shared: Service) -> None:
 
 @pytest.mark.parametrize("end", ["completed", "abandoned", "deleted", "purged", "expired"])
 async def test_what_has_ended_is_passed_over(service: Service, database_url: str, end: str) -> None:
-    """The next one is found, then none; what is active again is found again."""
+    """An ended session is skipped, until none is left; a reopened session is found again."""
     for session_id in ("first", "second"):
         await create(service, session_id, user_id="u")
     for session_id, next_id in (("second", "first"), ("first", "")):
@@ -62,76 +71,99 @@ async def test_what_has_ended_is_passed_over(service: Service, database_url: str
         await active(service, "u")
     if end in ("completed", "abandoned"):
         again = await update(service, "first", status=ACTIVE)
-        assert not again.HasField("complete_time")
+        assert not again.HasField("end_time")
         assert (await active(service, "u")).session == again
     elif end != "purged":
         await call(service, "UndeleteSession", "second")
         assert (await active(service, "u")).session.session_id == "second"
 
 
-async def test_get_or_create(shared: Service) -> None:
-    """One is made of what is given, once; the one there is returned as it is."""
+async def test_reading_makes_nothing(shared: Service) -> None:
+    """GetActiveSession never creates a session."""
     user = fresh_id()
-    given = spb.Session(title="t", labels={"a": "b"}, state='{"a":1.0}', metadata="{}")
-    made = await active(shared, user, create_session=given)
+    for _ in range(2):
+        with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
+            await active(shared, user)
+    assert not (await call(shared, "ListSessions", "", user, show_deleted=True)).sessions
+
+
+async def test_ensuring_makes_one(shared: Service) -> None:
+    """EnsureActiveSession creates a session from the request once, then returns it unchanged."""
+    user = fresh_id()
+    given = spb.SessionFields(title="t", labels={"a": "b"}, state='{"a":1.0}', metadata="{}")
+    made = await ensure(shared, user, new_session=given)
     assert made.created
     assert (made.session.user_id, made.session.title, made.session.state) == (user, "t", '{"a":1.0}')
     assert (made.session.status, made.session.state_version) == (ACTIVE, 0)
     assert await get(shared, made.session.session_id) == made.session
-    found = await active(shared, user, create_session=spb.Session(title="another", user_id=user))
+    found = await ensure(shared, user, new_session=spb.SessionFields(title="another"))
     assert (found.session, found.created) == (made.session, False)
+    assert (await active(shared, user)).session == made.session
     await update(shared, made.session.session_id, status=COMPLETED)
     session_id = fresh_id()
-    second = await active(shared, user, create_session=spb.Session(session_id=session_id))
-    assert (second.session.session_id, second.created) == (session_id, True)
+    for created in (True, False):
+        second = await ensure(shared, user, session_id)
+        assert (second.session.session_id, second.created) == (session_id, created)
 
 
 async def test_a_taken_id_is_already_exists(shared: Service) -> None:
-    """Whoever has it, in whatever status; the session there stays as it is."""
+    """If a session must be created, a taken id is refused, whatever the taken session's owner and status.
+
+    The session that has the id does not change.
+    """
     user = fresh_id()
     ended = await create(shared, fresh_id(), user_id=user, status=COMPLETED)
     for user_id in (user, fresh_id()):
         with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
-            await active(shared, user_id, create_session=spb.Session(session_id=ended.session_id))
+            await ensure(shared, user_id, ended.session_id)
     assert await get(shared, ended.session_id) == ended
+    found = await create(shared, fresh_id(), user_id=user)
+    assert (await ensure(shared, user, ended.session_id)).session == found
+
+
+@pytest.mark.parametrize("user_id", ["", "u" * 257, "\0"])
+async def test_a_user_is_needed(shared: Service, user_id: str) -> None:
+    """Both calls need a valid user_id."""
+    for ask in (active, ensure):
+        with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+            await ask(shared, user_id)
+        assert list(failure.violations) == ["user_id"]
 
 
 @pytest.mark.parametrize(
-    ("path", "user_id", "fields"),
+    ("path", "fields"),
     [
-        ("user_id", "", {}),
-        ("user_id", "u" * 257, {}),
-        ("user_id", "\0", {}),
-        ("create_session.user_id", "u", {"user_id": "v"}),
-        ("create_session.status", "u", {"status": COMPLETED}),
-        ("create_session.state", "u", {"state": "[]"}),
-        ("create_session.session_id", "u", {"session_id": "a b"}),
+        ("new_session.status", {"new_session": {"status": COMPLETED}}),
+        ("new_session.state", {"new_session": {"state": "[]"}}),
+        ("new_session_id", {"new_session_id": "a b"}),
     ],
 )
-async def test_what_is_refused(shared: Service, path: str, user_id: str, fields: dict[str, Any]) -> None:
-    """A user is needed, and a session that can be that user's active one."""
-    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await active(shared, user_id, create_session=spb.Session(**fields))
-    assert list(failure.violations) == [path]
+async def test_what_is_refused(shared: Service, path: str, fields: dict[str, Any]) -> None:
+    """A session that could not be active is refused, even if the user has an active session already."""
+    user = fresh_id()
+    for _ in range(2):
+        with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+            await ensure(shared, user, **fields)
+        assert list(failure.violations) == [path]
+        await create(shared, fresh_id(), user)
 
 
 async def test_a_server_that_requires_users(
     serve: Callable[..., Awaitable[Service]], database_url: str
 ) -> None:
-    """It has the user from the request."""
+    """A server that requires a user takes the user_id from the request."""
     service = await serve(database_url, require_user_id=True)
-    assert (await active(service, "u", create_session=spb.Session())).created
+    assert (await ensure(service, "u")).created
 
 
-def _active(user_id: str = "u") -> tuple[str, Any]:
-    asked = pb.GetActiveSessionRequest(user_id=user_id, create_session=spb.Session())
-    return "GetActiveSession", asked
+def _ensuring(user_id: str = "u") -> tuple[str, Any]:
+    return "EnsureActiveSession", pb.EnsureActiveSessionRequest(user_id=user_id)
 
 
 async def test_calls_at_the_same_time_make_one_session(service: Service, stubs: list[Any]) -> None:
-    """For each user one, however many ask, beside creations and appends."""
+    """Concurrent calls create one session for each user, also beside creations and appends."""
     users = [f"u{number}" for number in range(5)]
-    calls = [_active(user) for user in users * 16]
+    calls = [_ensuring(user) for user in users * 16]
     answers = await race(stubs, calls)
     for number, user in enumerate(users):
         mine = answers[number :: len(users)]
@@ -141,14 +173,14 @@ async def test_calls_at_the_same_time_make_one_session(service: Service, stubs: 
 
 
 async def test_sessions_that_end_while_they_are_asked_for(service: Service, stubs: list[Any]) -> None:
-    """Each end makes room for one more; never is there a second one beside an active one."""
+    """After each end one session is created; a user never has two active sessions."""
     for round_ in range(8):
-        current = (await active(service, "u", create_session=spb.Session())).session
-        changed = spb.Session(session_id=current.session_id, status=COMPLETED)
-        ending = ("UpdateSession", request("UpdateSession", "", session=changed))
+        current = (await ensure(service, "u")).session
+        changed = spb.SessionFields(status=COMPLETED)
+        ending = ("UpdateSession", request("UpdateSession", current.session_id, session=changed))
         if round_ % 2:
             ending = ("DeleteSession", request("DeleteSession", current.session_id, purge=round_ % 4 == 3))
-        calls = [_active() for _ in range(16)]
+        calls = [_ensuring() for _ in range(16)]
         calls.insert(2 * round_, ending)
         answers = await race(stubs, calls)
         assert not [answer for answer in answers if isinstance(answer, str)]
@@ -160,7 +192,7 @@ async def test_sessions_that_end_while_they_are_asked_for(service: Service, stub
 
 
 async def test_a_users_list_has_the_ended_between_the_active(service: Service) -> None:
-    """By activity, page by page, in both directions of status; the same with each page size."""
+    """A user's list by activity mixes ended and active sessions, in both orders and any page size."""
     for number in range(12):
         await create(service, f"s{number}", user_id="u", status=(ACTIVE, COMPLETED, ABANDONED)[number % 3])
     await call(service, "DeleteSession", "s3")

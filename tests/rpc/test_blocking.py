@@ -1,4 +1,4 @@
-"""Requests of a legal size that would keep everybody else waiting."""
+"""Requests of a legal size whose processing must not block other calls."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rpc_support import call, create, fresh_id, get
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.limits import MIB
-from sessionhistory_server.merge_patch import merge
-from sessionhistory_server.store import state
+from sessionhistory_server.model.merge_patch import merge
+from sessionhistory_server.store.sessions import state
 from support.errors import fails
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
@@ -21,7 +21,7 @@ from support.waiting import until
 if TYPE_CHECKING:
     from support.service import Service
 
-# Cost that grew with the square of these took hours, so that patience is no matter of the machine's speed.
+# With quadratic cost these took hours, so that the deadline does not depend on the machine's speed.
 QUOTES = '"' + '\\"' * (MIB // 2 - 1_000)
 BRACKETS = "[" * (MIB - 1_000)
 
@@ -32,7 +32,7 @@ WIDE = [
     ("roles", pb.ListMessagesRequest(session_id="s", roles=[9] * 4_000_000)),
     (
         "update_mask.paths",
-        pb.UpdateSessionRequest(session={"session_id": "s"}, update_mask={"paths": [""] * 10**6}),
+        pb.UpdateSessionRequest(session_id="s", update_mask={"paths": [""] * 10**6}),
     ),
     ("labels", pb.ListSessionsRequest(labels={str(i): "" for i in range(200_000)})),
     (
@@ -46,7 +46,7 @@ WIDE = [
 
 @pytest.mark.parametrize("text", [QUOTES, BRACKETS], ids=["quotes", "brackets"])
 async def test_json_takes_time_by_its_length(shared: Service, text: str) -> None:
-    """Text that is hard to take apart is refused in one pass."""
+    """Text that is hard to parse as JSON is refused in one pass."""
     message = mpb.Message(role=mpb.ROLE_USER, parts=[mpb.Part(json=text)])
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await shared.stub.AppendMessage(
@@ -57,7 +57,7 @@ async def test_json_takes_time_by_its_length(shared: Service, text: str) -> None
 
 @pytest.mark.parametrize(("field", "wide"), [pytest.param(f, w, id=f) for f, w in WIDE])
 async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, wide: Any) -> None:
-    """A list that is too long is one violation, whatever it holds."""
+    """A list that is too long is one violation, whatever its elements are."""
     method = type(wide).__name__.removesuffix("Request")
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await getattr(shared.stub, method)(wide, timeout=PATIENCE_SECONDS)
@@ -67,7 +67,7 @@ async def test_too_many_elements_are_not_looked_at(shared: Service, field: str, 
 async def test_others_are_answered_while_a_large_state_is_merged(
     shared: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a merge may take a fifth of a second, which is nobody else's."""
+    """Other calls are answered while a large merge runs, which may take a fifth of a second."""
     begun, answered = threading.Event(), threading.Event()
 
     def merge_late(target: str, patch: str) -> str:

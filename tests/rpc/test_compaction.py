@@ -1,4 +1,4 @@
-"""Compacting: what is stored, what is expected, and what is refused."""
+"""CompactHistory: the stored summary, the expectations, and the refusals."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ FULL = mpb.Message(
     name="näme",
     content="Zürich 日本語 👩‍👩‍👧\r\n",
     tool_call_id="c",
-    parts=[{"text": ""}, {"media": {"data": b"\0\xff"}}, {"json": " {}"}],
+    parts=[{"text": ""}, {"media": {"data": b"\0\xff"}}, {"json": " {}"}, {"reasoning": {"opaque": "AbC="}}],
     payload=bytes(range(256)),
     payload_type="application/x",
     metadata=' { "a" : 1 , "a" : 1.0 } ',
     model="model",
     provider="provider",
+    finish_reason="stop",
     usage={"input_tokens": 1, "output_tokens": 2, "cache_read_tokens": 0, "cache_write_tokens": 4},
     token_count=7,
     status=mpb.MESSAGE_STATUS_INTERRUPTED,
@@ -37,7 +38,7 @@ FULL = mpb.Message(
 
 
 async def test_what_went_in_comes_out(service: Service) -> None:
-    """Every field of the summary is kept as any message's is, in the answer and in the window."""
+    """The answer and the window have every field of the summary, as of any message."""
     await store(service, user(1), user(1))
     response = await service.stub.CompactHistory(
         pb.CompactHistoryRequest(session_id="s", through_sequence=1, message=FULL)
@@ -49,7 +50,7 @@ async def test_what_went_in_comes_out(service: Service) -> None:
 
 
 async def test_what_is_missing_is_added(service: Service) -> None:
-    """An id, the role of instructions, the tokens that the server counts."""
+    """The server adds an id, the role SYSTEM and the token count where the request has none."""
     await store(service, user(1))
     message = (await compact(service, 1, None, "twelve chars")).message
     assert (message.role, message.token_count, len(message.message_id)) == (mpb.ROLE_SYSTEM, 3, 32)
@@ -57,7 +58,7 @@ async def test_what_is_missing_is_added(service: Service) -> None:
 
 
 async def test_the_messages_stay(service: Service) -> None:
-    """What is covered is listed and found as before, and the session's counters are those of messages."""
+    """Covered messages are still listed and found, and the session's counters do not change."""
     await store(service, user(5, message_id="m1"), pinned(5), user(5))
     before, messages = await get(service), await stored(service)
     summary = await compact(service, 3, message={"message_id": "m9"})
@@ -72,7 +73,7 @@ async def test_the_messages_stay(service: Service) -> None:
 
 
 async def test_a_compacted_session_is_compacted_again(service: Service) -> None:
-    """The new summary covers what the former did, and what came after it."""
+    """A second summary covers the messages of the first one and those after it."""
     await store(service, *(user(10) for _ in range(4)))
     await compact(service, 2, content="two")
     await store(service, pinned(1), user(10), user(10))
@@ -84,7 +85,7 @@ async def test_a_compacted_session_is_compacted_again(service: Service) -> None:
 
 
 async def test_an_older_summary_changes_nothing_newer(service: Service, database_url: str) -> None:
-    """Whichever of two compactions comes first, the session is the same after both."""
+    """The session is the same after two compactions, in whichever order they come."""
     await store(service, *(user(10) for _ in range(6)))
     newer = await compact(service, 4, content="four")
     await compact(service, 2, content="two")
@@ -94,7 +95,7 @@ async def test_an_older_summary_changes_nothing_newer(service: Service, database
 
 
 async def test_the_place_of_a_pinned_message_is_that_before_it(service: Service) -> None:
-    """A summary stands in the place of one that it covers."""
+    """A summary through a pinned message takes the sequence of the last covered message before it."""
     await store(service, user(1), user(2), pinned(4), pinned(8), user(16))
     response = await compact(service, 4)
     assert (response.summary.through_sequence, response.message.sequence) == (2, 2)
@@ -105,7 +106,7 @@ async def test_the_place_of_a_pinned_message_is_that_before_it(service: Service)
 
 @pytest.mark.parametrize("through", [1, 5, 6, 2**63 - 1])
 async def test_a_summary_covers_messages_that_are_there(service: Service, through: int) -> None:
-    """Not from the future, not one that is gone, and one at least."""
+    """A summary covers at least one message, and no message that is missing or still to come."""
     await store(service, pinned(1), user(1), user(1), user(1))
     with fails("NOT_FOUND", "MESSAGE_NOT_FOUND"):
         await compact(service, through)
@@ -135,7 +136,7 @@ async def test_a_summary_covers_messages_that_are_there(service: Service, throug
     ],
 )
 async def test_what_is_refused(shared: Service, fields: dict[str, Any], path: str) -> None:
-    """By the field at fault, before anything is looked up."""
+    """An invalid request is refused by its field, before anything is looked up."""
     valid: dict[str, Any] = {"session_id": "none", "through_sequence": 1, "message": {"content": "a"}}
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await shared.stub.CompactHistory(pb.CompactHistoryRequest(**valid | fields))
@@ -144,7 +145,7 @@ async def test_what_is_refused(shared: Service, fields: dict[str, Any], path: st
 
 @pytest.mark.parametrize("kind", [{"parts": [mpb.Part(text="")]}, {"payload": b"\0"}])
 async def test_a_summary_may_be_something_else_than_text(service: Service, kind: dict[str, Any]) -> None:
-    """A model's own form of it, for one."""
+    """A summary may be other than text, for example a model's own format."""
     await store(service, user(1))
     response = await call(service, "CompactHistory", "s", message=mpb.Message(**kind))
     assert {name: getattr(response.message, name) for name in kind} == kind
@@ -152,7 +153,10 @@ async def test_a_summary_may_be_something_else_than_text(service: Service, kind:
 
 
 async def test_the_same_again_is_what_is_stored(service: Service) -> None:
-    """With an id or without one, whatever has happened since, and whatever is expected."""
+    """The same compaction again returns the stored summary, with an id or without.
+
+    Later appends and the expectations of the request do not matter.
+    """
     await store(service, *(user(1) for _ in range(5)))
     expected: dict[str, Any] = {"expected_last_sequence": 5, "expected_compacted_through_sequence": 0}
     first = await compact(service, 2, **expected)
@@ -169,7 +173,7 @@ async def test_the_same_again_is_what_is_stored(service: Service) -> None:
     [{"content": "others"}, {"message": {"message_id": "t"}}, {"message": {"role": mpb.ROLE_USER}}],
 )
 async def test_another_summary_replaces_the_one_there(service: Service, change: dict[str, Any]) -> None:
-    """As a whole; it covers the same."""
+    """Another summary replaces the stored one completely, and covers the same messages."""
     await store(service, user(1), pinned(1), user(1), user(1))
     first = await compact(service, 3, message={"message_id": "s", "name": "n"})
     second = await compact(service, 3, **change, expected_compacted_through_sequence=3)
@@ -181,7 +185,7 @@ async def test_another_summary_replaces_the_one_there(service: Service, change: 
 
 
 async def test_what_is_expected(service: Service) -> None:
-    """The last sequence, and how far the session is compacted; the error has the actual values."""
+    """A request can expect the last sequence and the compacted one; the error has the actual values."""
     await store(service, user(1), user(1), user(1))
     with fails("ABORTED", "SEQUENCE_MISMATCH") as failure:
         await compact(service, 2, expected_last_sequence=2)
@@ -200,18 +204,18 @@ async def test_what_is_expected(service: Service) -> None:
 
 @pytest.mark.parametrize("status", [spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED])
 async def test_a_session_that_is_over_can_be_compacted(service: Service, status: spb.SessionStatus) -> None:
-    """It takes no messages, and a summary is none; the session's own fields do not change."""
+    """An ended session takes a summary, which is no message; its own fields do not change."""
     await store(service, user(1), user(1))
     before = await update(service, "s", status=status)
     await compact(service, 1)
     after = await get(service)
     assert (after.etag, after.update_time) == (before.etag, before.update_time)
-    assert after.last_message_time == before.last_message_time
+    assert after.last_activity_time == before.last_activity_time
 
 
 async def test_a_session_that_is_not_there(service: Service) -> None:
-    """Missing, deleted, expired or another's: NOT_FOUND; after a restoration the summary is there."""
-    await append(service, "s", said(), said(), create_session=spb.Session(user_id="u"))
+    """A missing, deleted, expired or foreign session is NOT_FOUND; a restored one has its summary."""
+    await append(service, "s", said(), said(), user_id="u", new_session=spb.SessionFields())
     await compact(service, 1, user_id="u")
     for fields in ({"session_id": "missing"}, {"user_id": "v"}):
         with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
@@ -227,7 +231,7 @@ async def test_a_session_that_is_not_there(service: Service) -> None:
 
 
 async def test_a_result_that_comes_after_its_call_was_covered(service: Service) -> None:
-    """It is stored, and left out of windows, as if its call had been cut off."""
+    """A result whose call is covered is stored, and left out of windows as if the call had been cut off."""
     await store(service, user(1), calls("c"))
     await compact(service, 2)
     await append(service, "s", mpb.Message(role=mpb.ROLE_TOOL, content="found"), said())
@@ -236,7 +240,7 @@ async def test_a_result_that_comes_after_its_call_was_covered(service: Service) 
 
 
 async def test_a_valid_request_is_valid(shared: Service) -> None:
-    """The one that other tests spoil."""
+    """The request that the other tests change is valid."""
     asked = request("CompactHistory", "none")
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await shared.stub.CompactHistory(asked)

@@ -1,4 +1,4 @@
-"""What becomes of summaries when their session is shortened, copied or purged."""
+"""The summaries of a session that is truncated, copied or purged."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_purge_takes_the_summaries_along(service: Service, database_url: str) -> None:
-    """None is left for a session that gets the same id."""
+    """A purge removes the summaries, so that a session with the same id has none."""
     await store(service, user(1), user(1))
     await compact(service, 1)
     await call(service, "DeleteSession", "s", purge=True)
@@ -25,7 +25,10 @@ async def test_a_purge_takes_the_summaries_along(service: Service, database_url:
 
 
 async def test_what_another_release_left_is_not_found(service: Service, database_url: str) -> None:
-    """One that knows no summaries purges a session without them; they are nobody's, and go in time."""
+    """A session never shows summaries of an earlier session with its id.
+
+    An older release leaves them behind when it purges a session.
+    """
     await store(service, *(user(1) for _ in range(6)))
     await compact(service, 2, content="of another session")
     await compact(service, 5, content="of another session")
@@ -42,20 +45,20 @@ async def test_what_another_release_left_is_not_found(service: Service, database
     assert await summaries(database_url) == [(4, "in short", 4)]
 
 
-@pytest.mark.parametrize("edit", ["TruncateHistory", "AppendMessages"])
+@pytest.mark.parametrize("edit", ["TruncateMessages", "AppendMessages"])
 async def test_a_removal_takes_the_summaries_of_what_it_removes(
     service: Service, database_url: str, edit: str
 ) -> None:
-    """Those that cover only what is kept stay, and the newest of them applies again."""
+    """A removal deletes summaries of removed messages; the newest of the others applies again."""
     await store(service, *(user(1) for _ in range(9)))
     for through in (2, 4, 6, 8):
         await compact(service, through, content=str(through))
 
-    async def remove(after: int) -> None:
-        if edit == "TruncateHistory":
-            await call(service, edit, "s", after_sequence=after)
+    async def remove(keep: int) -> None:
+        if edit == "TruncateMessages":
+            await call(service, edit, "s", keep_through_sequence=keep)
         else:
-            await call(service, edit, "s", messages=[said()], replace_after_sequence=after)
+            await call(service, edit, "s", messages=[said()], keep_through_sequence=keep)
 
     for after, kept in ((8, [2, 4, 6, 8]), (7, [2, 4, 6]), (4, [2, 4]), (1, [])):
         await remove(after)
@@ -69,10 +72,13 @@ async def test_a_removal_takes_the_summaries_of_what_it_removes(
 
 
 async def test_a_truncated_session_is_compacted_again(service: Service) -> None:
-    """Over the gap, with the right numbers; a summary of what is gone comes too late."""
+    """A truncated session can be compacted again across the gap, with the right counts.
+
+    A summary of removed messages is refused.
+    """
     await store(service, *(user(10) for _ in range(6)))
     await compact(service, 5)
-    await call(service, "TruncateHistory", "s", after_sequence=3)
+    await call(service, "TruncateMessages", "s", keep_through_sequence=3)
     await store(service, user(1), user(1), user(1))
     with fails("NOT_FOUND", "MESSAGE_NOT_FOUND"):
         await compact(service, 5)
@@ -85,18 +91,18 @@ async def test_a_truncated_session_is_compacted_again(service: Service) -> None:
 async def test_a_fork_has_the_summaries_of_what_it_has(
     service: Service, up_to: int | None, through: int
 ) -> None:
-    """Its windows are those that the session had there; what becomes of either is nothing to the other."""
+    """A fork's windows are those of its original; later compactions of one do not change the other."""
     await store(service, pinned(1), *(user(10) for _ in range(8)))
     for covered in (2, 4, 6):
         await compact(service, covered, content=str(covered))
-    forked = await call(service, "ForkSession", "s", up_to_sequence=up_to, session={"session_id": "f"})
+    forked = await call(service, "ForkSession", "s", through_sequence=up_to, new_session_id="f")
     assert forked.session.compacted_through_sequence == through
     end = 9 if up_to is None else up_to
     for before in range(1, end + 2):
         ours = await window(service, before_sequence=before)
         theirs = await window(service, "f", before_sequence=before)
         assert (theirs.messages, theirs.summary, theirs.cut) == (ours.messages, ours.summary, ours.cut)
-    await call(service, "TruncateHistory", "s", after_sequence=1)
+    await call(service, "TruncateMessages", "s", keep_through_sequence=1)
     assert (await get(service, "f")).compacted_through_sequence == through
     if through:
         again = await compact(service, through, session_id="f", content="again")
@@ -106,23 +112,23 @@ async def test_a_fork_has_the_summaries_of_what_it_has(
 
 @pytest.mark.parametrize("keep", [True, False])
 async def test_a_reset_keeps_the_summaries_with_the_history(service: Service, *, keep: bool) -> None:
-    """Without it there is nothing to sum up."""
+    """A reset that keeps the messages keeps the summaries, else the new session has none."""
     await store(service, *(user(1) for _ in range(3)))
     await compact(service, 2)
-    reset = await call(service, "ResetSession", "s", session={"session_id": "n"}, keep_history=keep)
+    reset = await call(service, "ResetSession", "s", new_session_id="n", keep_messages=keep)
     assert reset.session.compacted_through_sequence == (2 if keep else 0)
     assert sequences(await window(service, "n")) == ([2, 3] if keep else [])
     assert sequences(await window(service)) == [2, 3]
 
 
 async def test_a_fork_finds_no_summary_of_a_session_before(service: Service, database_url: str) -> None:
-    """What another release left behind under the new id goes."""
+    """A fork deletes the summaries that an older release left behind under the new id."""
     await store(service, *(user(1) for _ in range(3)))
     for through in (1, 2):
         await compact(service, through, content="of another session")
     execute(database_url, "delete from sessions", "delete from messages")
-    await append(service, "t", *[said() for _ in range(3)], create_session=spb.Session())
+    await append(service, "t", *[said() for _ in range(3)], new_session=spb.SessionFields())
     await compact(service, 2, session_id="t")
-    await call(service, "ForkSession", "t", session={"session_id": "s"})
+    await call(service, "ForkSession", "t", new_session_id="s")
     assert (await window(service)).messages[0].content == "in short"
     assert not (await window(service, before_sequence=2)).HasField("summary")

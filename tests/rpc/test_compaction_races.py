@@ -1,4 +1,4 @@
-"""Compactions beside appends, each other, and what ends or shortens a session: one wins, or all in order."""
+"""Compactions beside appends, compactions, removals and ends: one wins, or all take effect in order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ from support.talk import compact, sequences, store, user, window
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 
 async def test_compactions_race_appends(service: Service) -> None:
-    """Each covers what it names: nothing that is appended meanwhile is lost from the windows."""
+    """Each compaction covers the messages that it names; windows lose no concurrent append."""
     await store(service, *(user(1) for _ in range(4)))
     appends = [call(service, "AppendMessage", "s", message=said(token_count=1)) for _ in range(40)]
     compactions = [compact(service, through) for through in (4, 2, 3, 1) * 5]
@@ -30,7 +32,7 @@ async def test_compactions_race_appends(service: Service) -> None:
 
 
 async def test_an_expected_sequence_and_an_append(service: Service) -> None:
-    """Either the append comes after the summary, or the compaction is told of it."""
+    """Either the append comes after the summary, or the compaction is refused because of the append."""
     await store(service, user(1), user(1))
     for last in range(2, 12):
         results = await asyncio.gather(
@@ -48,7 +50,10 @@ async def test_an_expected_sequence_and_an_append(service: Service) -> None:
 
 @pytest.mark.parametrize("same", [True, False])
 async def test_of_two_who_expect_the_same_one_gets_through(service: Service, *, same: bool) -> None:
-    """The others are told how far the session is compacted; what is stored is the whole of the one's."""
+    """Of compactions with the same expectation one succeeds; the others get the actual sequence.
+
+    The stored summary is completely that of the successful call.
+    """
     await store(service, *(user(1) for _ in range(20)))
     asked = [(10 if same else 5 + number, f"by {number}") for number in range(12)]
     results = await asyncio.gather(
@@ -65,7 +70,10 @@ async def test_of_two_who_expect_the_same_one_gets_through(service: Service, *, 
 
 
 async def test_those_who_expect_nothing_get_through_one_after_the_other(service: Service) -> None:
-    """The last one of a place stays, as a whole; retries at the same time are stored once."""
+    """Without an expectation every compaction succeeds, and the last one for a sequence stays.
+
+    Concurrent retries are stored once.
+    """
     await store(service, *(user(1) for _ in range(3)))
     texts = [{"content": f"by {number % 4}", "message": {"name": f"{number % 4}"}} for number in range(24)]
     responses = await asyncio.gather(*(compact(service, 3, **text) for text in texts))
@@ -78,7 +86,7 @@ async def test_those_who_expect_nothing_get_through_one_after_the_other(service:
 async def test_compactions_race_the_end_of_the_session(
     service: Service, database_url: str, *, purge: bool
 ) -> None:
-    """Those that are acknowledged are there if the session is restored; a purge leaves none."""
+    """A restored session has every acknowledged compaction; a purged session leaves none."""
     await store(service, *(user(1) for _ in range(12)))
     ending = call(service, "DeleteSession", "s", purge=purge)
     compactions = [compact(service, through) for through in range(1, 13)]
@@ -93,13 +101,13 @@ async def test_compactions_race_the_end_of_the_session(
 
 
 async def test_compactions_race_truncations(service: Service, database_url: str) -> None:
-    """No summary outlives what it covers."""
+    """A truncation removes each summary of a message that it removes."""
     for _ in range(8):
-        await append(service, "s", *[said() for _ in range(6)], create_session=spb.Session())
+        await append(service, "s", *[said() for _ in range(6)], new_session=spb.SessionFields())
         last = (await get(service)).last_sequence
         await asyncio.gather(
             *(compact(service, last - back) for back in range(5)),
-            call(service, "TruncateHistory", "s", after_sequence=last - 3),
+            call(service, "TruncateMessages", "s", keep_through_sequence=last - 3),
             return_exceptions=True,
         )
         kept = [row[0] for row in await summaries(database_url)]
@@ -109,10 +117,10 @@ async def test_compactions_race_truncations(service: Service, database_url: str)
 
 
 async def test_forks_race_compactions(service: Service) -> None:
-    """A fork is of one moment: what it says of its summaries is so."""
+    """A fork is a snapshot: its summaries match its compacted sequence."""
     await store(service, *(user(1) for _ in range(12)))
     compactions = [compact(service, through) for through in range(1, 13)]
-    forks = [call(service, "ForkSession", "s", session={"session_id": f"f{n}"}) for n in range(12)]
+    forks = [call(service, "ForkSession", "s", new_session_id=f"f{n}") for n in range(12)]
     both = [one for pair in zip(compactions, forks, strict=True) for one in pair]
     forked = [made.session for made in (await asyncio.gather(*both))[1::2]]
     for session in forked:

@@ -1,4 +1,4 @@
-"""Windows of a compacted session: the summary first, then pinned messages, then what follows the summary."""
+"""Windows of a compacted session: the summary, then pinned messages, then messages after the summary."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 async def test_the_summary_stands_in_the_place_of_the_last_message_it_covers(service: Service) -> None:
-    """It is a message of the window, with the sequence of that one; the window says what it covers."""
+    """The summary is a message of the window with the last covered sequence; the window names its range."""
     await store(service, *(user(10, content=str(n)) for n in range(1, 8)))
     compacted = await compact(service, 5, 3, content="one to five", message={"model": "m", "metadata": "{}"})
     read = await window(service)
@@ -48,7 +48,7 @@ async def test_the_summary_stands_in_the_place_of_the_last_message_it_covers(ser
 
 
 async def test_a_window_without_a_summary_says_so(service: Service) -> None:
-    """There is none before the first compaction, and none where a window ends before what it covers."""
+    """A window has no summary before the first compaction, or if it ends before the covered messages."""
     await store(service, *(user(1) for _ in range(5)))
     assert not (await window(service)).HasField("summary")
     await compact(service, 3)
@@ -73,7 +73,7 @@ async def test_a_window_without_a_summary_says_so(service: Service) -> None:
 async def test_the_newest_summary_applies_that_covers_only_what_is_before_the_end(
     service: Service, before: int, expected: list[int], through: int | None
 ) -> None:
-    """An older one applies to windows that end where the newer one still covers messages from there on."""
+    """If the newest summary covers messages at or after the window's end, an older summary applies."""
     await store(service, *(user(1) for _ in range(10)))
     for covered in (6, 3, 9):
         await compact(service, covered, content=str(covered))
@@ -85,7 +85,7 @@ async def test_the_newest_summary_applies_that_covers_only_what_is_before_the_en
 
 
 async def test_pinned_messages_stay_beside_the_summary(service: Service) -> None:
-    """They are not covered, wherever they stand, and can be left out as ever; the summary cannot."""
+    """A summary covers no pinned message; a window can leave pinned messages out, but not the summary."""
     await store(service, pinned(1), user(2), pinned(4), user(8), user(16), pinned(32), user(64))
     compacted = await compact(service, 4, 100)
     assert (compacted.summary.message_count, compacted.summary.total_tokens) == (2, 10)
@@ -117,7 +117,7 @@ async def test_pinned_messages_stay_beside_the_summary(service: Service) -> None
 async def test_the_limits(
     service: Service, limits: dict[str, int], expected: list[int], cut: hpb.HistoryCut, end: int | None
 ) -> None:
-    """The summary is first; one that does not fit is left out alone, and the run says that it is missing."""
+    """A summary that does not fit is left out, and the window's cut says so; the run follows as usual."""
     await store(service, pinned(2), pinned(4), user(1), user(1), user(1), user(5), user(1), user(1))
     await compact(service, 5, 100)
     read = await window(service, **limits)
@@ -128,7 +128,10 @@ async def test_the_limits(
 
 
 async def test_the_run_ends_at_the_summary_even_if_that_does_not_fit(service: Service) -> None:
-    """What a summary covers does not come back; the window before begins with the summary, if that fits."""
+    """Covered messages never come back into the run, even if the summary does not fit.
+
+    The window before begins with the summary if it fits there.
+    """
     await store(service, *(user(1) for _ in range(6)))
     await compact(service, 4, 10)
     read = await window(service, token_budget=9)
@@ -140,7 +143,7 @@ async def test_the_run_ends_at_the_summary_even_if_that_does_not_fit(service: Se
 
 
 async def test_a_summary_of_everything_is_all_of_the_window(service: Service) -> None:
-    """Until more is said."""
+    """After a summary of all messages the window holds only the summary, until the next append."""
     await store(service, user(5), assistant(5))
     await compact(service, 2)
     read = await window(service)
@@ -150,7 +153,10 @@ async def test_a_summary_of_everything_is_all_of_the_window(service: Service) ->
 
 
 async def test_paging_back_returns_each_message_after_the_summary_once(service: Service) -> None:
-    """Each window begins with the summary, like with pinned messages; the last says that nothing is left."""
+    """Paging back repeats the summary in each window and every later message once.
+
+    The last window says that nothing is left.
+    """
     await store(service, *(user(1) for _ in range(20)))
     await compact(service, 8)
     seen: list[int] = []
@@ -164,7 +170,7 @@ async def test_paging_back_returns_each_message_after_the_summary_once(service: 
 
 
 async def test_results_whose_call_is_covered_are_dropped(service: Service) -> None:
-    """As if it had been cut off."""
+    """Results of covered calls are dropped, as if the call had been cut off."""
     await store(service, user(1), calls("a", "b"), result("a"), result("b"), assistant(1), user(1))
     await compact(service, 2, message={"role": mpb.ROLE_ASSISTANT})
     read = await window(service)
@@ -175,7 +181,7 @@ async def test_results_whose_call_is_covered_are_dropped(service: Service) -> No
 
 
 async def test_whole_turns_begin_after_the_summary(service: Service) -> None:
-    """The rest of a turn that is covered in part counts as one, and is no more cut than the summary is."""
+    """A turn that is covered in part counts as one turn, and its rest is not cut off."""
     await store(
         service, *(made(1) for made in (user, assistant, assistant, user, assistant, user, assistant))
     )
@@ -192,7 +198,7 @@ async def test_whole_turns_begin_after_the_summary(service: Service) -> None:
 
 
 async def test_the_summary_takes_its_part_of_a_response(service: Service) -> None:
-    """With the run and the message of an append the response stays under 3.5 MiB."""
+    """With the run and the message of an append, a response with a summary stays under 3.5 MiB."""
     large = "x" * (1024 * 1024 - 200)
     await store(service, *(user(1, content=large) for _ in range(5)))
     await compact(service, 2, content=large)
@@ -209,7 +215,7 @@ async def test_the_summary_takes_its_part_of_a_response(service: Service) -> Non
 
 
 async def test_the_window_of_an_append(service: Service) -> None:
-    """It has the summary too."""
+    """The window of an append has the summary too."""
     await store(service, *(user(1) for _ in range(3)))
     compacted = await compact(service, 2)
     request = pb.AppendMessageRequest(session_id="s", message=user(1), history=hpb.HistoryOptions())

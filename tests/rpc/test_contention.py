@@ -1,29 +1,35 @@
-"""What one caller's transaction means for the others."""
+"""The effects of one caller's transaction on other callers."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import grpc.aio
 import psycopg
+import pytest
 from grpc_health.v1 import health_pb2
-from rpc_support import append, create, said
+from rpc_support import append, create, said, stored, update
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.store import session_update
+from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
+from sessionhistory_server.store.sessions import update as session_update
+from support.databases import execute
 from support.errors import fails
+from support.proxy import locked_session
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, default_settings
+from support.waiting import until
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.model import Session
-    from sessionhistory_server.store.connection import Connection
-    from sessionhistory_server.store.sessions import SessionRef
+    from sessionhistory_server.model.session import Session
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.session_ref import SessionRef
 
 
 async def test_a_locked_session_does_not_keep_the_connections(service: Service, database_url: str) -> None:
-    """Appends to a row that somebody keeps locked give up, and give their connections back."""
+    """Appends to a row that another transaction locks time out, and give their connections back."""
     await create(service, "locked")
     await create(service, "free")
     async with await psycopg.AsyncConnection.connect(database_url) as other:
@@ -35,10 +41,56 @@ async def test_a_locked_session_does_not_keep_the_connections(service: Service, 
     assert (await append(service, "free", said())).last_sequence == 1
 
 
+@pytest.mark.parametrize("coalesce", [True, False])
+async def test_a_locked_session_does_not_slow_its_neighbours(
+    serve: Callable[..., Awaitable[Service]], database_url: str, *, coalesce: bool
+) -> None:
+    """Of many writes to a locked session two wait in the database; other sessions find free connections."""
+    service = await serve(database_url, pool_size=4, coalesce=coalesce)
+    await create(service, "locked")
+    await create(service, "free")
+    with locked_session(database_url, "locked"):
+        calls = [asyncio.ensure_future(append(service, "locked", said())) for _ in range(30)]
+        await until(lambda: _lock_waits(database_url, longer_than_millis=300) == 2)
+        for sequence in range(1, 21):
+            assert (await append(service, "free", said())).last_sequence == sequence
+            await update(service, "free", title=str(sequence))
+        assert _lock_waits(database_url) == 2
+        assert not service.pool_stats["requests_waiting"]
+        assert not any(call.done() for call in calls)
+    answers = await asyncio.gather(*calls)
+    assert sorted(answer.last_sequence for answer in answers) == list(range(1, 31))
+
+
+@pytest.mark.parametrize("coalesce", [True, False])
+async def test_a_write_that_waits_for_a_lock_gives_up_with_its_caller(
+    serve: Callable[..., Awaitable[Service]], database_url: str, *, coalesce: bool
+) -> None:
+    """A write without a lock gives its connection back when its caller's deadline passes."""
+    service = await serve(database_url, coalesce=coalesce)
+    await create(service, "locked")
+    with locked_session(database_url, "locked"):
+        request = pb.AppendMessageRequest(session_id="locked", message=said())
+        with pytest.raises(grpc.aio.AioRpcError, match="DEADLINE_EXCEEDED"):
+            await service.stub.AppendMessage(request, timeout=0.6)
+        await until(lambda: not _lock_waits(database_url), patience_seconds=LOCK_TIMEOUT_SECONDS / 2)
+    assert await stored(service, "locked") == []
+
+
+def _lock_waits(url: str, longer_than_millis: int = 0) -> int:
+    """Count the statements that have waited for a lock; shared statements wait for 250 ms at most."""
+    ((count,),) = execute(
+        url,
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        f" and datname = current_database() and now() - query_start > interval '{longer_than_millis} ms'",
+    )
+    return int(str(count))
+
+
 async def test_an_update_without_an_etag_never_mismatches(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A session that is restored between an update and the look at why it failed is updated after all."""
+    """A session that is restored while an update looks for the reason of its failure is updated."""
     await create(service, "s")
     await service.stub.DeleteSession(pb.DeleteSessionRequest(session_id="s"))
     get = session_update.get
@@ -50,13 +102,13 @@ async def test_an_update_without_an_etag_never_mismatches(
 
     monkeypatch.setattr(session_update, "get", restored_meanwhile)
     updated = await service.stub.UpdateSession(
-        pb.UpdateSessionRequest(session={"session_id": "s", "title": "new"})
+        pb.UpdateSessionRequest(session_id="s", session={"title": "new"})
     )
     assert updated.session.title == "new"
 
 
 async def test_a_stop_does_not_wait_for_those_who_watch(database_url: str) -> None:
-    """A watcher is told NOT_SERVING and let go; the time for calls under way is not his."""
+    """A stop tells a health watcher NOT_SERVING and ends the watch at once, without the grace period."""
     settings = default_settings(grace_seconds=PATIENCE_SECONDS * 10)
     async with asyncio.timeout(PATIENCE_SECONDS):
         async with Service.running(settings, database_url) as service:

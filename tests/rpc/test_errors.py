@@ -1,4 +1,4 @@
-"""The table of errors: for each row the code, the reason and the details."""
+"""The table of errors: the code, the reason and the details of each row."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LOCK_MESSAGES = "lock table messages in access exclusive mode"
 
 
 def _raw(service: Service, method: str) -> Callable[[bytes], Awaitable[bytes]]:
-    """Return a method that takes and gives bytes."""
+    """Return a method that takes and returns bytes."""
     channel: Any = service.channel
     call_bytes: Callable[[bytes], Awaitable[bytes]] = channel.unary_unary(f"{SERVICE_PATH}/{method}")
     return call_bytes
@@ -44,7 +44,7 @@ def _raw(service: Service, method: str) -> Callable[[bytes], Awaitable[bytes]]:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("data", [pytest.param(data, id=what) for what, data in MALFORMED.items()])
 async def test_bytes_that_are_no_message(shared: Service, method: str, data: bytes) -> None:
-    """What is no valid message is INVALID_ARGUMENT, MALFORMED_REQUEST, and not gRPC's UNKNOWN."""
+    """Bytes that are not a message are INVALID_ARGUMENT, MALFORMED_REQUEST, not gRPC's UNKNOWN."""
     with fails("INVALID_ARGUMENT", "MALFORMED_REQUEST") as failure:
         await _raw(shared, method)(data)
     assert failure.violations == {}
@@ -53,14 +53,14 @@ async def test_bytes_that_are_no_message(shared: Service, method: str, data: byt
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_request_over_the_limit(shared: Service, method: str) -> None:
-    """More than 4 MiB are INVALID_ARGUMENT, REQUEST_TOO_LARGE, and not gRPC's RESOURCE_EXHAUSTED."""
+    """More than 4 MiB are INVALID_ARGUMENT, REQUEST_TOO_LARGE, not gRPC's RESOURCE_EXHAUSTED."""
     with fails("INVALID_ARGUMENT", "REQUEST_TOO_LARGE") as failure:
         await _raw(shared, method)(b"\x0a" + b"x" * 4 * MIB)
     assert failure.metadata == {"max_bytes": str(4 * MIB)}
 
 
 async def test_a_request_at_the_limit_is_read(shared: Service) -> None:
-    """4 MiB are read, and judged by the limits of what they hold."""
+    """A request of exactly 4 MiB is read, and checked by the limits of its fields."""
     payload = b"x" * (MIB - 100)
     batch = request("AppendMessages", "s", messages=[mpb.Message(role=mpb.ROLE_USER, payload=payload)] * 4)
     batch.messages[0].payload += b"x" * (4 * MIB - batch.ByteSize())
@@ -71,7 +71,7 @@ async def test_a_request_at_the_limit_is_read(shared: Service) -> None:
 
 
 async def test_an_empty_request_is_a_message(shared: Service) -> None:
-    """No bytes at all are a valid message, of defaults."""
+    """An empty request is a valid message with default values."""
     created = pb.CreateSessionResponse.FromString(await _raw(shared, "CreateSession")(b""))
     assert created.created
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
@@ -87,7 +87,7 @@ async def test_an_unknown_method(shared: Service) -> None:
 
 
 async def test_unknown_fields_are_ignored(shared: Service) -> None:
-    """A newer client's fields do not trouble the server."""
+    """The server ignores unknown fields, which a newer client may send."""
     session_id = fresh_id()
     data = request("CreateSession", session_id).SerializeToString() + b"\xfa\xff\xff\xff\x0f\x01x"
     assert pb.CreateSessionResponse.FromString(await _raw(shared, "CreateSession")(data)).created
@@ -98,7 +98,7 @@ async def test_unknown_fields_are_ignored(shared: Service) -> None:
     [
         pb.UpdateSessionRequest(update_mask={"paths": ["x" * 1_000] * 4_000}),
         pb.AppendMessagesRequest(
-            session_id="s" * 129,
+            session_id="s" * 257,
             user_id="\0" * 300,
             messages=[mpb.Message(parts=[{"media": {}}], tool_calls=[{}] * 129, pinned=True)] * 500,
         ),
@@ -108,7 +108,7 @@ async def test_unknown_fields_are_ignored(shared: Service) -> None:
     ids=["mask", "batch", "times", "labels"],
 )
 async def test_no_more_than_ten_violations_are_named(shared: Service, worst: Any) -> None:
-    """However much is wrong, ten violations are named at most, and the answer fits gRPC's metadata."""
+    """An answer names ten violations at most, so that it fits gRPC's metadata."""
     method = type(worst).__name__.removesuffix("Request")
     request_id = (("x-request-id", "r" * 128),)
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
@@ -120,8 +120,8 @@ async def test_no_more_than_ten_violations_are_named(shared: Service, worst: Any
 
 @pytest.mark.parametrize("method", NAMING)
 async def test_no_such_session(shared: Service, method: str) -> None:
-    """A session that is not there is NOT_FOUND, SESSION_NOT_FOUND."""
-    session_id = "s" * 96 + fresh_id()
+    """A missing session is NOT_FOUND, SESSION_NOT_FOUND."""
+    session_id = "%" * 224 + fresh_id()
     with fails("NOT_FOUND", "SESSION_NOT_FOUND") as failure:
         await call(shared, method, session_id)
     assert failure.metadata == {"session_id": session_id}
@@ -129,18 +129,18 @@ async def test_no_such_session(shared: Service, method: str) -> None:
 
 @pytest.mark.parametrize("key", [{"sequence": 2}, {"sequence": None, "message_id": "m"}])
 async def test_no_such_message(shared: Service, key: dict[str, Any]) -> None:
-    """A message that is not in the session is NOT_FOUND, MESSAGE_NOT_FOUND."""
+    """A message that the session does not have is NOT_FOUND, MESSAGE_NOT_FOUND."""
     session_id = fresh_id()
-    await append(shared, session_id, said(), create_session=spb.Session())
+    await append(shared, session_id, said(), new_session=spb.SessionFields())
     with fails("NOT_FOUND", "MESSAGE_NOT_FOUND") as failure:
         await call(shared, "GetMessage", session_id, **key)
     assert failure.metadata == {"session_id": session_id}
 
 
 async def test_an_id_that_is_taken(shared: Service) -> None:
-    """Ids of sessions and of messages that are taken are ALREADY_EXISTS."""
+    """A taken id of a session or of a message is ALREADY_EXISTS."""
     session_id = fresh_id()
-    await append(shared, session_id, said(message_id="m"), create_session=spb.Session())
+    await append(shared, session_id, said(message_id="m"), new_session=spb.SessionFields())
     with fails("ALREADY_EXISTS", "SESSION_EXISTS") as failure:
         await create(shared, session_id)
     assert failure.metadata == {"session_id": session_id}
@@ -150,9 +150,9 @@ async def test_an_id_that_is_taken(shared: Service) -> None:
 
 
 async def test_what_was_expected_is_no_longer_so(shared: Service) -> None:
-    """A stale sequence or etag is ABORTED, with the actual one in the metadata."""
+    """A stale sequence or etag is ABORTED, with the actual value in the metadata."""
     session_id = fresh_id()
-    await append(shared, session_id, said(), said(), create_session=spb.Session())
+    await append(shared, session_id, said(), said(), new_session=spb.SessionFields())
     with fails("ABORTED", "SEQUENCE_MISMATCH") as failure:
         await append(shared, session_id, said(), expected_last_sequence=1)
     assert failure.metadata == {"session_id": session_id, "actual_last_sequence": "2"}
@@ -164,7 +164,7 @@ async def test_what_was_expected_is_no_longer_so(shared: Service) -> None:
 
 
 async def test_a_session_in_the_wrong_state(shared: Service) -> None:
-    """An append to a session that is not active, a restoring of one that is live: FAILED_PRECONDITION."""
+    """An append to an inactive session and an undelete of a live one are FAILED_PRECONDITION."""
     session_id = fresh_id()
     await create(shared, session_id, status=spb.SESSION_STATUS_ABANDONED)
     with fails("FAILED_PRECONDITION", "SESSION_NOT_ACTIVE") as failure:
@@ -176,7 +176,7 @@ async def test_a_session_in_the_wrong_state(shared: Service) -> None:
 
 
 async def test_no_connection_is_free(serve: Callable[..., Awaitable[Service]], database_url: str) -> None:
-    """When the pool is exhausted the call is RESOURCE_EXHAUSTED, and says when to try again."""
+    """When the pool is exhausted, the call is RESOURCE_EXHAUSTED and says when to retry."""
     service = await serve(database_url, pool_size=1, pool_timeout_seconds=0.1)
     await create(service)
     with psycopg.connect(database_url) as connection:
@@ -204,7 +204,7 @@ async def test_no_connection_is_free(serve: Callable[..., Awaitable[Service]], d
 async def test_the_deadline_passes(
     serve: Callable[..., Awaitable[Service]], database_url: str, method: str, lock: str
 ) -> None:
-    """A call that waits beyond the deadline is DEADLINE_EXCEEDED."""
+    """A call that waits beyond its deadline is DEADLINE_EXCEEDED."""
     service = await serve(database_url, default_deadline_seconds=0.1)
     await service.stub.CreateSession(request("CreateSession", "s"), timeout=PATIENCE_SECONDS)
     with psycopg.connect(database_url) as connection:
@@ -216,7 +216,7 @@ async def test_the_deadline_passes(
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_no_database_answers(serve: Callable[..., Awaitable[Service]], method: str) -> None:
-    """Without a database every call is UNAVAILABLE, with RetryInfo and no text of the driver's."""
+    """Without a database every call is UNAVAILABLE, with RetryInfo and no text of the driver."""
     service = await serve("postgresql://localhost:1/none", serving=False)
     with fails("UNAVAILABLE", "DATABASE_UNAVAILABLE") as failure:
         await call(service, method, "s", "u")

@@ -1,4 +1,4 @@
-"""Sessions made from others: what they get, and what they leave as it is."""
+"""Forks: the data that they get, and the data of the original that does not change."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 WHOLE: dict[str, Any] = {
-    "user_id": "u",
+    "application_id": "a",
     "title": "t",
     "model": "m",
     "labels": {"a": "b"},
@@ -25,6 +27,7 @@ WHOLE: dict[str, Any] = {
     "expire_time": {"seconds": 33_000_000_000, "nanos": 123_456_000},
 }
 OTHER: dict[str, Any] = {
+    "application_id": "b",
     "title": "other",
     "model": "n",
     "labels": {"c": "d"},
@@ -35,14 +38,18 @@ OTHER: dict[str, Any] = {
 }
 
 
-async def _talk(service: Service, *token_counts: int, **session: Any) -> str:
-    """Return a session of messages m1, m2, … of so many tokens each; the second is pinned."""
+async def _talk(service: Service, *token_counts: int, user_id: str = "", **session: Any) -> str:
+    """Return a session with messages m1, m2, … of these tokens; the second is pinned."""
     session_id = fresh_id()
     messages = [
         said(f"number {number}", message_id=f"m{number}", token_count=tokens, pinned=number == 2)
         for number, tokens in enumerate(token_counts, start=1)
     ]
-    await append(service, session_id, *messages, create_session=spb.Session(**session))
+    for message in messages:
+        message.parts.add(reasoning={"text": "Hm.", "opaque": "AbC=", "signature": "s"})
+        message.finish_reason = "stop"
+    new = spb.SessionFields(**session)
+    await append(service, session_id, *messages, user_id=user_id, new_session=new)
     return session_id
 
 
@@ -54,18 +61,18 @@ async def _fork(service: Service, session_id: str, **fields: Any) -> spb.Session
 
 
 async def _windows(service: Service, session_id: str) -> list[pb.GetHistoryResponse]:
-    """Return windows of all budgets that tell messages apart."""
+    """Return windows of enough budgets to tell different messages apart."""
     budgets = range(40)
     return [await call(service, "GetHistory", session_id, token_budget=each) for each in budgets]
 
 
 @pytest.mark.parametrize("up_to", [None, 0, 1, 2, 3, 4, 5])
 async def test_messages_are_copied_as_they_are(shared: Service, up_to: int | None) -> None:
-    """Ids, sequences, times and contents are kept; counters and windows are those of what was copied."""
+    """Ids, sequences, times and contents are kept; counters and windows are those of the copied messages."""
     session_id = await _talk(shared, 1, 2, 4, 8, 16)
     before = await get(shared, session_id)
     copied = (await stored(shared, session_id))[:up_to]
-    forked = await _fork(shared, session_id, up_to_sequence=up_to)
+    forked = await _fork(shared, session_id, through_sequence=up_to)
     assert await stored(shared, forked.session_id) == copied
     assert forked == await get(shared, forked.session_id)
     tokens = sum(message.token_count for message in copied)
@@ -75,8 +82,8 @@ async def test_messages_are_copied_as_they_are(shared: Service, up_to: int | Non
         tokens,
     )
     sequence = 5 if up_to is None else up_to
-    assert forked.parent == spb.SessionParent(session_id=session_id, sequence=sequence)
-    # The same as that of a session in which nothing else was ever said.
+    assert forked.parent == spb.SessionParent(session_id=session_id, through_sequence=sequence)
+    # The same as in a session that never had other messages.
     same = await _talk(shared, *[message.token_count for message in copied] or [1])
     if copied:
         for ours, theirs in zip(
@@ -89,9 +96,9 @@ async def test_messages_are_copied_as_they_are(shared: Service, up_to: int | Non
 
 
 async def test_both_go_on_by_themselves(shared: Service) -> None:
-    """Appends to one are not seen in the other; ids of copied messages are known in both."""
+    """Appends to one do not change the other; both know the ids of copied messages."""
     session_id = await _talk(shared, 1, 1, 1)
-    forked = (await _fork(shared, session_id, up_to_sequence=2)).session_id
+    forked = (await _fork(shared, session_id, through_sequence=2)).session_id
     (first, *_) = await stored(shared, session_id)
     assert (await append(shared, forked, said("fork", message_id="m3"))).messages[0].sequence == 3
     assert (await append(shared, session_id, said("old"))).messages[0].sequence == 4
@@ -102,14 +109,14 @@ async def test_both_go_on_by_themselves(shared: Service) -> None:
 
 
 async def test_a_fork_of_a_truncated_session(shared: Service) -> None:
-    """Gaps stay; the fork goes on after its own last message, and budgets add up."""
+    """A fork keeps the gap of a truncation and goes on after its own last message; budgets add up."""
     session_id = await _talk(shared, 1, 2, 4, 8)
-    await call(shared, "TruncateHistory", session_id, after_sequence=1)
+    await call(shared, "TruncateMessages", session_id, keep_through_sequence=1)
     await append(shared, session_id, said(message_id="m5", token_count=16))
     for up_to, sequences in ((None, [1, 5]), (4, [1]), (5, [1, 5])):
-        forked = await _fork(shared, session_id, up_to_sequence=up_to)
+        forked = await _fork(shared, session_id, through_sequence=up_to)
         assert [m.sequence for m in await stored(shared, forked.session_id)] == sequences
-        assert (forked.last_sequence, forked.parent.sequence) == (sequences[-1], up_to or 5)
+        assert (forked.last_sequence, forked.parent.through_sequence) == (sequences[-1], up_to or 5)
         answer = await append(shared, forked.session_id, said(token_count=32))
         assert answer.last_sequence == sequences[-1] + 1
         most = {"token_budget": answer.total_tokens}
@@ -121,12 +128,13 @@ async def test_a_fork_of_a_truncated_session(shared: Service) -> None:
 
 
 async def test_a_fork_is_what_the_session_was(shared: Service) -> None:
-    """All that a caller sets of a session is copied, but its status."""
-    session_id = await _talk(shared, 1, **WHOLE)
+    """A fork gets every field that callers set of a session, except the status."""
+    session_id = await _talk(shared, 1, user_id="u", **WHOLE)
     await update(shared, session_id, status=spb.SESSION_STATUS_COMPLETED)
     forked = await _fork(shared, session_id)
-    expected = spb.Session(**WHOLE, status=spb.SESSION_STATUS_ACTIVE, session_id=forked.session_id)
-    for name in ("create_time", "update_time", "last_message_time", "purge_time", "etag", "token_counter"):
+    named = {"session_id": forked.session_id, "user_id": "u"}
+    expected = spb.Session(**named, **WHOLE, status=spb.SESSION_STATUS_ACTIVE)
+    for name in ("create_time", "update_time", "last_activity_time", "purge_time", "etag", "token_counter"):
         assert getattr(forked, name)
         forked.ClearField(name)
     for name in ("message_count", "total_tokens", "last_sequence", "parent"):
@@ -136,33 +144,33 @@ async def test_a_fork_is_what_the_session_was(shared: Service) -> None:
 
 @pytest.mark.parametrize("name", OTHER)
 async def test_a_field_that_is_set_is_not_copied(shared: Service, name: str) -> None:
-    """Each field that the request sets is the new session's; the others are the old one's."""
+    """The request's fields are the new session's; the others come from the original."""
     session_id = await _talk(shared, 1, **WHOLE)
-    forked = await _fork(shared, session_id, session={name: OTHER[name]})
+    forked = await _fork(shared, session_id, new_session={name: OTHER[name]})
     for field, value in (WHOLE | {name: OTHER[name]}).items():
-        expected = spb.Session(**{field: value})
+        expected = spb.SessionFields(**{field: value})
         assert getattr(forked, field) == getattr(expected, field), field
 
 
 async def test_one_of_the_settings(shared: Service) -> None:
-    """A limit that is set leaves the other one as it was; a time to live is that of the fork."""
+    """One limit can be set without the other; a time to live counts from the fork."""
     session_id = await _talk(shared, 1, **WHOLE)
-    session = spb.Session(history_settings={"max_messages": 3}, ttl={"seconds": 60}, status=2)
-    forked = await _fork(shared, session_id, session=session)
+    session = spb.SessionFields(history_settings={"max_messages": 3}, ttl={"seconds": 60}, status=2)
+    forked = await _fork(shared, session_id, new_session=session)
     assert (forked.history_settings.max_messages, forked.history_settings.token_budget) == (3, 0)
     assert forked.expire_time.seconds - forked.create_time.seconds == 60
     assert forked.status == spb.SESSION_STATUS_COMPLETED
-    assert forked.complete_time == forked.create_time
+    assert forked.end_time == forked.create_time
 
 
 async def test_a_fork_is_the_newest(service: Service) -> None:
-    """It has been active now: it is the first in a list, though its messages are older."""
+    """A fork is active now, so that it is the first in a list, although its messages are older."""
     session_id = await _talk(service, 1, 1)
     await _talk(service, 1)
     forked = await _fork(service, session_id)
     listed = (await call(service, "ListSessions", "")).sessions
     assert listed[0] == forked
-    assert forked.last_message_time == forked.create_time
+    assert forked.last_activity_time == forked.create_time
     (last, appended) = (
         (await stored(service, session_id))[-1],
         await append(service, forked.session_id, said()),
@@ -172,7 +180,7 @@ async def test_a_fork_is_the_newest(service: Service) -> None:
 
 
 async def test_a_title_of_its_own(shared: Service) -> None:
-    """A session that was never given a title gets one from the first user message of its own."""
+    """A fork of a session without a title gets its title from its own next user message."""
     session_id = (await create(shared, fresh_id())).session_id
     forked = (await _fork(shared, session_id)).session_id
     await append(shared, forked, said("hello"))
@@ -180,39 +188,39 @@ async def test_a_title_of_its_own(shared: Service) -> None:
 
 
 async def test_a_sequence_that_the_session_has_not_reached(shared: Service) -> None:
-    """It is another history that the caller has in mind; nothing is made."""
+    """A sequence beyond the session's last is refused, because the caller means another history."""
     session_id, forked = await _talk(shared, 1, 1), fresh_id()
     with fails("ABORTED", "SEQUENCE_MISMATCH") as failure:
-        await _fork(shared, session_id, up_to_sequence=3, session={"session_id": forked})
+        await _fork(shared, session_id, through_sequence=3, new_session_id=forked)
     assert failure.metadata["actual_last_sequence"] == "2"
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await get(shared, forked)
 
 
 async def test_a_taken_id(shared: Service) -> None:
-    """It is ALREADY_EXISTS, whosever it is, also the session's own; nothing is copied there."""
+    """A fork to a taken id fails with ALREADY_EXISTS, whether the caller or another user owns the id."""
     session_id = await _talk(shared, 1, 1)
     for taken in (session_id, (await create(shared, fresh_id())).session_id, await _talk(shared, 1)):
         before = await stored(shared, taken)
         for allow_existing in (False, True):
             with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
-                await _fork(shared, session_id, session={"session_id": taken}, allow_existing=allow_existing)
+                await _fork(shared, session_id, new_session_id=taken, allow_existing=allow_existing)
         assert await stored(shared, taken) == before
 
 
 async def test_a_retry(shared: Service) -> None:
-    """With allow_existing it returns the fork as it is, if it is one of this session up to that sequence."""
+    """With allow_existing a retry returns the fork unchanged, if its parent and sequence are the same."""
     session_id = await _talk(shared, 1, 1, 1)
-    named: dict[str, Any] = {"session": {"session_id": fresh_id()}}
-    forked = (await _fork(shared, session_id, up_to_sequence=2, **named)).session_id
+    named: dict[str, Any] = {"new_session_id": fresh_id()}
+    forked = (await _fork(shared, session_id, through_sequence=2, **named)).session_id
     with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
-        await _fork(shared, session_id, up_to_sequence=2, **named)
+        await _fork(shared, session_id, through_sequence=2, **named)
     await append(shared, forked, said())
-    for same in ({}, {"up_to_sequence": 2}):
+    for same in ({}, {"through_sequence": 2}):
         again = await call(shared, "ForkSession", session_id, allow_existing=True, **named, **same)
         assert again == pb.ForkSessionResponse(session=await get(shared, forked), created=False)
     with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
-        await _fork(shared, session_id, up_to_sequence=1, allow_existing=True, **named)
+        await _fork(shared, session_id, through_sequence=1, allow_existing=True, **named)
     with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
         await _fork(shared, await _talk(shared, 1), allow_existing=True, **named)
     await call(shared, "DeleteSession", forked)
@@ -223,7 +231,7 @@ async def test_a_retry(shared: Service) -> None:
 
 
 async def test_a_session_that_is_gone(shared: Service) -> None:
-    """Deleted or purged it is not found; its forks stay, and still say where they come from."""
+    """A deleted or purged session cannot be forked; its forks stay, and still name their parent."""
     session_id = await _talk(shared, 1, 1)
     forked = await _fork(shared, session_id)
     for purge in (False, True):
@@ -239,27 +247,27 @@ async def test_a_session_that_is_gone(shared: Service) -> None:
     [("u", "u", "", "u"), ("u", "", "", "u"), ("u", "u", "u", "u"), ("u", "", "v", "v"), ("", "", "v", "v")],
 )
 async def test_whose_a_fork_is(shared: Service, owner: str, caller: str, given: str, new_owner: str) -> None:
-    """The session's owner's, unless a caller who acts for nobody in particular says otherwise."""
+    """A fork belongs to the session's owner, unless a caller without a user_id names another user."""
     session_id = await _talk(shared, 1, user_id=owner)
-    forked = await _fork(shared, session_id, user_id=caller, session={"user_id": given})
+    forked = await _fork(shared, session_id, user_id=caller, new_user_id=given)
     assert forked.user_id == new_owner
 
 
 @pytest.mark.parametrize("method", ["ForkSession", "ResetSession"])
 async def test_nobody_makes_sessions_for_others(shared: Service, method: str) -> None:
-    """A caller who acts for a user makes that user's sessions only, of that user's."""
+    """A caller with a user_id can fork and reset only that user's sessions, and only for that user."""
     session_id = await _talk(shared, 1, user_id="u")
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await call(shared, method, session_id, "u", session={"user_id": "v"})
-    assert list(failure.violations) == ["session.user_id"]
+        await call(shared, method, session_id, "u", new_user_id="v")
+    assert list(failure.violations) == ["new_user_id"]
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
-        await call(shared, method, session_id, "v", session={"user_id": "v"})
+        await call(shared, method, session_id, "v", new_user_id="v")
 
 
 async def test_a_retry_returns_nobody_elses(shared: Service) -> None:
-    """A fork that belongs to another user is as taken as any id."""
+    """An existing fork of another user is refused like any taken id."""
     session_id = await _talk(shared, 1, user_id="u")
-    named = {"session_id": fresh_id()}
-    await _fork(shared, session_id, session=named | {"user_id": "v"})
+    named = {"new_session_id": fresh_id()}
+    await _fork(shared, session_id, new_user_id="v", **named)
     with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
-        await _fork(shared, session_id, user_id="u", session=named, allow_existing=True)
+        await _fork(shared, session_id, user_id="u", allow_existing=True, **named)

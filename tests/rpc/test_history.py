@@ -1,4 +1,4 @@
-"""The window: which messages are in it, what ended it, and what it says about the rest."""
+"""The window: its messages, the limit that cut it, and its totals of the other messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory.v1 import session_pb2 as spb
 from support.errors import fails
 from support.talk import (
     MAX_MESSAGES,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 async def test_the_window_is_the_newest_messages_in_order(service: Service) -> None:
-    """The run is of the newest messages, oldest first, with every total right."""
+    """The run has the newest messages, oldest first, and every total is right."""
     await store(service, *(user(n) for n in range(1, 8)))
     read = await window(service, max_messages=3)
     assert sequences(read) == [5, 6, 7]
@@ -37,7 +36,7 @@ async def test_the_window_is_the_newest_messages_in_order(service: Service) -> N
 
 
 async def test_a_window_that_holds_everything_is_not_cut(service: Service) -> None:
-    """Limits that are met exactly cut nothing."""
+    """A session that meets its limits exactly is not cut."""
     await store(service, user(4), user(6))
     for limits in ({}, {"max_messages": 2}, {"token_budget": 10}, {"max_messages": 2, "token_budget": 10}):
         read = await window(service, **limits)
@@ -64,7 +63,7 @@ async def test_the_run_has_no_holes(service: Service) -> None:
 
 
 async def test_a_newest_message_over_the_whole_budget_leaves_an_empty_window(service: Service) -> None:
-    """It is no error: the window is empty, says which limit cut it, and points nowhere."""
+    """A newest message over the budget gives an empty window, which names the limit and no next page."""
     await store(service, user(1), user(100))
     read = await window(service, token_budget=99)
     assert (sequences(read), read.total_tokens, read.omitted_message_count) == ([], 0, 2)
@@ -80,7 +79,7 @@ async def test_a_newest_message_over_the_whole_budget_leaves_an_empty_window(ser
     ],
 )
 async def test_zero_means_zero(service: Service, limits: dict[str, int], cut: hpb.HistoryCut) -> None:
-    """A limit of zero is a limit, not its absence; it holds for pinned messages too."""
+    """A limit of zero is a limit, not a missing one; it applies to pinned messages too."""
     await store(service, pinned(1), user(1))
     read = await window(service, **limits)
     assert (sequences(read), read.cut, end_of_run(read)) == ([], cut, None)
@@ -88,14 +87,14 @@ async def test_zero_means_zero(service: Service, limits: dict[str, int], cut: hp
 
 
 async def test_messages_of_no_tokens_fit_a_budget_of_zero(service: Service) -> None:
-    """Zero-token messages cost nothing, pinned or not, until one that costs something."""
+    """Messages of zero tokens fit a budget of zero, pinned or not, until the first message with tokens."""
     await store(service, pinned(0), user(1), user(0), assistant(content=""))
     read = await window(service, token_budget=0)
     assert (sequences(read), read.cut, end_of_run(read)) == ([1, 3, 4], TOKEN_BUDGET, 3)
 
 
 async def test_the_first_of_several_limits_is_named(service: Service) -> None:
-    """Where both limits would have ended the run at one message, it is MAX_MESSAGES."""
+    """If both limits end the run at the same message, the cut is MAX_MESSAGES."""
     await store(service, user(5), user(5), user(5))
     assert (await window(service, max_messages=2, token_budget=10)).cut == MAX_MESSAGES
     assert (await window(service, max_messages=2, token_budget=9)).cut == TOKEN_BUDGET
@@ -104,7 +103,7 @@ async def test_the_first_of_several_limits_is_named(service: Service) -> None:
 
 @pytest.mark.parametrize("field", ["max_messages", "token_budget", "before_sequence", "max_turns"])
 async def test_a_negative_limit_is_refused(service: Service, field: str) -> None:
-    """Negative is INVALID_ARGUMENT with the field's path."""
+    """A negative limit is INVALID_ARGUMENT with the field's path."""
     await store(service, user(1))
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await window(service, **{field: -1})
@@ -132,8 +131,8 @@ async def test_the_window_of_a_session_without_messages_is_empty(service: Servic
 
 
 async def test_a_window_needs_a_session_of_the_caller(service: Service) -> None:
-    """A missing session and another's are the same NOT_FOUND."""
-    await store(service, user(1), session=spb.Session(user_id="ann"))
+    """A missing session and another user's session are the same NOT_FOUND."""
+    await store(service, user(1), user_id="ann")
     assert sequences(await window(service, user_id="ann")) == [1]
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await window(service, user_id="bob")
@@ -142,7 +141,7 @@ async def test_a_window_needs_a_session_of_the_caller(service: Service) -> None:
 
 
 async def test_before_sequence_bounds_the_candidates(service: Service) -> None:
-    """Messages from before_sequence on are in no part of the window, pinned or not, and count as omitted."""
+    """Messages from before_sequence on are not in the window, pinned or not, and count as omitted."""
     await store(service, user(1), pinned(1), user(1), pinned(1), user(1))
     for before, expected in {0: [], 1: [], 2: [1], 3: [1, 2], 4: [1, 2, 3], 5: [1, 2, 3, 4]}.items():
         read = await window(service, before_sequence=before)
@@ -156,7 +155,7 @@ async def test_before_sequence_bounds_the_candidates(service: Service) -> None:
     [{"max_messages": 4}, {"token_budget": 9}, {"max_messages": 3, "token_budget": 12}],
 )
 async def test_paging_back_covers_the_whole_session(service: Service, limits: dict[str, int]) -> None:
-    """Windows chained by next_before_sequence return each message once, and end with one that is not cut."""
+    """Windows chained by next_before_sequence return each message once; the last one is not cut."""
     await store(service, *(user(1 + n % 4) for n in range(50)))
     seen: list[int] = []
     read = await window(service, **limits)

@@ -1,4 +1,4 @@
-"""The window that an append returns in the same round trip."""
+"""The window that an append returns in the same call."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
 async def append(service: Service, message: mpb.Message, **limits: Any) -> pb.AppendMessageResponse:
     """Append a message and ask for the window."""
     request = pb.AppendMessageRequest(
-        session_id="s", message=message, create_session=spb.Session(), history=hpb.HistoryOptions(**limits)
+        session_id="s", message=message, new_session=spb.SessionFields(), history=hpb.HistoryOptions(**limits)
     )
     response: pb.AppendMessageResponse = await service.stub.AppendMessage(request)
     return response
 
 
 async def test_no_window_unless_asked_for(service: Service) -> None:
-    """Without `history` there is none; with empty options there is one of default limits."""
-    request = pb.AppendMessageRequest(session_id="s", message=user(1), create_session=spb.Session())
+    """Without `history` the answer has no window; with empty options it has one of default limits."""
+    request = pb.AppendMessageRequest(session_id="s", message=user(1), new_session=spb.SessionFields())
     assert not (await service.stub.AppendMessage(request)).HasField("history")
     assert sequences((await append(service, user(1))).history) == [1, 2]
 
 
 async def test_the_window_holds_the_message_just_stored(service: Service) -> None:
-    """As it is returned beside it; with the session made in the same call too."""
+    """The window holds the new message, as the answer returns it, even if the call creates the session."""
     response = await append(service, user(1, content="hello"))
     assert response.session_created
     assert list(response.history.messages) == [response.message]
@@ -56,7 +56,7 @@ async def test_the_window_holds_the_message_just_stored(service: Service) -> Non
     ],
 )
 async def test_the_window_is_that_of_get_history(service: Service, limits: dict[str, Any]) -> None:
-    """The same limits right after the append return the same window."""
+    """GetHistory with the same limits right after the append returns the same window."""
     talk = [pinned(2), user(1), calls("a"), result("a"), user(3), pinned(1), calls("b"), result("b")]
     for message in talk * 3:
         response = await append(service, message, **limits)
@@ -65,7 +65,7 @@ async def test_the_window_is_that_of_get_history(service: Service, limits: dict[
 
 
 async def test_a_result_just_stored_without_a_call_is_not_in_the_window(service: Service) -> None:
-    """The append succeeds; its window is repaired like every other."""
+    """A result without a call is stored, and the window leaves it out as every window does."""
     await store(service, user(1))
     response = await append(service, result("a"))
     assert (response.message.sequence, sequences(response.history)) == (2, [1])
@@ -73,13 +73,13 @@ async def test_a_result_just_stored_without_a_call_is_not_in_the_window(service:
 
 
 async def test_a_message_over_the_budget_is_stored_and_not_in_the_window(service: Service) -> None:
-    """A window too small for the message is no reason to refuse it."""
+    """A message over the budget is stored, although its window is too small for it."""
     response = await append(service, user(100), token_budget=99)
     assert (response.message_count, sequences(response.history)) == (1, [])
 
 
 async def test_a_retry_returns_the_present_window(service: Service) -> None:
-    """The message of the first attempt, and the window with all that has come since."""
+    """A retry returns the message of the first attempt, and the present window."""
     first = await append(service, user(1, message_id="m"), max_messages=2)
     await store(service, user(2), user(3))
     again = await append(service, user(1, message_id="m"), max_messages=2)
@@ -89,7 +89,7 @@ async def test_a_retry_returns_the_present_window(service: Service) -> None:
 
 
 async def test_a_refused_append_has_no_window(service: Service) -> None:
-    """An append that conflicts fails, and stores nothing, whatever it asked for."""
+    """An append that conflicts fails and stores nothing, with or without a window."""
     await store(service, user(1))
     with fails("ABORTED", "SEQUENCE_MISMATCH"):
         await service.stub.AppendMessage(

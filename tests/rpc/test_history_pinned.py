@@ -1,4 +1,4 @@
-"""Pinned messages come first: oldest first, until one does not fit."""
+"""Pinned messages come first in a window: oldest first, until one does not fit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 async def test_a_pinned_message_stays_however_old(service: Service) -> None:
-    """It takes its place in sequence order, and its part of both limits."""
+    """A pinned message stands in sequence order, and takes its part of both limits."""
     await store(service, user(1), pinned(2), *(user(3) for _ in range(30)))
     read = await window(service, max_messages=4)
     assert (sequences(read), read.total_tokens, read.omitted_message_count) == ([2, 30, 31, 32], 11, 28)
@@ -37,7 +37,10 @@ async def test_a_pinned_message_stays_however_old(service: Service) -> None:
 
 
 async def test_pinned_messages_until_one_does_not_fit(service: Service) -> None:
-    """The first that does not fit ends them, even if a later one would fit; the run gets what is left."""
+    """The first pinned message that does not fit ends them, even if a later one would fit.
+
+    The run gets the rest.
+    """
     await store(service, pinned(10), pinned(20), user(1), pinned(1), user(1))
     by_budget = {
         9: [3, 5],
@@ -57,7 +60,7 @@ async def test_pinned_messages_until_one_does_not_fit(service: Service) -> None:
 
 
 async def test_pinned_messages_that_fill_a_limit_leave_no_run(service: Service) -> None:
-    """The run is empty, says why, and points nowhere."""
+    """The run is empty, names the limit, and names no next page."""
     await store(service, pinned(5), pinned(5), user(1))
     read = await window(service, max_messages=2)
     assert (sequences(read), read.cut, end_of_run(read)) == ([1, 2], MAX_MESSAGES, None)
@@ -66,7 +69,7 @@ async def test_pinned_messages_that_fill_a_limit_leave_no_run(service: Service) 
 
 
 async def test_a_pinned_message_that_does_not_fit_is_not_in_the_run(service: Service) -> None:
-    """The run is of unpinned messages, whatever its room; what is pinned does not end it."""
+    """The run has unpinned messages only, however much room there is; a pinned one does not end it."""
     await store(service, user(1), pinned(9), user(1), pinned(9), user(1))
     read = await window(service, token_budget=14)
     assert (sequences(read), read.cut, end_of_run(read)) == ([1, 2, 3, 5], NONE, None)
@@ -74,7 +77,7 @@ async def test_a_pinned_message_that_does_not_fit_is_not_in_the_run(service: Ser
 
 
 async def test_pinned_messages_can_be_left_out(service: Service) -> None:
-    """With include_pinned = false they are not in the window and take no part of its limits."""
+    """With include_pinned = false pinned messages are not in the window and use no limit."""
     await store(service, pinned(5), user(1), pinned(5), user(1), user(1))
     read = await window(service, include_pinned=False, max_messages=2, token_budget=2)
     assert (sequences(read), read.omitted_message_count) == ([4, 5], 3)
@@ -84,7 +87,7 @@ async def test_pinned_messages_can_be_left_out(service: Service) -> None:
 
 
 async def test_a_session_of_pinned_messages_has_an_uncut_run(service: Service) -> None:
-    """Where there is no unpinned message, nothing cut the run."""
+    """In a session without unpinned messages nothing cuts the run."""
     await store(service, pinned(5), pinned(5))
     read = await window(service, max_messages=1)
     assert (sequences(read), read.cut, end_of_run(read)) == ([1], NONE, None)
@@ -93,7 +96,7 @@ async def test_a_session_of_pinned_messages_has_an_uncut_run(service: Service) -
 
 
 async def test_pinned_messages_are_in_every_page(service: Service) -> None:
-    """Paging back repeats the pinned ones before the page's end, and the runs cover all others once."""
+    """Paging back repeats pinned messages before the page's end, and returns all others once."""
     messages = [pinned(1) if n % 10 == 0 else user(1) for n in range(1, 41)]
     await store(service, *messages)
     runs: list[int] = []
@@ -111,7 +114,7 @@ async def test_pinned_messages_are_in_every_page(service: Service) -> None:
 
 @pytest.mark.parametrize("message", [result(), calls("a")])
 async def test_what_belongs_to_a_tool_call_cannot_be_pinned(service: Service, message: mpb.Message) -> None:
-    """A TOOL message and one with tool calls are refused as pinned."""
+    """A TOOL message and a message with tool calls cannot be pinned."""
     message.pinned = True
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await store(service, message)
@@ -119,7 +122,10 @@ async def test_what_belongs_to_a_tool_call_cannot_be_pinned(service: Service, me
 
 
 async def test_at_most_64_pinned_messages(service: Service) -> None:
-    """The sixty-fifth is FAILED_PRECONDITION, alone or in a batch; unpinned ones still go in."""
+    """The sixty-fifth pinned message is FAILED_PRECONDITION, alone or in a batch.
+
+    Unpinned messages are still stored.
+    """
     await store(service, user(1))
     full = pb.AppendMessagesRequest(session_id="s", messages=[pinned(1)] * 64)
     await service.stub.AppendMessages(full)

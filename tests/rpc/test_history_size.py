@@ -1,4 +1,4 @@
-"""A response stays under 3.5 MiB whole, and so under the 4 MiB that clients take by default."""
+"""A response stays under 3.5 MiB, and so under the 4 MiB that clients accept by default."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KIB = 1024
 MAX_RESPONSE = 3_584 * KIB
-# A window may be cut a little early: a message's size is bounded from above when it is stored.
+# A window may be cut a little early: the size of a stored message is an upper bound.
 MARGIN = 8 * KIB
 
 BIG = "é" * (450 * KIB)  # 900 KiB of UTF-8
@@ -39,12 +39,12 @@ LARGEST = "x" * (1024 * KIB - 200)
 
 
 def is_as_large_as_fits(response: pb.GetHistoryResponse | pb.AppendMessageResponse, one_more: int) -> bool:
-    """Return whether a response keeps the limit, and would not with so many bytes more."""
+    """Return whether a response keeps the limit, and would break it with one more message of this size."""
     return MAX_RESPONSE - MARGIN - one_more < response.ByteSize() < MAX_RESPONSE
 
 
 async def test_large_messages_cut_the_run(service: Service) -> None:
-    """As many as fit under 3.5 MiB, and paging goes on from there through all of them."""
+    """The run holds the messages that fit under 3.5 MiB, and paging returns all others."""
     await store(service, *(user(1, content=BIG) for _ in range(8)))
     response = await service.stub.GetHistory(pb.GetHistoryRequest(session_id="s"))
     assert is_as_large_as_fits(response, 900 * KIB)
@@ -59,7 +59,7 @@ async def test_large_messages_cut_the_run(service: Service) -> None:
 
 
 async def test_small_messages_cut_the_run_close_to_the_limit(service: Service) -> None:
-    """The last bytes are used: what is missing to 3.5 MiB is less than one message and the margin."""
+    """The response is close to 3.5 MiB: less than a message and the margin is left."""
     batch = pb.AppendMessagesRequest(session_id="s", messages=[user(1, content="x" * 5_900)] * 500)
     await store(service, user(1))
     for _ in range(2):
@@ -78,7 +78,7 @@ async def test_the_largest_message_fits_alone(service: Service) -> None:
 
 
 async def test_other_limits_are_named_before_the_size(service: Service) -> None:
-    """Where the size would have ended the run at the same message as another limit, it is the other."""
+    """If the size and another limit end the run at the same message, the cut is the other limit."""
     await store(service, *(user(1, content=BIG) for _ in range(5)))
     assert (await window(service, max_messages=3)).cut == MAX_MESSAGES
     assert (await window(service, token_budget=3)).cut == TOKEN_BUDGET
@@ -87,7 +87,7 @@ async def test_other_limits_are_named_before_the_size(service: Service) -> None:
 
 
 async def test_pinned_messages_take_their_part_of_the_response(service: Service) -> None:
-    """Pinned ones oldest first until one does not fit the response, then the run in what is left."""
+    """Pinned messages come oldest first until one does not fit the response; the run gets the rest."""
     await store(service, *(pinned(1, content=LARGEST) for _ in range(5)), user(1), user(1, content=BIG))
     response = await service.stub.GetHistory(pb.GetHistoryRequest(session_id="s"))
     assert response.ByteSize() < MAX_RESPONSE
@@ -99,7 +99,7 @@ async def test_pinned_messages_take_their_part_of_the_response(service: Service)
 
 
 async def test_a_result_whose_call_the_size_cut_off_is_dropped(service: Service) -> None:
-    """The size is a limit like the others: tool results are repaired after it too."""
+    """The size is a limit like the others: a tool result whose call it cuts off is dropped."""
     call = calls("a")
     call.content = BIG
     large_result = result("a")
@@ -113,7 +113,7 @@ async def test_a_result_whose_call_the_size_cut_off_is_dropped(service: Service)
 async def test_the_window_in_an_append_leaves_room_for_the_message(
     service: Service, make: Callable[..., mpb.Message]
 ) -> None:
-    """An append of nearly 1 MiB returns it twice, as stored and in its window, under 3.5 MiB whole."""
+    """An append of nearly 1 MiB returns it as stored and in its window, in less than 3.5 MiB."""
     await store(service, *(user(1, content=LARGEST) for _ in range(4)))
     request = pb.AppendMessageRequest(
         session_id="s", message=make(1, content=LARGEST), history=hpb.HistoryOptions()
@@ -127,7 +127,7 @@ async def test_the_window_in_an_append_leaves_room_for_the_message(
 
 
 async def test_other_fields_count_as_much_as_the_text(service: Service) -> None:
-    """Payload, parts and arguments are part of a message's size."""
+    """Payload, parts and arguments count towards a message's size."""
     await store(
         service,
         *(user(1, payload=b"\0" * (900 * KIB)) for _ in range(2)),

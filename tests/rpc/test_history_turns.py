@@ -1,4 +1,4 @@
-"""Windows of whole turns: what begins one, how many there are, and what then cuts the run."""
+"""Windows of whole turns: where a turn begins, how many fit, and which limit cuts the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MADE = {
 
 
 def told(text: str) -> list[mpb.Message]:
-    """Return the messages that words stand for: a kind, and the turn's id if there is one."""
+    """Return the messages for these words: a kind, and optionally the turn's id."""
     messages = []
     for kind, *turn_id in text.split():
         message = _MADE[kind]()
@@ -67,7 +67,7 @@ def told(text: str) -> list[mpb.Message]:
     ],
 )
 async def test_where_turns_begin(service: Service, text: str, starts: list[int]) -> None:
-    """The run of the newest n turns begins where the nth of them does."""
+    """The run of the newest n turns begins at the beginning of the nth of them."""
     await store(service, *told(text))
     for turns, start in enumerate(reversed(starts), start=1):
         read = await window(service, max_turns=turns, include_pinned=False)
@@ -78,7 +78,7 @@ async def test_where_turns_begin(service: Service, text: str, starts: list[int])
 
 
 async def test_no_turns_are_no_run(service: Service) -> None:
-    """Zero means zero; pinned messages are no turn, and stay."""
+    """A limit of zero turns gives an empty run; pinned messages are not turns, and stay."""
     await store(service, *told("P U A"))
     read = await window(service, max_turns=0)
     assert (sequences(read), read.cut, end_of_run(read)) == ([1], MAX_TURNS, None)
@@ -87,7 +87,7 @@ async def test_no_turns_are_no_run(service: Service) -> None:
 
 @pytest.mark.parametrize("limits", [{"max_messages": 5}, {"token_budget": 5}])
 async def test_a_turn_that_does_not_fit_is_left_out_whole(service: Service, limits: dict[str, int]) -> None:
-    """What the other limits cut off of a turn takes the rest of it along; the room is not filled again."""
+    """If another limit cuts a turn, the whole turn is left out; its room is not filled again."""
     await store(service, *told("U A U A A U A"))
     cut = MAX_MESSAGES if "max_messages" in limits else TOKEN_BUDGET
     for turns in (2, 3, 2**31 - 1):
@@ -101,7 +101,7 @@ async def test_a_turn_that_does_not_fit_is_left_out_whole(service: Service, limi
 
 
 async def test_the_newest_turn_too(service: Service) -> None:
-    """If even the newest turn does not fit there is no run, and the cut says what it did not fit."""
+    """If even the newest turn does not fit, the run is empty and the cut names the limit."""
     await store(service, *told("P U A U C R R R"))
     for limits, cut in (({"max_messages": 5}, MAX_MESSAGES), ({"token_budget": 5}, TOKEN_BUDGET)):
         read = await window(service, max_turns=3, **limits)
@@ -109,7 +109,7 @@ async def test_the_newest_turn_too(service: Service) -> None:
 
 
 async def test_the_size_of_a_response_cuts_turns_whole(service: Service) -> None:
-    """Like the other limits."""
+    """The response size cuts whole turns, as the other limits do."""
     large = "x" * 900 * 1024
     await store(service, *(kind(1, content=large) for kind in (user, assistant) * 2))
     read = await window(service, max_turns=2)
@@ -117,7 +117,7 @@ async def test_the_size_of_a_response_cuts_turns_whole(service: Service) -> None
 
 
 async def test_the_first_of_several_limits_is_named(service: Service) -> None:
-    """Where another limit ends the run at the same message, it is the other."""
+    """If max_turns and another limit end the run at the same message, the cut is the other limit."""
     await store(service, *told("U A U A"))
     assert (await window(service, max_turns=1, max_messages=2)).cut == MAX_MESSAGES
     assert (await window(service, max_turns=1, token_budget=2)).cut == TOKEN_BUDGET
@@ -125,14 +125,14 @@ async def test_the_first_of_several_limits_is_named(service: Service) -> None:
 
 
 async def test_results_without_their_call_are_dropped_from_turns_too(service: Service) -> None:
-    """A turn that begins with results of another one's call loses them, and begins where it did."""
+    """A turn loses results of an earlier turn's call at its beginning, and still begins there."""
     await store(service, *told("U1 C1 R2 A2 U2"))
     read = await window(service, max_turns=1)
     assert (sequences(read), read.cut, end_of_run(read)) == ([4, 5], MAX_TURNS, 3)
 
 
 async def test_before_sequence_counts_the_turns_before_it(service: Service) -> None:
-    """The newest turn is what there is of it; paging back returns each turn once."""
+    """The newest turn may be a partial one before before_sequence; paging back returns each turn once."""
     await store(service, *told("U A U A A U A"))
     assert sequences(await window(service, max_turns=1, before_sequence=5)) == [3, 4]
     seen, read = [], await window(service, max_turns=1)
@@ -143,7 +143,7 @@ async def test_before_sequence_counts_the_turns_before_it(service: Service) -> N
 
 
 async def test_the_window_of_an_append(service: Service) -> None:
-    """It takes the same limit."""
+    """The window of an append has the same limit of turns."""
     await store(service, *told("U A U A"))
     request = pb.AppendMessageRequest(
         session_id="s", message=user(1), history=hpb.HistoryOptions(max_turns=2)
@@ -153,7 +153,7 @@ async def test_the_window_of_an_append(service: Service) -> None:
 
 
 async def test_plain_windows_beside_windows_of_turns(service: Service) -> None:
-    """Those that are asked for at the same time get each their own."""
+    """Concurrent windows with and without a limit of turns each get their own result."""
     await store(service, *told("U A U A"))
     limits = [{"max_turns": 1}, {}, {"max_turns": 2}, {"max_messages": 3}] * 5
     read = await asyncio.gather(*(window(service, **each) for each in limits))

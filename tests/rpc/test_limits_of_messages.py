@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc_support import ID_CHARACTERS, MAX_INT32, append, call, fresh_id, nested, said, stored, without
+from rpc_support import (
+    CHANNEL_IDS,
+    ID_CHARACTERS,
+    MAX_INT32,
+    append,
+    call,
+    fresh_id,
+    nested,
+    said,
+    stored,
+    without,
+)
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_pb2 as spb
@@ -18,7 +29,7 @@ if TYPE_CHECKING:
 MIB = 1024 * 1024
 FROM_1678 = -9_214_560_000
 FROM_2262 = 9_214_646_400
-NAMES = ("name", "tool_call_id", "payload_type", "model", "provider")
+NAMES = ("name", "payload_type", "model", "provider", "finish_reason")
 USAGE = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 
 
@@ -34,10 +45,15 @@ def _media(**fields: Any) -> dict[str, Any]:
     return _part(media=mpb.Media(**fields))
 
 
+def _reasoning(**fields: Any) -> dict[str, Any]:
+    return _part(reasoning=mpb.Reasoning(**fields))
+
+
 GOOD: dict[str, dict[str, Any]] = {
     "message_id of 1": {"message_id": "-"},
     "message_id of all its characters": {"message_id": ID_CHARACTERS},
-    "message_id of 128": {"message_id": "i" * 128},
+    "message_id of 256": {"message_id": "i" * 256},
+    **{f"message_id {given}": {"message_id": given} for given in (*CHANNEL_IDS, "wamid.HBgLMTU1NTAxMDA=")},
     **{f"{name} of 256": {name: "😀" * 256} for name in NAMES},
     "turn_id of 128": {"turn_id": "ü" * 128},
     "content empty": {"content": ""},
@@ -53,7 +69,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "128 tool calls": {"tool_calls": [mpb.ToolCall(name="f")] * 128},
     "tool call of empty texts": _call(id="", arguments=""),
     "tool call of no JSON": _call(arguments='{"a": \ud7ff'),
-    "tool call's id of 256": _call(id="ü" * 256),
+    "tool call's id of 8,192": _call(id="ü" * 8_192),
+    "tool_call_id of 8,192": {"tool_call_id": "😀" * 8_192},
     "tool call's name of 256": _call(name="ü" * 256),
     "256 parts": {"parts": [mpb.Part(text="")] * 256},
     "media type of 256": _media(mime_type="ü" * 256, data=b""),
@@ -64,19 +81,25 @@ GOOD: dict[str, dict[str, Any]] = {
         f"json part: {json[:20]}": _part(json=json)
         for json in ("null", "0", ' "a" ', "[]", "-1.50E-400", "9" * 5_000, '{"a":1,"a":1}', '"\\ud800"')
     },
+    "reasoning of text": _reasoning(text="ü" * 100_000),
+    "reasoning of an opaque form": _reasoning(opaque="x" * 500_000),
+    "reasoning of both, signed": _reasoning(text="t", opaque="o", signature="s" * 100_000),
+    "reasoning of blanks": _reasoning(text=" ", opaque="\n"),
     "pinned by the system": {"role": mpb.ROLE_SYSTEM, "pinned": True},
     **{f"role {role}": {"role": role} for role in mpb.Role.values() if role},
     **{f"status {status}": {"status": status} for status in mpb.MessageStatus.values() if status},
 }
 
 BAD: list[tuple[str, str, dict[str, Any]]] = [
-    ("message_id of 129", "message_id", {"message_id": "i" * 129}),
+    ("message_id of 257", "message_id", {"message_id": "i" * 257}),
     *(
         (f"message_id {bad!r}", "message_id", {"message_id": bad})
-        for bad in (" ", "a b", "a\n", "é", "a\0", "#")
+        for bad in (" ", "a b", "a\n", "é", "a\0", 'a"', "a'", "`", "\\", "a\x7f")
     ),
     *((f"{name} of 257", name, {name: "n" * 257}) for name in NAMES),
     *((f"{name} with NUL", name, {name: "n\0"}) for name in NAMES),
+    ("tool_call_id of 8,193", "tool_call_id", {"tool_call_id": "i" * 8_193}),
+    ("tool_call_id with NUL", "tool_call_id", {"tool_call_id": "\0"}),
     ("turn_id of 129", "turn_id", {"turn_id": "t" * 129}),
     ("turn_id with NUL", "turn_id", {"turn_id": "\0"}),
     ("content with NUL", "content", {"content": "a\0b"}),
@@ -106,7 +129,7 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("tool call without a name", "tool_calls[0].name", _call(name="")),
     ("tool call's name of 257", "tool_calls[0].name", _call(name="n" * 257)),
     ("tool call's name with NUL", "tool_calls[0].name", _call(name="n\0")),
-    ("tool call's id of 257", "tool_calls[0].id", _call(id="i" * 257)),
+    ("tool call's id of 8,193", "tool_calls[0].id", _call(id="i" * 8_193)),
     ("tool call's id with NUL", "tool_calls[0].id", _call(id="\0")),
     ("tool call's arguments with NUL", "tool_calls[0].arguments", _call(arguments='{"a":"\0"}')),
     ("the second tool call", "tool_calls[1].name", {"tool_calls": [mpb.ToolCall(name="f"), mpb.ToolCall()]}),
@@ -126,6 +149,16 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
     ("uri empty", "parts[0].media.uri", _media(uri="")),
     ("uri of 8,193", "parts[0].media.uri", _media(uri="u" * 8_193)),
     ("uri with NUL", "parts[0].media.uri", _media(uri="u\0")),
+    ("reasoning of nothing", "parts[0].reasoning", _reasoning()),
+    ("reasoning of a signature alone", "parts[0].reasoning", _reasoning(signature="s")),
+    *(
+        (
+            f"reasoning's {name} with NUL",
+            f"parts[0].reasoning.{name}",
+            _reasoning(**{"opaque": "o", name: "\0"}),
+        )
+        for name in ("text", "opaque", "signature")
+    ),
     ("the third part", "parts[2]", {"parts": [mpb.Part(text=""), mpb.Part(json="1"), mpb.Part()]}),
     ("pinned tool result", "pinned", {"role": mpb.ROLE_TOOL, "pinned": True}),
     ("pinned tool call", "pinned", {"role": mpb.ROLE_ASSISTANT, "pinned": True} | _call()),
@@ -135,11 +168,11 @@ BAD: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("fields", [pytest.param(fields, id=what) for what, fields in GOOD.items()])
 async def test_a_message_at_its_limits_is_kept_as_it_is(shared: Service, fields: dict[str, Any]) -> None:
-    """A field of a message at its limit is accepted, alone and in a batch, and comes back as it was sent."""
+    """A field at its limit is accepted, alone and in a batch, and comes back unchanged."""
     message, session_ids = said(**fields), (fresh_id(), fresh_id())
-    create_session = spb.Session()
-    await call(shared, "AppendMessage", session_ids[0], message=message, create_session=create_session)
-    await append(shared, session_ids[1], message, create_session=create_session)
+    new_session = spb.SessionFields()
+    await call(shared, "AppendMessage", session_ids[0], message=message, new_session=new_session)
+    await append(shared, session_ids[1], message, new_session=new_session)
     for session_id in session_ids:
         (found,) = await stored(shared, session_id)
         for field in fields:
@@ -151,26 +184,28 @@ async def test_a_message_beyond_its_limits_is_refused(
     shared: Service, path: str, fields: dict[str, Any]
 ) -> None:
     """A field beyond its limit is INVALID_ARGUMENT with its path, in a batch with the message's index."""
-    message, create_session = said(**fields), spb.Session()
+    message, new_session = said(**fields), spb.SessionFields()
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as single:
-        await call(shared, "AppendMessage", fresh_id(), message=message, create_session=create_session)
+        await call(shared, "AppendMessage", fresh_id(), message=message, new_session=new_session)
     assert list(single.violations) == [f"message.{path}".rstrip(".")]
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as batch:
-        await append(shared, fresh_id(), said(), message, create_session=create_session)
+        await append(shared, fresh_id(), said(), message, new_session=new_session)
     assert list(batch.violations) == [f"messages[1].{path}".rstrip(".")]
 
 
 async def test_a_message_of_almost_a_mebibyte_is_kept(shared: Service) -> None:
-    """The largest message is 1 MiB less one byte, as serialized; an id that the server makes comes on top."""
+    """The largest serialized message is 1 MiB less one byte; an id that the server makes is not counted."""
     message, session_id = mpb.Message(role=mpb.ROLE_USER, payload=b"x" * (MIB - 7)), fresh_id()
     assert message.ByteSize() == MIB - 1
-    await call(shared, "AppendMessage", session_id, message=message, create_session=spb.Session(), history={})
+    await call(
+        shared, "AppendMessage", session_id, message=message, new_session=spb.SessionFields(), history={}
+    )
     (found,) = await stored(shared, session_id)
     assert without(found, "message_id", "sequence", "create_time", "token_count", "status") == message
 
 
 async def test_all_that_is_wrong_is_named_at_once(shared: Service) -> None:
-    """All that is wrong is named at once, each field by its own path."""
+    """One error names all invalid fields, each by its own path."""
     message = mpb.Message(name="n" * 257, tool_calls=[{"id": "\0", "name": "f"}, {}], parts=[{}])
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await call(shared, "AppendMessage", fresh_id(), message=message)

@@ -1,4 +1,4 @@
-"""Lists of messages: from any point, in both directions, filtered, page by page."""
+"""Lists of messages: ranges, both directions, filters, and pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from rpc_support import all_pages, append, call, fresh_id, request, said, stored
 
 from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support.databases import execute
 
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 SYSTEM, USER, ASSISTANT, TOOL = mpb.ROLE_SYSTEM, mpb.ROLE_USER, mpb.ROLE_ASSISTANT, mpb.ROLE_TOOL
 ROLES = [SYSTEM, TOOL, USER, ASSISTANT, TOOL, TOOL, USER, ASSISTANT, USER]
 ALL = list(range(1, 10))
+DESC = pb.MESSAGE_ORDER_SEQUENCE_DESC
+ORDERS = [pb.MESSAGE_ORDER_UNSPECIFIED, pb.MESSAGE_ORDER_SEQUENCE_ASC, DESC]
 
-# The filters, and the sequences that remain; message n was stored n seconds after the epoch.
+# The filters, and the sequences that pass them; message n was stored n seconds after the epoch.
 FILTERS: list[tuple[dict[str, Any], list[int]]] = [
     ({}, ALL),
     ({"after_sequence": 3}, [4, 5, 6, 7, 8, 9]),
@@ -51,8 +54,8 @@ FILTERS: list[tuple[dict[str, Any], list[int]]] = [
 async def talk(service: Service, database_url: str) -> Service:
     """A service with a session "s" of nine messages, with orphan tool results and a pinned message."""
     messages = [said(f"{n}", role=role, pinned=n == 3) for n, role in enumerate(ROLES, start=1)]
-    await append(service, "s", *messages, create_session=spb.Session(user_id="u"))
-    await append(service, "other", said("other"), create_session=spb.Session())
+    await append(service, "s", *messages, user_id="u", new_session=spb.SessionFields())
+    await append(service, "other", said("other"), new_session=spb.SessionFields())
     execute(database_url, "update messages set create_time = to_timestamp(sequence)")
     return service
 
@@ -65,14 +68,14 @@ async def _list(service: Service, session_id: str = "s", **fields: Any) -> list[
 
 
 async def test_filters_alone_and_together_in_both_directions(talk: Service) -> None:
-    """Messages that pass all filters are listed by sequence, up or down, in pages that are full."""
+    """A list has the messages that pass all filters, by sequence in either direction, in full pages."""
     for fields, expected in FILTERS:
-        for descending in (False, True):
-            wanted = expected[::-1] if descending else expected
+        for order in ORDERS:
+            wanted = expected[::-1] if order == DESC else expected
             for page_size in (1, 2, 3, 1_000):
                 pages = [wanted[i : i + page_size] for i in range(0, len(wanted), page_size)] or [[]]
-                listed = await _list(talk, descending=descending, page_size=page_size, **fields)
-                assert listed == pages, (fields, descending)
+                listed = await _list(talk, order_by=order, page_size=page_size, **fields)
+                assert listed == pages, (fields, order)
 
 
 async def test_nothing_is_trimmed_or_repaired(talk: Service) -> None:
@@ -88,29 +91,32 @@ async def test_nothing_is_trimmed_or_repaired(talk: Service) -> None:
 async def test_an_empty_session_is_an_empty_page(service: Service) -> None:
     """A session without messages is one empty page, in both directions."""
     await call(service, "CreateSession", "s")
-    for descending in (False, True):
-        assert await _list(service, descending=descending) == [[]]
+    for order in ORDERS:
+        assert await _list(service, order_by=order) == [[]]
 
 
-@pytest.mark.parametrize("descending", [False, True])
-async def test_pages_stay_right_while_messages_come(shared: Service, *, descending: bool) -> None:
-    """Appends between pages come at the end of a list upwards, and in none downwards; nothing repeats."""
+@pytest.mark.parametrize("order", ORDERS)
+async def test_pages_stay_right_while_messages_come(shared: Service, order: pb.MessageOrder) -> None:
+    """An append between pages is at the end of an ascending list, and not in a descending one.
+
+    No message comes twice.
+    """
     session_id = fresh_id()
-    await append(shared, session_id, *[said()] * 7, create_session=spb.Session())
+    await append(shared, session_id, *[said()] * 7, new_session=spb.SessionFields())
     seen: list[int] = []
-    listing = request("ListMessages", session_id, descending=descending, page_size=2)
+    listing = request("ListMessages", session_id, order_by=order, page_size=2)
     async for page in all_pages(shared.stub.ListMessages, listing):
         seen += [message.sequence for message in page.messages]
         if len(seen) < 8:
             await append(shared, session_id, said())
-    assert seen == (ALL[6::-1] if descending else list(range(1, len(seen) + 1)))
-    assert len(seen) == (7 if descending else 10)
+    assert seen == (ALL[6::-1] if order == DESC else list(range(1, len(seen) + 1)))
+    assert len(seen) == (7 if order == DESC else 10)
 
 
 async def test_the_default_page_is_fifty(shared: Service) -> None:
-    """0 is a page of 50, and a page may be of another size than the one before."""
+    """0 means a page of 50, and pages of one list may differ in size."""
     session_id = fresh_id()
-    await append(shared, session_id, *[said()] * 60, create_session=spb.Session())
+    await append(shared, session_id, *[said()] * 60, new_session=spb.SessionFields())
     assert [len(page) for page in await _list(shared, session_id)] == [50, 10]
     assert [len(page) for page in await _list(shared, session_id, page_size=30)] == [30, 30]
     first = await call(shared, "ListMessages", session_id, page_size=1)
@@ -120,10 +126,10 @@ async def test_the_default_page_is_fifty(shared: Service) -> None:
 
 
 async def test_a_message_can_be_found_by_any_id(shared: Service) -> None:
-    """GetMessage finds what the server named, and in its own session alone."""
+    """GetMessage finds the ids that the server made, within their own session only."""
     session_ids = fresh_id(), fresh_id()
     for session_id in session_ids:
-        await append(shared, session_id, said(session_id), create_session=spb.Session())
+        await append(shared, session_id, said(session_id), new_session=spb.SessionFields())
     for session_id in session_ids:
         (message,) = await stored(shared, session_id)
         found = await call(shared, "GetMessage", session_id, sequence=None, message_id=message.message_id)

@@ -1,4 +1,4 @@
-"""MultiCall: several calls in one request, each as if it were made alone."""
+"""MultiCall: each of several calls in one request behaves as if it were made alone."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 def appending(session_id: str, content: str = "hello", **fields: Any) -> dict[str, Any]:
-    """Return an entry that appends to a session, which it creates if need be."""
+    """Return an entry that appends to a session, which it creates if it is missing."""
     return {
         "append_message": {
             "session_id": session_id,
             "message": said(content, message_id=fields.pop("message_id", "")),
-            "create_session": {},
+            "new_session": {},
             **fields,
         }
     }
@@ -46,7 +46,7 @@ def reading(session_id: str, **fields: Any) -> dict[str, Any]:
 
 
 def begin(service: Service, *entries: dict[str, Any], **options: Any) -> Any:
-    """Make calls together; return the stream of responses."""
+    """Send calls in one MultiCall; return the stream of responses."""
     return service.stub.MultiCall(pb.MultiCallRequest(calls=entries), **options)
 
 
@@ -59,14 +59,14 @@ async def collected(responses: AsyncIterable[pb.MultiCallResponse]) -> dict[int,
 
 
 async def together(service: Service, *entries: dict[str, Any], **options: Any) -> list[Any]:
-    """Make calls together; return the outcome of each, in their order."""
+    """Send calls in one MultiCall; return the outcomes in the order of the calls."""
     outcomes = await collected(begin(service, *entries, **options))
     assert sorted(outcomes) == list(range(len(entries)))
     return [outcomes[index] for index in range(len(entries))]
 
 
 def reason_of(outcome: Any) -> tuple[str, str]:
-    """Return code and reason of a call that failed."""
+    """Return the code and the reason of a failed call."""
     status = Status.FromString(outcome.error)
     info = error_details_pb2.ErrorInfo.FromString(status.details[0].value)
     return grpc.StatusCode((status.code, _text(status.code))).name, info.reason
@@ -77,9 +77,9 @@ def _text(code: int) -> str:
 
 
 async def test_each_outcome_is_that_of_the_call_alone(service: Service) -> None:
-    """Appends and windows of any sessions, as they would be alone."""
+    """Appends and windows of several sessions have the outcomes that they would have alone."""
     for session_id in ("a", "b"):
-        await append(service, session_id, said("first"), create_session={})
+        await append(service, session_id, said("first"), new_session={})
     window, appended, nothing = await together(
         service,
         reading("a", max_messages=1),
@@ -98,7 +98,7 @@ async def test_each_outcome_is_that_of_the_call_alone(service: Service) -> None:
 
 
 async def test_as_many_as_there_may_be(service: Service) -> None:
-    """64 appends to one session are all stored, each in its own place."""
+    """64 appends to one session are all stored, each under its own sequence."""
     outcomes = await together(service, *(appending("s", str(i)) for i in range(MAX_CALLS)))
     sequences = {outcome.append_message.message.sequence for outcome in outcomes}
     assert sequences == set(range(1, MAX_CALLS + 1))
@@ -107,9 +107,9 @@ async def test_as_many_as_there_may_be(service: Service) -> None:
 
 
 async def test_one_that_fails_fails_alone(service: Service) -> None:
-    """Each has its own error, with the details it has alone and the id of the request."""
+    """A failed call has its own error, with its usual details and the request's id."""
     await create(service, "mine", user_id="u")
-    await append(service, "full", said("one", message_id="m"), create_session={})
+    await append(service, "full", said("one", message_id="m"), new_session={})
     options = {"metadata": [("x-request-id", "together-1")]}
     *failed, last = await together(
         service,
@@ -150,7 +150,7 @@ async def test_one_that_fails_fails_alone(service: Service) -> None:
 async def test_a_bad_request_does_nothing(
     service: Service, entries: list[dict[str, Any]], field: str
 ) -> None:
-    """What is no such request is refused as a whole."""
+    """An invalid request is refused as a whole, and has no effect."""
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await collected(begin(service, *entries, timeout=PATIENCE_SECONDS))
     assert list(failure.violations) == [field]
@@ -159,7 +159,7 @@ async def test_a_bad_request_does_nothing(
 
 
 async def test_bytes_that_are_no_request(shared: Service) -> None:
-    """They are refused as any other method's are."""
+    """Bytes that are not a request are refused as by any other method."""
     channel: Any = shared.channel
     with fails("INVALID_ARGUMENT", "MALFORMED_REQUEST"):
         await channel.unary_stream(f"{SERVICE_PATH}/MultiCall")(b"\xff").read()
@@ -168,7 +168,7 @@ async def test_bytes_that_are_no_request(shared: Service) -> None:
 
 
 async def test_the_user_is_required_of_each(serve: Serve, database_url: str) -> None:
-    """A server that requires a user does so for each call."""
+    """A server that requires a user requires one for each call."""
     service = await serve(database_url, require_user_id=True)
     good, bad = await together(service, appending("s", user_id="u"), reading("s"))
     assert good.HasField("append_message")
@@ -176,7 +176,7 @@ async def test_the_user_is_required_of_each(serve: Serve, database_url: str) -> 
 
 
 async def test_no_database_answers(serve: Serve) -> None:
-    """Without a database each call is UNAVAILABLE, and says when to come again."""
+    """Without a database each call is UNAVAILABLE, and says when to retry."""
     service = await serve("postgresql://localhost:1/none", serving=False)
     for outcome in await together(service, appending("s"), reading("s")):
         assert reason_of(outcome) == ("UNAVAILABLE", "DATABASE_UNAVAILABLE")
@@ -184,7 +184,7 @@ async def test_no_database_answers(serve: Serve) -> None:
 
 
 async def test_a_slow_one_keeps_nobody_waiting(service: Service, database_url: str) -> None:
-    """The others' outcomes come while one waits for a lock, and its own when it has it."""
+    """Outcomes of other calls come while one call waits for a lock; its own comes later."""
     await create(service, "held")
     with locked_session(database_url, "held"):
         responses = aiter(begin(service, appending("held"), appending("free"), reading("held")))
@@ -198,7 +198,7 @@ async def test_a_slow_one_keeps_nobody_waiting(service: Service, database_url: s
 
 
 async def test_the_deadline_is_of_all(service: Service, database_url: str) -> None:
-    """What is done by then has its outcome; what had begun is stored, once, whatever is retried."""
+    """At the deadline finished calls have their outcomes; a call under way is stored once, retried or not."""
     await create(service, "held")
     entry = appending("held", message_id="m")
     with locked_session(database_url, "held"):
@@ -215,7 +215,7 @@ async def test_the_deadline_is_of_all(service: Service, database_url: str) -> No
 
 
 async def test_a_caller_that_goes(service: Service, database_url: str) -> None:
-    """Its reads end; the pool is whole again."""
+    """If the caller cancels, the reads end and every connection returns to the pool."""
     await create(service, "held")
     with locked_session(database_url, "held"):
         responses = begin(service, appending("held"), appending("free"))
@@ -226,11 +226,11 @@ async def test_a_caller_that_goes(service: Service, database_url: str) -> None:
 
 
 async def test_responses_are_no_larger_than_any(service: Service) -> None:
-    """Windows that are large together come one by one; a client of gRPC's default size takes them."""
+    """Large windows come in separate responses, each within gRPC's default size."""
     large = mpb.Message(role=mpb.ROLE_USER, content="x" * (MIB - 1_000))
     session_ids = [fresh_id() for _ in range(3)]
     for session_id in session_ids:
-        await append(service, session_id, large, large, create_session={})
+        await append(service, session_id, large, large, new_session={})
     responses = [response async for response in begin(service, *map(reading, session_ids))]
     assert len(responses) == 3
     outcomes = [outcome for response in responses for outcome in response.outcomes]
@@ -238,11 +238,11 @@ async def test_responses_are_no_larger_than_any(service: Service) -> None:
 
 
 async def test_a_caller_that_reads_nothing(service: Service, caplog: pytest.LogCaptureFixture) -> None:
-    """When its time is up the call is late, as any other: no defect of the service."""
+    """If the caller reads nothing until its deadline, the call is DEADLINE_EXCEEDED, not INTERNAL."""
     large = mpb.Message(role=mpb.ROLE_USER, content="x" * (MIB - 1_000))
-    await append(service, "s", large, large, create_session={})
+    await append(service, "s", large, large, new_session={})
     responses = begin(service, *[reading("s")] * 16, timeout=1)
-    with caplog.at_level(logging.INFO, "sessionhistory_server.rpc.calls"):
+    with caplog.at_level(logging.INFO, "sessionhistory_server.rpc.accounting"):
         assert await responses.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await until(lambda: any("call" in record.message for record in caplog.records))
         await until(lambda: service.app.is_idle)
@@ -252,13 +252,13 @@ async def test_a_caller_that_reads_nothing(service: Service, caplog: pytest.LogC
 async def test_a_defect_of_one_is_its_own(
     service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What breaks one call is INTERNAL to it, and logged with the id of the request."""
+    """An internal error of one call is INTERNAL for it alone, and is logged with the request's id."""
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
     await create(service, "s")
-    monkeypatch.setattr("sessionhistory_server.rpc.messages.show_window", broken)
+    monkeypatch.setattr("sessionhistory_server.rpc.convert.window.show_window", broken)
     window, appended = await together(service, reading("s"), appending("s"))
     assert reason_of(window) == ("INTERNAL", "INTERNAL")
     assert appended.HasField("append_message")
@@ -266,7 +266,7 @@ async def test_a_defect_of_one_is_its_own(
 
 
 async def test_a_server_without_sharing(serve: Serve, database_url: str) -> None:
-    """With statements of their own for each call, the outcomes are the same."""
+    """Without shared statements the outcomes are the same."""
     service = await serve(database_url, coalesce=False)
     first, second = await together(service, appending("s", "one"), appending("t", "two"))
     assert (first.append_message.last_sequence, second.append_message.last_sequence) == (1, 1)

@@ -1,4 +1,4 @@
-"""Nobody sees another's session: every method, as its user, as another, as nobody."""
+"""No caller sees another user's session: every method as the owner, as another user, without a user."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 MAKING = ("AppendMessage", "AppendMessages")
 
 
 async def _a_session(service: Service, method: str, owner: str) -> str:
-    """Return the id of a session that a method would work on: deleted for UndeleteSession."""
+    """Return the id of a session on which a method works: deleted for UndeleteSession."""
     session_id = fresh_id()
-    await append(service, session_id, said(), create_session=spb.Session(user_id=owner))
+    await append(service, session_id, said(), user_id=owner, new_session=spb.SessionFields())
     if method == "UndeleteSession":
         await call(service, "DeleteSession", session_id)
     return session_id
@@ -32,14 +34,14 @@ async def _a_session(service: Service, method: str, owner: str) -> str:
 @pytest.mark.parametrize("method", NAMING)
 @pytest.mark.parametrize(("owner", "caller"), [("u", "u"), ("u", ""), ("", "")])
 async def test_a_session_is_its_users(shared: Service, method: str, owner: str, caller: str) -> None:
-    """The owner, and a caller who names no user, may do everything."""
+    """The owner and a caller without a user_id may call every method."""
     await call(shared, method, await _a_session(shared, method, owner), caller)
 
 
 @pytest.mark.parametrize("method", NAMING)
 @pytest.mark.parametrize(("owner", "caller"), [("u", "v"), ("u", "U"), ("u", "u "), ("", "v")])
 async def test_a_session_is_nobody_elses(shared: Service, method: str, owner: str, caller: str) -> None:
-    """Another user's session, or an ownerless one, is NOT_FOUND for who names a user, and stays as it is."""
+    """Another user's session or an ownerless one is NOT_FOUND for a user, and does not change."""
     session_id = await _a_session(shared, method, owner)
     listed = await call(shared, "ListSessions", "", show_deleted=True)
     with fails("NOT_FOUND", "SESSION_NOT_FOUND") as theirs:
@@ -52,7 +54,7 @@ async def test_a_session_is_nobody_elses(shared: Service, method: str, owner: st
 
 @pytest.mark.parametrize(("owner", "caller"), [("u", "v"), ("", "v")])
 async def test_the_flags_of_a_deletion_open_nothing(shared: Service, owner: str, caller: str) -> None:
-    """Another's session is neither purged nor shown to be there by allow_missing."""
+    """allow_missing and purge neither delete another user's session nor show that it exists."""
     session_id = await _a_session(shared, "DeleteSession", owner)
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await call(shared, "DeleteSession", session_id, caller, purge=True)
@@ -63,7 +65,7 @@ async def test_the_flags_of_a_deletion_open_nothing(shared: Service, owner: str,
 
 
 async def test_a_list_is_the_users_own(service: Service) -> None:
-    """With a user_id ListSessions returns that user's sessions, without one all."""
+    """With a user_id ListSessions returns that user's sessions, without one all sessions."""
     for session_id, owner in (("a", "u"), ("b", "v"), ("c", "")):
         await create(service, session_id, user_id=owner)
     for caller, expected in (("u", {"a"}), ("v", {"b"}), ("w", set()), ("", {"a", "b", "c"})):
@@ -73,7 +75,7 @@ async def test_a_list_is_the_users_own(service: Service) -> None:
 
 @pytest.mark.parametrize(("owner", "caller"), [("u", "v"), ("", "v"), ("u", "u"), ("u", "")])
 async def test_an_id_is_taken_whoever_has_it(shared: Service, owner: str, caller: str) -> None:
-    """CreateSession with a taken id is ALREADY_EXISTS; with allow_existing only for others than its user."""
+    """CreateSession with a taken id is ALREADY_EXISTS; allow_existing helps only the session's user."""
     session_id = await _a_session(shared, "CreateSession", owner)
     with fails("ALREADY_EXISTS", "SESSION_EXISTS"):
         await call(shared, "CreateSession", session_id, caller)
@@ -88,14 +90,14 @@ async def test_an_id_is_taken_whoever_has_it(shared: Service, owner: str, caller
 async def test_an_existing_session_is_returned_as_it_is(shared: Service) -> None:
     """With allow_existing nothing of the request's session is stored."""
     first = await create(shared, fresh_id(), user_id="u", title="first", labels={"a": "1"})
-    other = spb.Session(user_id="u", title="second", state="{}")
-    found = await call(shared, "CreateSession", first.session_id, session=other, allow_existing=True)
+    other = spb.SessionFields(title="second", state="{}")
+    found = await call(shared, "CreateSession", first.session_id, "u", session=other, allow_existing=True)
     assert found == pb.CreateSessionResponse(session=first, created=False)
 
 
 @pytest.mark.parametrize("gone", ["deleted", "purged"])
 async def test_allow_existing_returns_nothing_deleted(shared: Service, gone: str) -> None:
-    """A deleted session's id is taken with allow_existing too; a purged one's is free."""
+    """With allow_existing too the id of a deleted session is taken; that of a purged one is free."""
     session_id = await _a_session(shared, "CreateSession", "u")
     await call(shared, "DeleteSession", session_id, purge=gone == "purged")
     if gone == "purged":
@@ -106,55 +108,38 @@ async def test_allow_existing_returns_nothing_deleted(shared: Service, gone: str
 
 
 @pytest.mark.parametrize("method", MAKING)
-@pytest.mark.parametrize(
-    ("caller", "creates", "owner"), [("", "u", "u"), ("u", "", "u"), ("u", "u", "u"), ("", "", "")]
-)
-async def test_a_made_session_is_the_callers(
-    shared: Service, method: str, caller: str, creates: str, owner: str
-) -> None:
-    """create_session's owner is the one that it or the request names."""
-    session_id = fresh_id()
-    create_session = spb.Session(user_id=creates)
-    assert (await call(shared, method, session_id, caller, create_session=create_session)).session_created
-    assert (await get(shared, session_id)).user_id == owner
-    again = await call(shared, method, session_id, caller, create_session=create_session)
+@pytest.mark.parametrize("caller", ["u", ""])
+async def test_a_made_session_is_the_callers(shared: Service, method: str, caller: str) -> None:
+    """The owner of a new session is the user that the request names."""
+    session_id, new_session = fresh_id(), spb.SessionFields()
+    assert (await call(shared, method, session_id, caller, new_session=new_session)).session_created
+    assert (await get(shared, session_id)).user_id == caller
+    again = await call(shared, method, session_id, caller, new_session=new_session)
     assert (again.session_created, again.message_count) == (False, 2)
 
 
 @pytest.mark.parametrize("method", MAKING)
-async def test_the_users_of_a_request_agree(shared: Service, method: str) -> None:
-    """user_id and create_session.user_id must not differ, even where the session exists."""
-    session_id = await _a_session(shared, method, "u")
-    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await call(shared, method, session_id, "u", create_session=spb.Session(user_id="v"))
-    assert list(failure.violations) == ["create_session.user_id"]
-
-
-@pytest.mark.parametrize("method", MAKING)
-@pytest.mark.parametrize(("caller", "creates"), [("v", "v"), ("v", ""), ("", "v")])
-async def test_an_append_makes_nothing_of_anothers_id(
-    shared: Service, method: str, caller: str, creates: str
-) -> None:
-    """An append to another's session is NOT_FOUND with create_session too, and stores nothing."""
+async def test_an_append_makes_nothing_of_anothers_id(shared: Service, method: str) -> None:
+    """An append with new_session to another user's session is NOT_FOUND, and stores nothing."""
     session_id = await _a_session(shared, method, "u")
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
-        await call(shared, method, session_id, caller, create_session=spb.Session(user_id=creates))
+        await call(shared, method, session_id, "v", new_session=spb.SessionFields())
     assert (await get(shared, session_id)).message_count == 1
 
 
+async def test_ids_are_in_one_place() -> None:
+    """SessionFields has neither the session's id nor its owner, so that no request can name them twice."""
+    assert {"session_id", "user_id"}.isdisjoint(spb.SessionFields.DESCRIPTOR.fields_by_name)
+
+
 async def test_the_owner_never_changes(shared: Service) -> None:
-    """UpdateSession takes session.user_id for the user it acts for, and leaves the owner."""
+    """UpdateSession checks the request's user_id, and never changes the owner."""
     session_id = await _a_session(shared, "UpdateSession", "u")
-    session = spb.Session(session_id=session_id, user_id="v", title="t")
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
-        await call(shared, "UpdateSession", session_id, session=session)
-    with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await call(shared, "UpdateSession", session_id, "u", session=session)
-    assert list(failure.violations) == ["session.user_id"]
-    session.user_id = "u"
+        await call(shared, "UpdateSession", session_id, "v")
     for mask in (None, {"paths": ["*"]}):
-        updated = await call(shared, "UpdateSession", session_id, session=session, update_mask=mask)
-        assert (updated.session.user_id, updated.session.title) == ("u", "t")
+        updated = await call(shared, "UpdateSession", session_id, "u", update_mask=mask)
+        assert (updated.session.user_id, updated.session.title) == ("u", "changed")
 
 
 @pytest_asyncio.fixture
@@ -164,12 +149,11 @@ async def strict(serve: Callable[..., Awaitable[Service]], database_url: str) ->
 
 
 async def test_a_server_can_require_the_user(strict: Service) -> None:
-    """With require_user_id each method without one is INVALID_ARGUMENT, and works with one."""
+    """With require_user_id each method is INVALID_ARGUMENT without a user_id, and works with one."""
     for method in METHODS:
         with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
             await call(strict, method, "s")
-        path = "session.user_id" if method == "CreateSession" else "user_id"
-        assert list(failure.violations) == [path]
+        assert list(failure.violations) == ["user_id"]
     await call(strict, "CreateSession", "s", "u")
     await call(strict, "AppendMessage", "s", "u")
     for method in METHODS:
@@ -178,10 +162,8 @@ async def test_a_server_can_require_the_user(strict: Service) -> None:
 
 
 @pytest.mark.parametrize("method", MAKING)
-async def test_a_required_user_may_stand_in_create_session(strict: Service, method: str) -> None:
-    """Where a user is required, create_session's is enough, and an empty one is not."""
-    await call(strict, method, "s", create_session=spb.Session(user_id="u"))
-    assert (await call(strict, "GetSession", "s", "u")).session.user_id == "u"
+async def test_a_new_session_needs_the_required_user(strict: Service, method: str) -> None:
+    """With require_user_id an append that creates a session needs a user_id too."""
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await call(strict, method, "s", create_session=spb.Session())
+        await call(strict, method, "s", new_session=spb.SessionFields())
     assert list(failure.violations) == ["user_id"]

@@ -1,4 +1,4 @@
-"""A page token is good for the list that it came from, as it came, and for nothing else."""
+"""A page token works only for the list that returned it, and only unchanged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LISTS = ("ListSessions", "ListMessages")
 TIME = Timestamp(seconds=1)
 GARBAGE = ("x", "=", "====", "0", "\0", "é", "😀", " ", "-_", "a" * 10_000, "AAAA" * 12, "AAAA" * 6 + "AAA=")
 
-# What the token's page was asked for with, and a change that makes it another list.
+# The arguments of the token's page, and a change of arguments that makes another list.
 SESSION_CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"user_id": "u"}),
     ({"user_id": "u"}, {"user_id": ""}),
@@ -33,10 +33,10 @@ SESSION_CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"title_contains": "t"}),
     ({}, {"create_time_after": TIME}),
     ({"create_time_after": TIME}, {"create_time_after": Timestamp(seconds=2)}),
-    ({"create_time_after": TIME}, {"create_time_after": None, "active_after": TIME}),
+    ({"create_time_after": TIME}, {"create_time_after": None, "last_activity_time_after": TIME}),
     ({}, {"create_time_before": Timestamp(seconds=2**36)}),
-    ({}, {"active_after": TIME}),
-    ({}, {"active_before": Timestamp(seconds=2**36)}),
+    ({}, {"last_activity_time_after": TIME}),
+    ({}, {"last_activity_time_before": Timestamp(seconds=2**36)}),
     ({}, {"show_deleted": True}),
     ({}, {"order_by": 2}),
     ({"order_by": 2}, {"order_by": 1}),
@@ -45,8 +45,8 @@ MESSAGE_CHANGES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"session_id": "other"}),
     ({}, {"user_id": "u"}),
     ({"user_id": "u"}, {"user_id": ""}),
-    ({}, {"descending": True}),
-    ({"descending": True}, {"descending": False}),
+    ({}, {"order_by": 2}),
+    ({"order_by": 2}, {"order_by": 1}),
     ({}, {"after_sequence": 1}),
     ({}, {"before_sequence": 9}),
     ({"before_sequence": 9}, {"before_sequence": 8}),
@@ -81,7 +81,7 @@ async def _refused(service: Service, method: str, token: str, **fields: Any) -> 
 
 
 async def test_a_token_is_good_for_its_own_sessions_only(full: Service) -> None:
-    """With any other argument than page_size changed a token of ListSessions is refused."""
+    """ListSessions refuses a token if any argument but page_size differs."""
     for fields, change in SESSION_CHANGES:
         token = await _token(full, "ListSessions", **fields)
         assert len((await call(full, "ListSessions", "", **fields, page_token=token)).sessions) == 2
@@ -89,7 +89,7 @@ async def test_a_token_is_good_for_its_own_sessions_only(full: Service) -> None:
 
 
 async def test_a_token_is_good_for_its_own_messages_only(full: Service) -> None:
-    """With any other argument than page_size changed a token of ListMessages is refused."""
+    """ListMessages refuses a token if any argument but page_size differs."""
     for fields, change in MESSAGE_CHANGES:
         token = await _token(full, "ListMessages", **fields)
         assert len((await call(full, "ListMessages", "s", **fields, page_token=token)).messages) == 4
@@ -97,14 +97,14 @@ async def test_a_token_is_good_for_its_own_messages_only(full: Service) -> None:
 
 
 async def test_a_token_is_good_for_its_own_method_only(full: Service) -> None:
-    """A token of the one list is none of the other."""
+    """Neither list accepts a token of the other one."""
     for method, other in (LISTS, LISTS[::-1]):
         await _refused(full, method, await _token(full, other))
 
 
 @pytest.mark.parametrize("method", LISTS)
 async def test_arguments_that_mean_the_same_are_the_same(full: Service, method: str) -> None:
-    """The order of a set's elements, and one named twice, make no other list."""
+    """The order and the repetition of a set's elements make no difference to a token."""
     lists: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "ListSessions": ({"statuses": [1, 2]}, {"statuses": [2, 1, 1]}),
         "ListMessages": ({"roles": [3, 4]}, {"roles": [4, 3, 4]}),
@@ -115,14 +115,14 @@ async def test_arguments_that_mean_the_same_are_the_same(full: Service, method: 
 
 @pytest.mark.parametrize("method", LISTS)
 async def test_garbage_is_no_token(shared: Service, method: str) -> None:
-    """What is no token is INVALID_ARGUMENT, INVALID_PAGE_TOKEN."""
+    """Text that is not a token is INVALID_ARGUMENT, INVALID_PAGE_TOKEN."""
     for token in GARBAGE:
         await _refused(shared, method, token)
 
 
 @pytest.mark.parametrize("method", LISTS)
 async def test_a_damaged_token_is_refused(full: Service, method: str) -> None:
-    """Cut anywhere, longer, or with any one bit or letter changed, a token is refused."""
+    """A token that is cut, longer, or changed by one bit or letter is refused."""
     token = await _token(full, method)
     data = base64.urlsafe_b64decode(token)
     damaged = {token[:length] for length in range(1, len(token))}
@@ -143,7 +143,7 @@ async def test_a_damaged_token_is_refused(full: Service, method: str) -> None:
 
 
 async def test_another_user_cannot_use_a_token(full: Service) -> None:
-    """A token in the wrong hands shows nothing: the session is NOT_FOUND, the list is refused."""
+    """Another user's token shows nothing: the session is NOT_FOUND, the list of sessions refuses it."""
     token = await _token(full, "ListMessages", user_id="u")
     for user_id in ("v", ""):
         await _refused(full, "ListMessages", token, user_id=user_id)
@@ -155,16 +155,16 @@ async def test_another_user_cannot_use_a_token(full: Service) -> None:
 async def test_tokens_outlive_the_server(
     serve: Callable[..., Awaitable[Service]], full: Service, database_url: str
 ) -> None:
-    """A token of one server is good on another."""
+    """A token of one server works on another one."""
     other = await serve(database_url)
     for method in LISTS:
         await call(other, method, "s", page_token=await _token(full, method))
 
 
 async def test_a_session_made_anew_takes_no_harm_of_an_old_token(full: Service) -> None:
-    """A token is a place in a list: where the session was made again the list goes on from there."""
+    """A token is a position in a list: for a session that was created again, the list goes on there."""
     token = await _token(full, "ListMessages")
     await call(full, "DeleteSession", "s", purge=True)
-    await append(full, "s", said("1"), said("2"), create_session=spb.Session())
+    await append(full, "s", said("1"), said("2"), new_session=spb.SessionFields())
     page = await call(full, "ListMessages", "s", page_token=token)
     assert [message.sequence for message in page.messages] == [2]

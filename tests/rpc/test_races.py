@@ -1,4 +1,4 @@
-"""Many callers at once: nothing acknowledged is lost, doubled or reordered, and nothing is INTERNAL."""
+"""Concurrent callers: no acknowledged write is lost, doubled or reordered, and no call is INTERNAL."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ def _append(number: int, **fields: Any) -> tuple[str, Any]:
     return "AppendMessage", request("AppendMessage", "s", message=message, **fields)
 
 
-def _making(method: str, session: spb.Session) -> Any:
-    if method == "CreateSession":
-        return request(method, "s", session=session)
-    return request(method, "s", session.user_id, create_session=session)
+def _making(method: str) -> Any:
+    fields = {} if method == "CreateSession" else {"new_session": spb.SessionFields()}
+    return request(method, "s", "u", **fields)
 
 
 async def test_two_hundred_appends_get_two_hundred_places(service: Service, stubs: list[Any]) -> None:
-    """Concurrent appends: sequences without gap, each message once, times in order, counters right."""
+    """Concurrent appends get sequences without a gap, times in order and right counters.
+
+    Each message is stored once.
+    """
     await create(service)
     answers = await race(stubs, [_append(number) for number in range(200)])
     assert sorted(answer.message.sequence for answer in answers) == list(range(1, 201))
@@ -40,17 +42,17 @@ async def test_two_hundred_appends_get_two_hundred_places(service: Service, stub
     session = await get(service)
     counters = (session.last_sequence, session.message_count, session.total_tokens)
     assert counters == (200, 200, sum(range(200)))
-    assert session.last_message_time == messages[-1].create_time
+    assert session.last_activity_time == messages[-1].create_time
 
 
 async def test_batches_are_not_torn_apart(service: Service, stubs: list[Any]) -> None:
-    """Concurrent batches each stay together, in their order."""
+    """The messages of each concurrent batch are consecutive and in order."""
     batches = [[said(f"{number}-{place}") for place in range(5)] for number in range(40)]
-    create_session = spb.Session()
+    new_session = spb.SessionFields()
     answers = await race(
         stubs,
         [
-            ("AppendMessages", request("AppendMessages", "s", messages=batch, create_session=create_session))
+            ("AppendMessages", request("AppendMessages", "s", messages=batch, new_session=new_session))
             for batch in batches
         ],
     )
@@ -62,8 +64,10 @@ async def test_batches_are_not_torn_apart(service: Service, stubs: list[Any]) ->
 
 
 async def test_retries_race_their_originals(service: Service, stubs: list[Any]) -> None:
-    """Each message sent four times at once is stored once, and all four answers are the same message."""
-    answers = await race(stubs, [_append(number % 25, create_session=spb.Session()) for number in range(100)])
+    """A message that is sent four times at once is stored once, and all four answers have it."""
+    answers = await race(
+        stubs, [_append(number % 25, new_session=spb.SessionFields()) for number in range(100)]
+    )
     for number in range(25):
         assert all(answer.message == answers[number].message for answer in answers[number::25])
     assert [message.sequence for message in await stored(service)] == list(range(1, 26))
@@ -71,11 +75,11 @@ async def test_retries_race_their_originals(service: Service, stubs: list[Any]) 
 
 
 async def test_one_creates_and_the_others_are_told(service: Service, stubs: list[Any]) -> None:
-    """Of concurrent creations one creates the session; for the others it exists."""
+    """Of concurrent CreateSession calls one succeeds; the others are ALREADY_EXISTS."""
     answers = await race(
         stubs,
         [
-            ("CreateSession", request("CreateSession", "s", session=spb.Session(title=f"{number}")))
+            ("CreateSession", request("CreateSession", "s", session=spb.SessionFields(title=f"{number}")))
             for number in range(40)
         ],
     )
@@ -85,7 +89,7 @@ async def test_one_creates_and_the_others_are_told(service: Service, stubs: list
 
 
 async def test_all_get_the_session_that_one_creates(service: Service, stubs: list[Any]) -> None:
-    """With allow_existing each of the concurrent creations returns the same session, one as created."""
+    """With allow_existing all concurrent creations return the same session; one says created."""
     answers = await race(
         stubs, [("CreateSession", request("CreateSession", "s", allow_existing=True)) for _ in range(40)]
     )
@@ -96,10 +100,9 @@ async def test_all_get_the_session_that_one_creates(service: Service, stubs: lis
 
 @pytest.mark.parametrize("rival", ["AppendMessage", "AppendMessages", "CreateSession"])
 async def test_one_append_makes_the_session(service: Service, stubs: list[Any], rival: str) -> None:
-    """With create_session all concurrent appends are stored, and exactly one caller made the session."""
-    create_session = spb.Session(user_id="u")
-    calls = [_append(number, user_id="u", create_session=create_session) for number in range(40)]
-    calls[::4] = [(rival, _making(rival, create_session)) for _ in calls[::4]]
+    """With new_session all concurrent appends are stored, and one answer says that it made the session."""
+    calls = [_append(number, user_id="u", new_session=spb.SessionFields()) for number in range(40)]
+    calls[::4] = [(rival, _making(rival)) for _ in calls[::4]]
     answers = [answer for answer in await race(stubs, calls) if answer != "SESSION_EXISTS"]
     appended = [answer for answer in answers if not isinstance(answer, pb.CreateSessionResponse)]
     made = [answer for answer in answers if answer not in appended or answer.session_created]
@@ -114,14 +117,14 @@ async def test_an_expected_sequence_lets_one_through(
     """Of concurrent appends that expect the same last sequence one is stored; without it all are."""
     fields = {"expected_last_sequence": 0} if expected else {}
     answers = await race(
-        stubs, [_append(number, create_session=spb.Session(), **fields) for number in range(40)]
+        stubs, [_append(number, new_session=spb.SessionFields(), **fields) for number in range(40)]
     )
     assert answers.count("SEQUENCE_MISMATCH") == (39 if expected else 0)
     assert len(await stored(service)) == (1 if expected else 40)
 
 
 async def test_no_more_pins_than_fit_get_through(service: Service, stubs: list[Any]) -> None:
-    """Concurrent appends of pinned messages end at 64."""
+    """Concurrent appends of pinned messages store 64 of them."""
     await create(service)
     pins = [("AppendMessage", request("AppendMessage", "s", message=said(pinned=True))) for _ in range(80)]
     answers = await race(stubs, pins)
@@ -134,10 +137,10 @@ async def test_no_more_pins_than_fit_get_through(service: Service, stubs: list[A
 async def test_what_is_acknowledged_is_there_or_the_session_is_gone(
     service: Service, stubs: list[Any], end: str, round_: int
 ) -> None:
-    """Appends that race the end of their session are stored and stay, or are told that it has ended."""
+    """An append beside the end of its session is stored and stays, or is refused because it has ended."""
     await create(service)
     if end == "complete":
-        changed = spb.Session(session_id="s", status=spb.SESSION_STATUS_COMPLETED)
+        changed = spb.SessionFields(status=spb.SESSION_STATUS_COMPLETED)
         ending, reason = (
             ("UpdateSession", request("UpdateSession", "s", session=changed)),
             "SESSION_NOT_ACTIVE",
@@ -163,12 +166,12 @@ async def test_what_is_acknowledged_is_there_or_the_session_is_gone(
 
 
 async def test_purges_race_appends_that_make_the_session_anew(service: Service, stubs: list[Any]) -> None:
-    """However often a session is purged and made again, its messages are those of its last life."""
-    calls = [_append(number, create_session=spb.Session()) for number in range(120)]
+    """A session that was purged and created again has the messages of its last life only."""
+    calls = [_append(number, new_session=spb.SessionFields()) for number in range(120)]
     for place in range(10, 120, 20):
         calls.insert(place, ("DeleteSession", request("DeleteSession", "s", purge=True, allow_missing=True)))
     assert not [answer for answer in await race(stubs, calls) if isinstance(answer, str)]
-    await call(service, "AppendMessage", "s", create_session=spb.Session())
+    await call(service, "AppendMessage", "s", new_session=spb.SessionFields())
     session, messages = await get(service), await stored(service)
     assert [message.sequence for message in messages] == list(range(1, len(messages) + 1))
     assert (session.last_sequence, session.message_count) == (len(messages), len(messages))
@@ -176,11 +179,11 @@ async def test_purges_race_appends_that_make_the_session_anew(service: Service, 
 
 
 async def test_of_updates_with_one_etag_one_gets_through(service: Service, stubs: list[Any]) -> None:
-    """Concurrent updates with the same etag: one changes the session, the others are told that it did."""
+    """Of concurrent updates with the same etag one succeeds; the others are refused."""
     etag = (await create(service)).etag
-    sessions = [spb.Session(session_id="s", title=f"{number}", etag=etag) for number in range(30)]
+    titles = [{"title": f"{number}"} for number in range(30)]
     answers = await race(
-        stubs, [("UpdateSession", request("UpdateSession", "s", session=session)) for session in sessions]
+        stubs, [("UpdateSession", request("UpdateSession", "s", session=new, etag=etag)) for new in titles]
     )
     assert answers.count("ETAG_MISMATCH") == 29
     (changed,) = (answer for answer in answers if answer != "ETAG_MISMATCH")

@@ -1,4 +1,4 @@
-"""A database that answers and cannot be served from: each call says why not, and what to do."""
+"""A database that answers but cannot be used: each call says why, and how to mend it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STANDBY = (
 
 
 async def _refusal(service: Service) -> Failure:
-    """Return what calls are told once the database has been looked at."""
+    """Return the refusal of calls after the server has checked the database."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -41,7 +41,7 @@ async def _refusal(service: Service) -> Failure:
 
 
 async def test_a_schema_at_an_older_revision(serve: Serve, empty_database_url: str) -> None:
-    """Every call is SCHEMA_OUTDATED and names the command, with RetryInfo; after it, calls work."""
+    """Every call is SCHEMA_OUTDATED with RetryInfo and names the command, after which calls work."""
     migrations.upgrade(empty_database_url, "0001")
     service = await serve(empty_database_url, serving=False)
     await _refusal(service)
@@ -59,7 +59,7 @@ async def test_a_schema_at_an_older_revision(serve: Serve, empty_database_url: s
     "method", ["AppendMessage", "AppendMessages", "GetMessage", "GetHistory", "ListMessages"]
 )
 async def test_a_schema_that_lacks_something(service: Service, database_url: str, method: str) -> None:
-    """Whatever its revision, a schema in which a statement cannot run is SCHEMA_OUTDATED, with RetryInfo."""
+    """A statement that cannot run on the schema is SCHEMA_OUTDATED with RetryInfo, whatever the revision."""
     await create(service)
     execute(database_url, "alter table messages rename column message_id to old_id")
     with fails("UNAVAILABLE", "SCHEMA_OUTDATED") as failure:
@@ -68,9 +68,9 @@ async def test_a_schema_that_lacks_something(service: Service, database_url: str
     assert failure.retry_seconds == 1.0
 
 
-async def test_a_standby(serve: Serve, database_url: str) -> None:
-    """A database that takes no writes is DATABASE_UNAVAILABLE, and calls say what it is."""
-    execute(database_url, *_STANDBY)
-    failure = await _refusal(await serve(database_url, serving=False))
-    assert failure.reason == "DATABASE_UNAVAILABLE"
-    assert failure.message == "the database is a standby that takes no writes"
+async def test_a_standby(serve: Serve, empty_database_url: str) -> None:
+    """Reads are served from a database that takes no writes."""
+    migrations.upgrade(empty_database_url)
+    execute(empty_database_url, *_STANDBY)
+    failure = await _refusal(await serve(empty_database_url))
+    assert failure.reason == "SESSION_NOT_FOUND"

@@ -1,4 +1,4 @@
-"""Lists of sessions: filters, orders, and pages that stay right while sessions come and go."""
+"""Lists of sessions: filters, orders, and pages that stay right while sessions are created and deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc_support import all_pages, append, call, create, request, said, update
+from rpc_support import all_pages, append, call, create, get, request, said, update
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
@@ -19,30 +19,46 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 ACTIVE, COMPLETED, ABANDONED = (spb.SessionStatus.values())[1:]
-ACTIVITY, CREATION = pb.SESSION_ORDER_LAST_ACTIVITY, pb.SESSION_ORDER_CREATION
-ORDERS = pytest.mark.parametrize("order", [ACTIVITY, CREATION], ids=["activity", "creation"])
+ACTIVITY, CREATION = pb.SESSION_ORDER_LAST_ACTIVITY_TIME_DESC, pb.SESSION_ORDER_CREATE_TIME_DESC
+ACTIVITY_ASC, CREATION_ASC = pb.SESSION_ORDER_LAST_ACTIVITY_TIME_ASC, pb.SESSION_ORDER_CREATE_TIME_ASC
+LATEST_FIRST = pytest.mark.parametrize("order", [ACTIVITY, CREATION], ids=["activity", "creation"])
+EARLIEST_FIRST = pytest.mark.parametrize("order", [ACTIVITY_ASC, CREATION_ASC], ids=["activity", "creation"])
+ORDERS = pytest.mark.parametrize("order", pb.SessionOrder.values()[1:], ids=pb.SessionOrder.Name)
 
 # By creation a is the newest, by activity d; the numbers are seconds since the epoch.
 SESSIONS: dict[str, tuple[int, int, dict[str, Any]]] = {
-    "a": (6, 6, {"user_id": "u", "title": "100% Über_all", "labels": {"k": "1", "l": "x"}}),
+    "a": (
+        6,
+        6,
+        {"user_id": "u", "application_id": "m", "title": "100% Über_all", "labels": {"k": "1", "l": "x"}},
+    ),
     "b": (5, 8, {"user_id": "u", "title": "100 pieces", "labels": {"k": "1"}, "status": COMPLETED}),
     "c": (4, 7, {"user_id": "v", "title": "ÜBERALL /path\\x", "labels": {"k": "2"}, "status": ABANDONED}),
-    "d": (3, 9, {"user_id": "v", "labels": {"k": "1", "l": "y"}}),
-    "e": (2, 2, {"title": "a'b\"c", "labels": {"L": "x"}, "status": COMPLETED}),
-    "x": (1, 1, {"user_id": "u", "title": "deleted", "labels": {"k": "1"}}),
+    "d": (3, 9, {"user_id": "v", "application_id": "m", "labels": {"k": "1", "l": "y"}}),
+    "e": (2, 2, {"application_id": "M", "title": "a'b\"c", "labels": {"L": "x"}, "status": COMPLETED}),
+    "x": (1, 1, {"user_id": "u", "application_id": "m", "title": "deleted", "labels": {"k": "1"}}),
 }
 DELETED = (
     "update sessions set delete_time = now(), purge_time = now() + interval '1 day' where session_id = 'x'"
 )
 
-# The filters, and by creation those that remain.
+# The filters, and the sessions that pass them, by creation.
 FILTERS: list[tuple[dict[str, Any], str]] = [
     ({}, "abcde"),
     ({"show_deleted": True}, "abcdex"),
     ({"user_id": "u"}, "ab"),
     ({"user_id": "u", "show_deleted": True}, "abx"),
     ({"user_id": "w"}, ""),
+    ({"application_id": "m"}, "ad"),
+    ({"application_id": "M"}, "e"),
+    ({"application_id": "m", "user_id": "u"}, "a"),
+    ({"application_id": "m", "user_id": "u", "show_deleted": True}, "ax"),
+    ({"application_id": "m", "user_id": "v", "statuses": [ACTIVE]}, "d"),
+    ({"application_id": "m", "last_activity_time_after": Timestamp(seconds=7)}, "d"),
+    ({"application_id": "m "}, ""),
     ({"statuses": [ACTIVE]}, "ad"),
     ({"statuses": [COMPLETED, ABANDONED, COMPLETED]}, "bce"),
     ({"labels": {"k": "1"}}, "abd"),
@@ -61,13 +77,16 @@ FILTERS: list[tuple[dict[str, Any], str]] = [
     ({"create_time_after": Timestamp(seconds=3, nanos=999_999_999)}, "abc"),
     ({"create_time_before": Timestamp(seconds=4)}, "de"),
     ({"create_time_before": Timestamp(seconds=4, nanos=1)}, "cde"),
-    ({"active_after": Timestamp(seconds=7)}, "bd"),
-    ({"active_before": Timestamp(seconds=7)}, "ae"),
+    ({"last_activity_time_after": Timestamp(seconds=7)}, "bd"),
+    ({"last_activity_time_before": Timestamp(seconds=7)}, "ae"),
     ({"create_time_after": Timestamp(seconds=2), "create_time_before": Timestamp(seconds=6)}, "bcd"),
     ({"create_time_after": Timestamp(seconds=6), "create_time_before": Timestamp(seconds=2)}, ""),
-    ({"active_after": Timestamp(seconds=1), "active_before": Timestamp(seconds=8)}, "ace"),
+    (
+        {"last_activity_time_after": Timestamp(seconds=1), "last_activity_time_before": Timestamp(seconds=8)},
+        "ace",
+    ),
     ({"user_id": "v", "statuses": [ACTIVE], "labels": {"k": "1"}}, "d"),
-    ({"user_id": "u", "title_contains": "100", "active_before": Timestamp(seconds=8)}, "a"),
+    ({"user_id": "u", "title_contains": "100", "last_activity_time_before": Timestamp(seconds=8)}, "a"),
     ({"labels": {"k": "1"}, "create_time_before": Timestamp(seconds=3), "show_deleted": True}, "x"),
 ]
 
@@ -90,36 +109,41 @@ async def _list(service: Service, page_size: int = 0, **fields: Any) -> list[lis
     return [[session.session_id for session in page.sessions] for page in pages]
 
 
+def _ordered(session_ids: list[str], order: pb.SessionOrder) -> list[str]:
+    """Return session ids, which are given latest first, in an order."""
+    return session_ids[::-1] if order in (ACTIVITY_ASC, CREATION_ASC) else session_ids
+
+
 def _by_activity(session_ids: str) -> list[str]:
     return sorted(session_ids, key=lambda session_id: -SESSIONS[session_id][1])
 
 
-async def test_filters_alone_and_together_in_both_orders(library: Service) -> None:
-    """Sessions that pass all filters are listed, newest first by activity or by creation, in any pages."""
-    for fields, expected in FILTERS:
+@ORDERS
+async def test_filters_alone_and_together_in_each_order(library: Service, order: pb.SessionOrder) -> None:
+    """A list has the sessions that pass all filters, by activity or creation, either way, in any pages."""
+    for fields, found in FILTERS:
+        latest_first = list(found) if order in (CREATION, CREATION_ASC) else _by_activity(found)
         for page_size in (0, 1, 2):
-            by_creation = await _list(library, page_size, order_by=CREATION, **fields)
-            assert [*chain(*by_creation)] == list(expected), (fields, page_size)
-            by_activity = await _list(library, page_size, **fields)
-            assert [*chain(*by_activity)] == _by_activity(expected), (fields, page_size)
+            pages = await _list(library, page_size, order_by=order, **fields)
+            assert [*chain(*pages)] == _ordered(latest_first, order), (fields, page_size)
 
 
 async def test_the_default_order_is_by_activity(library: Service) -> None:
-    """No order is LAST_ACTIVITY, and its tokens are the same."""
+    """Without an order the list is by LAST_ACTIVITY_TIME_DESC, and tokens are the same."""
     assert await _list(library) == await _list(library, order_by=ACTIVITY)
 
 
 async def test_a_list_holds_whole_sessions(library: Service) -> None:
-    """What is listed is what GetSession returns."""
+    """A list has sessions as GetSession returns them."""
     for session in (await call(library, "ListSessions", "")).sessions:
         assert session == (await call(library, "GetSession", session.session_id)).session
 
 
 @ORDERS
 async def test_no_session_is_on_no_page(service: Service, order: pb.SessionOrder) -> None:
-    """Pages are full, the last has no token, and no sessions are one empty page."""
+    """Pages are full, the last one has no token, and an empty list is one empty page."""
     assert await _list(service, order_by=order) == [[]]
-    for session_id in "abcd":
+    for session_id in _ordered(list("abcd"), order):
         await create(service, session_id)
     assert await _list(service, 2, order_by=order) == [["d", "c"], ["b", "a"]]
     assert await _list(service, 3, order_by=order) == [["d", "c", "b"], ["a"]]
@@ -130,18 +154,20 @@ async def test_no_session_is_on_no_page(service: Service, order: pb.SessionOrder
 async def test_equal_times_are_paged_once_each(
     service: Service, database_url: str, order: pb.SessionOrder
 ) -> None:
-    """Sessions of one and the same time are each on one page."""
+    """Sessions with equal times come once each, always in the same order."""
     for number in range(12):
         await create(service, f"s{number}")
     execute(database_url, "update sessions set create_time = to_timestamp(1), active_time = to_timestamp(1)")
     pages = await _list(service, 5, order_by=order)
     assert [len(page) for page in pages] == [5, 5, 2]
     assert {session_id for page in pages for session_id in page} == {f"s{number}" for number in range(12)}
+    (latest_first,) = await _list(service, order_by=CREATION)
+    assert [*chain(*pages)] == _ordered(latest_first, order)
 
 
-@ORDERS
+@LATEST_FIRST
 async def test_pages_stay_right_while_sessions_come_and_go(service: Service, order: pb.SessionOrder) -> None:
-    """Sessions made or deleted between pages neither repeat nor hide what was there."""
+    """Sessions that are created or deleted between pages make no other session repeat or disappear."""
     for number in range(10):
         await create(service, f"s{number}")
     seen: list[str] = []
@@ -152,12 +178,30 @@ async def test_pages_stay_right_while_sessions_come_and_go(service: Service, ord
         await create(service, f"new-{last}")
         await call(service, "DeleteSession", f"s{last}", purge=True)
         await call(service, "DeleteSession", f"s{max(last - 1, 0)}", allow_missing=True)
-    # Of each three the third was gone before its page came.
+    # Of every three sessions the third was deleted before its page was read.
     assert seen == ["s9", "s8", "s6", "s5", "s3", "s2", "s0"]
 
 
+@EARLIEST_FIRST
+async def test_earliest_first_what_is_made_comes_last(service: Service, order: pb.SessionOrder) -> None:
+    """Sessions created between pages are on the last pages.
+
+    By activity, a session that gets a message comes again.
+    """
+    for number in range(6):
+        await create(service, f"s{number}")
+    pages = all_pages(service.stub.ListSessions, request("ListSessions", "", order_by=order, page_size=2))
+    assert [session.session_id for session in (await anext(pages)).sessions] == ["s0", "s1"]
+    await create(service, "s6")
+    await append(service, "s1", said())
+    await append(service, "s3", said())
+    rest = [session.session_id async for page in pages for session in page.sessions]
+    by_activity = ["s2", "s4", "s5", "s6", "s1", "s3"]
+    assert rest == (by_activity if order == ACTIVITY_ASC else ["s2", "s3", "s4", "s5", "s6"])
+
+
 async def test_by_activity_what_becomes_active_moves_to_the_front(service: Service) -> None:
-    """Between two pages a session that gets a message leaves the pages to come; by creation it stays."""
+    """A session that gets a message between pages leaves the pages to come by activity, not by creation."""
     for number in range(6):
         await create(service, f"s{number}")
     pages = {
@@ -177,7 +221,7 @@ async def test_by_activity_what_becomes_active_moves_to_the_front(service: Servi
 
 
 async def test_an_update_is_no_activity(service: Service) -> None:
-    """Changing, deleting and restoring a session leaves its place."""
+    """Updates, deletion and restoration do not change a session's position by activity."""
     for session_id in "abc":
         await create(service, session_id)
     await update(service, "a", title="t")
@@ -187,16 +231,19 @@ async def test_an_update_is_no_activity(service: Service) -> None:
 
 
 async def test_activity_is_the_last_message_or_else_creation(service: Service) -> None:
-    """active_after and active_before look at the last message's time, before the first one at creation."""
-    created = (await create(service, "s")).create_time
-    assert await _list(service, active_after=created) == [[]]
+    """last_activity_time and its bounds use the last message's time, or without messages the creation's."""
+    session = await create(service, "s")
+    created = session.create_time
+    assert session.last_activity_time == created
+    assert await _list(service, last_activity_time_after=created) == [[]]
     message = (await append(service, "s", said())).messages[0]
-    assert await _list(service, active_after=created) == [["s"]]
-    assert await _list(service, active_before=message.create_time) == [[]]
+    assert (await get(service, "s")).last_activity_time == message.create_time
+    assert await _list(service, last_activity_time_after=created) == [["s"]]
+    assert await _list(service, last_activity_time_before=message.create_time) == [[]]
 
 
 async def test_a_page_may_be_of_another_size(service: Service) -> None:
-    """page_size may change from page to page."""
+    """Pages of one list may differ in page_size."""
     for number in range(6):
         await create(service, f"s{number}")
     token = ""
@@ -210,7 +257,7 @@ async def test_a_page_may_be_of_another_size(service: Service) -> None:
 async def test_a_strict_server_lists_the_users_own(
     serve: Callable[..., Awaitable[Service]], database_url: str
 ) -> None:
-    """With require_user_id a list is that user's, page by page."""
+    """With require_user_id a list has that user's sessions, page by page."""
     service = await serve(database_url, require_user_id=True)
     for number in range(6):
         await create(service, f"s{number}", user_id="uv"[number % 2])

@@ -16,6 +16,8 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 ACTIVE = spb.SESSION_STATUS_ACTIVE
 COMPLETED, ABANDONED = spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED
 MAXIMUM, BUDGET = "history_settings.max_messages", "history_settings.token_budget"
@@ -52,17 +54,17 @@ CLEARED: dict[str, Any] = {
 }
 
 
-def _values(session: spb.Session) -> dict[str, Any]:
+def _values(session: spb.Session | spb.SessionFields) -> dict[str, Any]:
     """Return the mutable fields of a session."""
     return {name: getattr(session, name) for name in FULL}
 
 
 def _expected(fields: dict[str, Any]) -> dict[str, Any]:
-    return _values(spb.Session(**fields))
+    return _values(spb.SessionFields(**fields))
 
 
 async def test_a_created_session_can_be_read(shared: Service) -> None:
-    """GetSession returns what CreateSession returned: all that was sent, byte for byte."""
+    """GetSession returns every field that CreateSession returned and the caller sent, byte for byte."""
     created = await create(shared, fresh_id(), user_id="u", **FULL)
     assert created.user_id == "u"
     assert _values(created) == _expected(FULL)
@@ -70,36 +72,23 @@ async def test_a_created_session_can_be_read(shared: Service) -> None:
 
 
 async def test_a_session_of_defaults(shared: Service) -> None:
-    """Without fields a session is active, empty and ownerless, with an id of the server's."""
+    """A session without fields is active, empty and ownerless, with an id that the server makes."""
     answer = await shared.stub.CreateSession(pb.CreateSessionRequest())
     session = answer.session
     assert answer.created
     assert session.create_time == session.update_time
     expected = spb.Session(session_id=session.session_id, status=ACTIVE, etag=session.etag)
-    expected.token_counter = "characters"
+    expected.token_counter = "characters@2"
     expected.create_time.CopyFrom(session.create_time)
     expected.update_time.CopyFrom(session.update_time)
+    expected.last_activity_time.CopyFrom(session.create_time)
     assert session == expected
     assert session.session_id
     assert session.etag
 
 
-async def test_what_the_server_sets_is_ignored(shared: Service) -> None:
-    """Fields that the server sets are ignored in a request."""
-    time = Timestamp(seconds=1)
-    lies = dict.fromkeys(("create_time", "update_time", "last_message_time", "complete_time"), time)
-    lies |= dict.fromkeys(("delete_time", "purge_time"), time)
-    counts = {"message_count": 5, "total_tokens": -1, "last_sequence": 7}
-    created = await create(shared, fresh_id(), etag="mine", **counts, **lies)
-    assert (created.message_count, created.total_tokens, created.last_sequence) == (0, 0, 0)
-    assert created.create_time.seconds > 1
-    for field in ("last_message_time", "complete_time", "delete_time", "purge_time"):
-        assert not created.HasField(field)
-    assert created.etag != "mine"
-
-
 async def test_a_taken_id_is_already_exists(shared: Service) -> None:
-    """CreateSession does not replace a session."""
+    """CreateSession does not replace an existing session."""
     created = await create(shared, fresh_id(), title="first")
     with fails("ALREADY_EXISTS", "SESSION_EXISTS") as failure:
         await create(shared, created.session_id, title="second")
@@ -108,7 +97,7 @@ async def test_a_taken_id_is_already_exists(shared: Service) -> None:
 
 
 async def test_expire_time_is_kept_to_the_microsecond(shared: Service) -> None:
-    """expire_time is rounded down; a deletion for good is due some time after it."""
+    """expire_time is rounded down to the microsecond; purge_time comes after the retention."""
     expire_time = Timestamp(seconds=4_000_000_000, nanos=1_999)
     session = await create(shared, fresh_id(), expire_time=expire_time)
     assert session.expire_time == Timestamp(seconds=4_000_000_000, nanos=1_000)
@@ -118,7 +107,7 @@ async def test_expire_time_is_kept_to_the_microsecond(shared: Service) -> None:
 @pytest.mark.parametrize("path", FULL)
 @pytest.mark.parametrize("change", ["masked", "present", "cleared"])
 async def test_an_update_changes_what_it_names(shared: Service, path: str, change: str) -> None:
-    """A field that the mask names, or without a mask one that is present, changes, and no other one does."""
+    """An update changes the fields of the mask, or without a mask the present fields, and no others."""
     before = await create(shared, fresh_id(), **FULL)
     given = {"masked": OTHER, "present": {path: OTHER[path]}, "cleared": {}}[change]
     after = await update(shared, before.session_id, *([] if change == "present" else [path]), **given)
@@ -135,7 +124,7 @@ async def test_an_update_changes_what_it_names(shared: Service, path: str, chang
 async def test_an_update_of_everything(
     shared: Service, paths: list[str], fields: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    """The mask "*" names all fields that can be changed; each may be named more than once."""
+    """The mask "*" names all fields that can be changed; a mask may name a field twice."""
     before = await create(shared, fresh_id(), user_id="u", **FULL)
     after = await update(shared, before.session_id, *paths, **fields)
     assert _values(after) == _expected(expected)
@@ -157,7 +146,7 @@ async def test_an_update_of_everything(
 async def test_an_update_of_one_setting(
     shared: Service, paths: list[str], settings: dict[str, int], expected: dict[str, int]
 ) -> None:
-    """The two settings can be named alone; without a mask only those change that are present."""
+    """Each of the two settings can be named alone; without a mask only present ones change."""
     before = await create(shared, fresh_id(), **FULL)
     after = await update(shared, before.session_id, *paths, history_settings=settings)
     assert after.history_settings == spb.HistorySettings(**expected)
@@ -165,7 +154,7 @@ async def test_an_update_of_one_setting(
 
 @pytest.mark.parametrize("path", ["ttl", "expire_time"])
 async def test_an_update_sets_and_clears_the_expiry(shared: Service, path: str) -> None:
-    """Ttl and expire_time are two ways to name one field: each clears it if neither is given."""
+    """A mask with either ttl or expire_time clears the expiry if the session has neither."""
     session_id = (await create(shared, fresh_id())).session_id
     later = await update(shared, session_id, path, ttl=Duration(seconds=90, nanos=1_999))
     assert later.expire_time.ToMicroseconds() - later.update_time.ToMicroseconds() == 90_000_001
@@ -175,27 +164,27 @@ async def test_an_update_sets_and_clears_the_expiry(shared: Service, path: str) 
 
 
 async def test_status_moves_and_keeps_its_time(shared: Service) -> None:
-    """complete_time is when a session last became COMPLETED or ABANDONED; ACTIVE clears it, takes appends."""
+    """end_time is the last change to COMPLETED or ABANDONED; ACTIVE clears it and allows appends."""
     session_id = (await create(shared, fresh_id())).session_id
     completed = await update(shared, session_id, status=COMPLETED)
-    assert completed.complete_time == completed.update_time
+    assert completed.end_time == completed.update_time
     again = await update(shared, session_id, status=COMPLETED)
-    assert again.complete_time == completed.complete_time
+    assert again.end_time == completed.end_time
     renamed = await update(shared, session_id, title="t")
-    assert renamed.complete_time == completed.complete_time
+    assert renamed.end_time == completed.end_time
     abandoned = await update(shared, session_id, status=ABANDONED)
-    assert abandoned.complete_time == abandoned.update_time
+    assert abandoned.end_time == abandoned.update_time
     for method in ("AppendMessage", "AppendMessages"):
         with fails("FAILED_PRECONDITION", "SESSION_NOT_ACTIVE"):
-            await call(shared, method, session_id, create_session=spb.Session())
-    assert not (await update(shared, session_id, status=ACTIVE)).HasField("complete_time")
+            await call(shared, method, session_id, new_session=spb.SessionFields())
+    assert not (await update(shared, session_id, status=ACTIVE)).HasField("end_time")
     assert (await append(shared, session_id, said())).last_sequence == 1
 
 
 async def test_a_finished_session_can_be_read(shared: Service) -> None:
-    """Only appends need an active session."""
+    """Only appends require an active session."""
     session_id = fresh_id()
-    await append(shared, session_id, said(), create_session=spb.Session())
+    await append(shared, session_id, said(), new_session=spb.SessionFields())
     await update(shared, session_id, status=COMPLETED)
     for method in (
         "GetSession",
@@ -209,7 +198,7 @@ async def test_a_finished_session_can_be_read(shared: Service) -> None:
 
 
 async def test_the_etag_guards_an_update(shared: Service) -> None:
-    """An update with the present etag goes through, with an older one it is ABORTED and changes nothing."""
+    """An update with the present etag succeeds; with an older one it is ABORTED and changes nothing."""
     first = await create(shared, fresh_id())
     session_id = first.session_id
     await append(shared, session_id, said())
@@ -222,7 +211,7 @@ async def test_the_etag_guards_an_update(shared: Service) -> None:
 
 
 async def test_the_etag_changes_with_the_session(shared: Service) -> None:
-    """Update, delete and undelete change the etag, even where nothing else changes; appends do not."""
+    """Every update, delete and undelete changes the etag; appends do not."""
     session_id, etags = fresh_id(), []
     etags.append((await create(shared, session_id)).etag)
     etags.append((await update(shared, session_id, title="t")).etag)
@@ -238,8 +227,8 @@ async def test_the_etag_changes_with_the_session(shared: Service) -> None:
 
 
 async def test_a_session_that_was_read_can_be_sent_back(shared: Service) -> None:
-    """What GetSession returns is a valid update, that changes nothing but the etag and update_time."""
+    """A session from GetSession is a valid update, which changes only the etag and update_time."""
     before = await create(shared, fresh_id(), user_id="u", **FULL)
-    after = (await shared.stub.UpdateSession(pb.UpdateSessionRequest(session=before))).session
+    after = await update(shared, before.session_id, etag=before.etag, **_values(before))
     assert _values(after) == _values(before)
-    assert after.complete_time == before.complete_time
+    assert after.end_time == before.end_time

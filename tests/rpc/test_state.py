@@ -1,4 +1,4 @@
-"""UpdateState: what a patch makes of a session's state, its version, and what is refused."""
+"""UpdateState: the state after a patch, its version, and the refusals."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 KIB = 1024
 COMPLETED = spb.SESSION_STATUS_COMPLETED
 
-# What a library for guided conversations keeps: what it has collected, in all and for each route, where it is
-# and how it came there.
+# The state of a library for guided conversations: the collected data, in all and for each route, the present
+# step and the steps before it.
 GUIDED = (
     '{"collected": {"name": "Zoë \\u00e9", "order_id": 9007199254740993, "price": 19.90, "tags": []},'
     ' "routes": {"booking": {"guests": 2, "total": 1e400}, "support": {}},'
@@ -35,7 +37,7 @@ async def patch(service: Service, session_id: str, text: str, **fields: Any) -> 
 
 
 async def test_a_guided_conversation_keeps_its_state(shared: Service) -> None:
-    """Step by step only what is named changes, and all else stays as it was written, to the last digit."""
+    """A patch changes the members that it names; all others keep their text, down to the last digit."""
     session_id = fresh_id()
     assert (await create(shared, session_id, state=GUIDED)).state == GUIDED
     steps = {
@@ -64,7 +66,7 @@ async def test_a_guided_conversation_keeps_its_state(shared: Service) -> None:
 
 
 async def test_a_patch_makes_the_first_state(shared: Service) -> None:
-    """A session without a state gets one of what the patch sets, and an empty object of an empty patch."""
+    """The first patch of a session makes its state; an empty patch makes an empty object."""
     session = await create(shared, fresh_id())
     assert (await patch(shared, session.session_id, ' { "a" : 1.0 , "b" : null } ')).state == '{ "a" : 1.0 }'
     session = await create(shared, fresh_id())
@@ -72,7 +74,7 @@ async def test_a_patch_makes_the_first_state(shared: Service) -> None:
 
 
 async def test_a_patch_changes_the_state_alone(shared: Service) -> None:
-    """State, its version, etag and update_time change, whatever the session's status."""
+    """A patch changes state, state_version, etag and update_time only, in any status."""
     session_id = fresh_id()
     await create(shared, session_id, user_id="u", title="t", state='{"a":1}', labels={"l": "v"})
     await append(shared, session_id, said())
@@ -88,7 +90,10 @@ async def test_a_patch_changes_the_state_alone(shared: Service) -> None:
 
 
 async def test_the_version_counts_each_setting_of_the_state(shared: Service) -> None:
-    """By UpdateState, an append's patch and UpdateSession, changed text or not; by nothing else."""
+    """UpdateState, appends with a patch and UpdateSession count the version up; other calls do not.
+
+    A patch counts even if the text stays the same.
+    """
     session_id = fresh_id()
     versions = [(await create(shared, session_id, state='{"a":1}')).state_version]
     versions.append((await patch(shared, session_id, '{"a":2}')).state_version)
@@ -109,7 +114,7 @@ async def test_the_version_counts_each_setting_of_the_state(shared: Service) -> 
 
 
 async def test_an_expected_version_guards_a_patch(shared: Service) -> None:
-    """With the present version the patch is applied, with any other it is ABORTED and changes nothing."""
+    """With the present version the patch is applied; with another one it is ABORTED and changes nothing."""
     session_id = fresh_id()
     await create(shared, session_id)
     first = await patch(shared, session_id, '{"a":1}', expected_state_version=0)
@@ -144,14 +149,14 @@ async def test_what_is_no_patch(shared: Service, bad: str) -> None:
 
 @pytest.mark.parametrize("method", ["UpdateState", "AppendMessage", "AppendMessages"])
 async def test_an_expected_version_is_not_negative(shared: Service, method: str) -> None:
-    """No version is below zero."""
+    """A negative expected version is refused."""
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
         await call(shared, method, fresh_id(), expected_state_version=-1)
     assert list(failure.violations) == ["expected_state_version"]
 
 
 async def test_the_largest_state(shared: Service) -> None:
-    """What a patch leaves has at most 256 KiB; more is refused, and changes nothing."""
+    """A state has at most 256 KiB after a patch; a larger one is refused, and nothing changes."""
     session_id = fresh_id()
     half = '{"%s":"%s"}'
     await create(shared, session_id, state=half % ("a", "x" * (128 * KIB)))
@@ -169,7 +174,7 @@ async def test_the_largest_state(shared: Service) -> None:
 
 
 async def test_the_deepest_state(shared: Service) -> None:
-    """100 levels are patched to the last."""
+    """A state of 100 levels is patched down to the last level."""
     session_id, deep = fresh_id(), '{"a":' * 99 + '{"%s":1}' + "}" * 99
     await create(shared, session_id, state=deep % "b")
     patched = await patch(shared, session_id, deep % "c")

@@ -1,4 +1,4 @@
-"""A message and the state it causes: one commit, once."""
+"""An append with a patch of the state: both in one commit, and once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 METHODS = ("AppendMessage", "AppendMessages")
 KIB = 1024
 
@@ -25,7 +27,10 @@ def _asked(method: str, *messages: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_message_and_its_state(shared: Service, method: str) -> None:
-    """The patch is applied with the message, and the new version comes back; etag and update_time change."""
+    """The patch is applied with the message, and the answer has the new version.
+
+    Etag and update_time change.
+    """
     session_id = fresh_id()
     before = await create(shared, session_id, state='{"step" : "ask", "n": 1.0}')
     answer = await call(shared, method, session_id, **_asked(method, said()), state_patch='{"step":"pay"}')
@@ -34,12 +39,12 @@ async def test_a_message_and_its_state(shared: Service, method: str) -> None:
     assert (after.state, after.state_version) == ('{"step" : "pay", "n": 1.0}', 1)
     assert (after.message_count, after.title) == (1, "hello")
     assert after.etag != before.etag
-    assert after.update_time == after.last_message_time
+    assert after.update_time == after.last_activity_time
 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_an_append_without_a_patch_says_nothing_of_the_state(shared: Service, method: str) -> None:
-    """No version is returned, and state and etag stay."""
+    """An append without a patch returns no version, and keeps state and etag."""
     before = await create(shared, fresh_id(), state='{"a":1}')
     answer = await call(shared, method, before.session_id, **_asked(method, said()))
     assert not answer.HasField("state_version")
@@ -49,7 +54,7 @@ async def test_an_append_without_a_patch_says_nothing_of_the_state(shared: Servi
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_retry_does_not_patch_again(shared: Service, method: str) -> None:
-    """What is stored already is returned with the present version, whatever has become of the state since."""
+    """A retry returns the stored message and the present version, and does not patch again."""
     session_id = fresh_id()
     await create(shared, session_id)
     asked = _asked(method, said(message_id="m")) | {"state_patch": '{"a":1}', "expected_state_version": 0}
@@ -65,7 +70,7 @@ async def test_a_retry_does_not_patch_again(shared: Service, method: str) -> Non
 
 
 async def test_a_retry_without_its_patch_is_a_retry(shared: Service) -> None:
-    """The patch is no part of the message: with or without one, the same message is the stored one."""
+    """The patch is not part of the message: with or without it, the same message is a retry."""
     session_id, message = fresh_id(), said(message_id="m")
     await create(shared, session_id)
     await append(shared, session_id, message)
@@ -76,10 +81,10 @@ async def test_a_retry_without_its_patch_is_a_retry(shared: Service) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_patch_of_a_session_that_the_append_makes(shared: Service, method: str) -> None:
-    """The new session's state is what create_session gives it, patched: version 1."""
+    """The state of a new session is new_session's state after the patch: version 1."""
     for given, expected in (('{"a":1,"b":2}', '{"a":1,"b":3}'), ("", '{"b":3}')):
-        session_id, create_session = fresh_id(), spb.Session(state=given, title="t")
-        asked = _asked(method, said()) | {"create_session": create_session, "state_patch": '{"b":3}'}
+        session_id, new_session = fresh_id(), spb.SessionFields(state=given, title="t")
+        asked = _asked(method, said()) | {"new_session": new_session, "state_patch": '{"b":3}'}
         answer = await call(shared, method, session_id, **asked, expected_state_version=0)
         assert (answer.session_created, answer.state_version) == (True, 1)
         session = await get(shared, session_id)
@@ -90,7 +95,7 @@ async def test_a_patch_of_a_session_that_the_append_makes(shared: Service, metho
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_an_expected_version_guards_an_append(shared: Service, method: str) -> None:
-    """With the present version the message is stored, patch or none; with another one nothing is."""
+    """With the present version the message is stored, with or without a patch; with another nothing is."""
     session_id = fresh_id()
     await create(shared, session_id)
     for fields in ({}, {"state_patch": '{"a":1}'}):
@@ -105,10 +110,10 @@ async def test_an_expected_version_guards_an_append(shared: Service, method: str
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_wrong_version_makes_no_session(shared: Service, method: str) -> None:
-    """A session that would be made is of version 0; if another is expected, it is not made."""
+    """A session to be created has version 0; if another version is expected, it is not created."""
     session_id = fresh_id()
     with fails("ABORTED", "STATE_VERSION_MISMATCH"):
-        await call(shared, method, session_id, create_session=spb.Session(), expected_state_version=1)
+        await call(shared, method, session_id, new_session=spb.SessionFields(), expected_state_version=1)
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await get(shared, session_id)
 
@@ -133,11 +138,11 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("why", REFUSED)
 async def test_of_a_refused_batch_nothing_is_kept(shared: Service, why: str) -> None:
-    """Neither a message nor the patch."""
+    """A refused batch stores no message and applies no patch."""
     code, reason, fields = REFUSED[why]
     session_id = fresh_id()
-    create_session = spb.Session(user_id="u", state='{"a":1}')
-    await append(shared, session_id, said(message_id="m"), create_session=create_session)
+    new_session = spb.SessionFields(state='{"a":1}')
+    await append(shared, session_id, said(message_id="m"), user_id="u", new_session=new_session)
     before = await get(shared, session_id)
     with fails(code, reason):
         await call(shared, "AppendMessages", session_id, **{"state_patch": '{"a":2}'} | fields)
@@ -146,7 +151,7 @@ async def test_of_a_refused_batch_nothing_is_kept(shared: Service, why: str) -> 
 
 @pytest.mark.parametrize("method", METHODS)
 async def test_a_finished_session_takes_no_patch_with_a_message(shared: Service, method: str) -> None:
-    """It takes no message, and so not the state that the message causes."""
+    """A finished session refuses the message, and with it the patch."""
     session_id = fresh_id()
     await create(shared, session_id)
     before = await update(shared, session_id, status=spb.SESSION_STATUS_ABANDONED)
@@ -156,13 +161,13 @@ async def test_a_finished_session_takes_no_patch_with_a_message(shared: Service,
 
 
 async def test_the_window_comes_with_the_state(shared: Service) -> None:
-    """One round trip: message, state and context."""
+    """One call stores the message, patches the state and returns the window."""
     session_id = fresh_id()
     answer = await call(
         shared,
         "AppendMessage",
         session_id,
-        create_session=spb.Session(),
+        new_session=spb.SessionFields(),
         state_patch='{"a":1}',
         history={"max_messages": 5},
     )
@@ -170,17 +175,17 @@ async def test_the_window_comes_with_the_state(shared: Service) -> None:
 
 
 async def test_without_coalescing(serve: Callable[..., Awaitable[Service]], database_url: str) -> None:
-    """A server that shares no statements does the same."""
+    """Without shared statements the result is the same."""
     service = await serve(database_url, coalesce=False)
-    answer = await call(service, "AppendMessage", "s", create_session=spb.Session(), state_patch='{"a":1}')
+    answer = await call(service, "AppendMessage", "s", new_session=spb.SessionFields(), state_patch='{"a":1}')
     assert (answer.state_version, (await get(service)).state) == (1, '{"a":1}')
 
 
 async def test_messages_in_the_place_of_others_and_their_state(shared: Service) -> None:
-    """Replaced, stored and patched in one commit, once; of what is refused nothing is."""
+    """Messages are replaced and the state is patched in one commit, once; a refusal changes nothing."""
     session_id = fresh_id()
-    await append(shared, session_id, said(), said(), create_session=spb.Session(state='{"a":1}'))
-    asked = {"replace_after_sequence": 1, "state_patch": '{"a":2}'}
+    await append(shared, session_id, said(), said(), new_session=spb.SessionFields(state='{"a":1}'))
+    asked = {"keep_through_sequence": 1, "state_patch": '{"a":2}'}
     before = await get(shared, session_id)
     with fails("ABORTED", "STATE_VERSION_MISMATCH"):
         await append(shared, session_id, said(), **asked, expected_state_version=1)
@@ -191,6 +196,6 @@ async def test_messages_in_the_place_of_others_and_their_state(shared: Service) 
     assert (answers[0].state_version, answers[0].message_count, answers[0].last_sequence) == (1, 2, 3)
     assert (await get(shared, session_id)).state == '{"a":2}'
     made = await append(
-        shared, fresh_id(), said(), create_session=spb.Session(), replace_after_sequence=0, state_patch="{}"
+        shared, fresh_id(), said(), new_session=spb.SessionFields(), keep_through_sequence=0, state_patch="{}"
     )
     assert (made.session_created, made.state_version) == (True, 1)

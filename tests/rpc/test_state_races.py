@@ -1,4 +1,4 @@
-"""State patched from several sides at once, and while the session ends: nothing is lost, nothing is torn."""
+"""Concurrent patches of the state, also while the session ends: none is lost and none is torn."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def _patch(number: int, **fields: Any) -> tuple[str, Any]:
-    """Patch with a name of its own."""
+    """Return a patch that sets a member of its own."""
     text = json.dumps({f"n{number}": number})
     return "UpdateState", request("UpdateState", "s", patch=text, **fields)
 
 
 def _append(number: int, **fields: Any) -> tuple[str, Any]:
-    """Append with a patch of the same name as the message."""
+    """Return an append whose patch sets a member named after the message."""
     message = said(message_id=f"n{number}")
     patch = json.dumps({f"n{number}": number})
     fields = {"state_patch": patch} | fields
@@ -31,7 +31,7 @@ def _append(number: int, **fields: Any) -> tuple[str, Any]:
 
 
 async def test_no_patch_is_lost(service: Service, stubs: list[Any]) -> None:
-    """From many sides, with messages and without, beside plain appends and updates: each is in the state."""
+    """The state has every concurrent patch, with messages or without, beside appends and updates."""
     await create(service)
     calls = [_patch(number) if number % 3 else _append(number) for number in range(120)]
     calls += [("AppendMessage", request("AppendMessage", "s"))] * 30
@@ -47,7 +47,7 @@ async def test_no_patch_is_lost(service: Service, stubs: list[Any]) -> None:
 
 
 async def test_a_counter_by_expected_version(service: Service, stubs: list[Any]) -> None:
-    """Of patches that expect the same version one goes through; the others are told the actual one."""
+    """Of patches that expect the same version one succeeds; the others get the actual one."""
     await create(service)
     calls = [make(number, expected_state_version=0) for number in range(30) for make in (_patch, _append)]
     answers = await race(stubs, calls)
@@ -60,11 +60,11 @@ async def test_a_counter_by_expected_version(service: Service, stubs: list[Any])
 
 
 async def test_an_etag_sees_every_patch(service: Service, stubs: list[Any]) -> None:
-    """An update with the etag as it was before goes through before all patches, or not at all."""
+    """An update with an earlier etag succeeds before all patches, or not at all."""
     etag = (await create(service)).etag
-    guarded = spb.Session(session_id="s", state='{"guarded":true}', etag=etag)
+    guarded = spb.SessionFields(state='{"guarded":true}')
     calls = [_patch(number) for number in range(20)]
-    calls[10:10] = [("UpdateSession", request("UpdateSession", "s", session=guarded))] * 5
+    calls[10:10] = [("UpdateSession", request("UpdateSession", "s", session=guarded, etag=etag))] * 5
     answers = await race(stubs, calls)
     updates = answers[10:15]
     state = json.loads((await get(service)).state)
@@ -79,9 +79,9 @@ async def test_an_etag_sees_every_patch(service: Service, stubs: list[Any]) -> N
 async def test_the_end_of_a_session_takes_messages_and_states_together(
     service: Service, stubs: list[Any], end: str, round_: int
 ) -> None:
-    """What is acknowledged is there, in messages and state alike, or the session is gone."""
+    """An acknowledged append has its message and its state, or the session is gone."""
     await create(service)
-    completed = spb.Session(session_id="s", status=spb.SESSION_STATUS_COMPLETED)
+    completed = spb.SessionFields(status=spb.SESSION_STATUS_COMPLETED)
     ending: tuple[str, Any] = ("DeleteSession", request("DeleteSession", "s", purge=end == "purge"))
     if end == "complete":
         ending = ("UpdateSession", request("UpdateSession", "s", session=completed))
@@ -104,8 +104,11 @@ async def test_the_end_of_a_session_takes_messages_and_states_together(
 
 
 async def test_one_append_makes_the_session_and_all_patch_it(service: Service, stubs: list[Any]) -> None:
-    """With create_session and a patch each; every message is sent twice, and patches once."""
-    calls = [_append(number % 20, create_session=spb.Session(state='{"made":1}')) for number in range(40)]
+    """All appends with new_session patch the session that one of them creates.
+
+    Every message is sent twice, and patches once.
+    """
+    calls = [_append(number % 20, new_session=spb.SessionFields(state='{"made":1}')) for number in range(40)]
     answers = await race(stubs, calls)
     assert sum(answer.session_created for answer in answers) == 1
     session = await get(service)
@@ -114,12 +117,12 @@ async def test_one_append_makes_the_session_and_all_patch_it(service: Service, s
 
 
 async def test_purges_race_appends_that_make_the_session_anew(service: Service, stubs: list[Any]) -> None:
-    """However often it is purged, messages and state are those of its last life."""
-    calls = [_append(number, create_session=spb.Session()) for number in range(100)]
+    """A session that was purged and created again has the messages and the state of its last life."""
+    calls = [_append(number, new_session=spb.SessionFields()) for number in range(100)]
     for place in range(10, 100, 20):
         calls.insert(place, ("DeleteSession", request("DeleteSession", "s", purge=True, allow_missing=True)))
     assert not [answer for answer in await race(stubs, calls) if isinstance(answer, str)]
-    await call(service, "AppendMessage", "s", create_session=spb.Session())
+    await call(service, "AppendMessage", "s", new_session=spb.SessionFields())
     session = await get(service)
     ids = {message.message_id for message in await stored(service) if message.message_id.startswith("n")}
     assert set(json.loads(session.state or "{}")) == ids

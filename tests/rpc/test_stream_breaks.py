@@ -1,4 +1,4 @@
-"""What becomes of a stream that breaks: what its header says, and never half of both."""
+"""Broken streams: the header says whether the beginning is kept or dropped, never a part of it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stream_support import (
 )
 
 from sessionhistory.v1 import session_pb2 as spb
-from sessionhistory_server.rpc.pieces import OpenStreams
+from sessionhistory_server.rpc.peers.connection import Exchange
 from support.databases import execute
 from support.errors import fails
 from support.proxy import locked
@@ -41,27 +41,25 @@ _COUNT = "select count(*) from messages"
 
 
 async def _until_settled(service: Service) -> None:
-    """Wait until no stream is open and nothing of one is under way."""
+    """Wait until no stream is open and no message of one is being stored."""
     await until(lambda: not service.awaits_pieces and not service.stores_streams)
 
 
 class Reads:
-    """How often the server has begun to wait for a piece."""
+    """Counts how often the server has begun to wait for a piece."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = 0
-        wait = OpenStreams.wait
+        next_request = Exchange.next_request
 
-        async def counted(
-            streams: OpenStreams, awaitable: Awaitable[object], seconds: float | None
-        ) -> object:
+        async def counted(exchange: Exchange) -> object:
             self.begun += 1
-            return await wait(streams, awaitable, seconds)
+            return await next_request(exchange)
 
-        monkeypatch.setattr(OpenStreams, "wait", counted)
+        monkeypatch.setattr(Exchange, "next_request", counted)
 
     async def all(self, service: Service, *pieces: Piece, **options: float) -> Any:
-        """Begin a stream, and wait until the server has read all and waits for more."""
+        """Begin a stream, and wait until the server has read all pieces and waits for more."""
         before = self.begun
         call = await begin(service, *pieces, **options)
         await until(lambda: self.begun == before + len(pieces) + 1)
@@ -70,7 +68,7 @@ class Reads:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> Reads:
-    """Counts what the server reads."""
+    """Counts the server's reads of pieces."""
     return Reads(monkeypatch)
 
 
@@ -89,7 +87,7 @@ BREAKS = {"cancel": _cancel, "deadline": _pass_the_deadline}
 
 @pytest.mark.parametrize("how", BREAKS)
 async def test_a_caller_that_goes(service: Service, reads: Reads, database_url: str, how: str) -> None:
-    """With KEEP there is what had arrived, INTERRUPTED; with DROP there is nothing."""
+    """After a cancellation, KEEP stores the beginning as INTERRUPTED, and DROP stores nothing."""
     await create(service)
     for on_break, number in ((KEEP, 0), (DROP, 1), (0, 2)):
         first = header(message_id=f"m{number}", on_break=on_break)
@@ -104,11 +102,11 @@ async def test_a_caller_that_goes(service: Service, reads: Reads, database_url: 
 async def test_of_a_header_alone_nothing_is_kept(
     service: Service, reads: Reads, database_url: str, how: str
 ) -> None:
-    """Neither a message nor its session; unless the header has something to say itself."""
+    """A break after the header stores no message and no session, unless the header has content."""
     await create(service)
-    for empty in (header("new", create_session={}), header(message={"metadata": "{}", "content": ""})):
+    for empty in (header("new", new_session={}), header(message={"metadata": "{}", "content": ""})):
         await BREAKS[how](reads, service, empty)
-    await BREAKS[how](reads, service, header("kept", create_session={}, message={"content": "begun"}))
+    await BREAKS[how](reads, service, header("kept", new_session={}, message={"content": "begun"}))
     await until(lambda: execute(database_url, _COUNT) == [(1,)])
     await _until_settled(service)
     assert await contents(service) == []
@@ -118,7 +116,7 @@ async def test_of_a_header_alone_nothing_is_kept(
 
 
 async def test_tool_calls_are_kept(service: Service, reads: Reads, database_url: str) -> None:
-    """As far as they came."""
+    """Tool calls are kept as far as they have arrived."""
     await create(service)
     await _cancel(
         reads,
@@ -134,7 +132,7 @@ async def test_tool_calls_are_kept(service: Service, reads: Reads, database_url:
 
 
 async def test_a_stream_without_a_finish(service: Service) -> None:
-    """With KEEP the answer is the message, INTERRUPTED; with DROP, and of a header alone, it is an error."""
+    """Without a finish, KEEP returns the message as INTERRUPTED; DROP or a lone header is an error."""
     await create(service)
     answer = await stream(service, header(history={}), text("a"))
     assert (answer.message.content, answer.message.status, answer.last_sequence) == ("a", INTERRUPTED, 1)
@@ -148,14 +146,14 @@ async def test_a_stream_without_a_finish(service: Service) -> None:
 
 
 async def test_a_finish_can_say_that_it_was_interrupted(service: Service) -> None:
-    """Who stops the model ends the stream in order."""
+    """A finish may set INTERRUPTED, for a caller that stops the model."""
     await create(service)
     answer = await stream(service, header(), text("a"), finish(status=INTERRUPTED, token_count=5))
     assert (answer.message.status, answer.message.token_count) == (INTERRUPTED, 5)
 
 
 async def test_nothing_after_the_finish_is_read(service: Service) -> None:
-    """Whatever it is."""
+    """Pieces after the finish are not read."""
     await create(service)
     answer = await stream(service, header(), text("a"), finish(), text("\0"), header())
     assert (answer.message.content, answer.message.status) == ("a", COMPLETE)
@@ -164,7 +162,7 @@ async def test_nothing_after_the_finish_is_read(service: Service) -> None:
 @pytest.mark.parametrize("gone", ["deadline", "cancel"])
 @pytest.mark.parametrize("on_break", [KEEP, DROP])
 async def test_a_finish_is_no_break(service: Service, database_url: str, gone: str, on_break: int) -> None:
-    """Once it has arrived the message is stored whole, whatever becomes of the caller."""
+    """After the finish has arrived, the message is stored whole, even if the caller goes away."""
     await create(service)
     with locked(database_url):
         timeout = 2 if gone == "deadline" else None
@@ -179,7 +177,7 @@ async def test_a_finish_is_no_break(service: Service, database_url: str, gone: s
 
 
 async def test_what_becomes_of_the_session_meanwhile(service: Service) -> None:
-    """A stream to a session that is deleted, closed, or went on, is refused at the finish, as a whole."""
+    """A stream to a session that was deleted, closed or went on is refused at the finish as a whole."""
     for session_id in ("deleted", "purged", "closed", "went on"):
         await create(service, session_id.replace(" ", "-"))
     streams = {
@@ -205,7 +203,7 @@ async def test_what_becomes_of_the_session_meanwhile(service: Service) -> None:
 
 
 async def test_a_broken_stream_to_a_session_that_is_gone(service: Service) -> None:
-    """Nothing is kept, and the caller is told so."""
+    """A broken stream to a deleted session keeps nothing, and the error says so."""
     await create(service)
     broken = await begin(service, header(), text("a"))
     ended = await begin(service, header(message_id="m2"), text("a"))
@@ -223,7 +221,10 @@ async def test_a_broken_stream_to_a_session_that_is_gone(service: Service) -> No
 
 
 async def test_a_silent_stream(serve: Serve, database_url: str) -> None:
-    """Without a deadline it ends after some time, and is kept; with one it may be silent."""
+    """A silent stream without a deadline ends after the idle time and is kept.
+
+    With a deadline a stream may be silent.
+    """
     service = await serve(database_url, stream_idle_seconds=0.2)
     await create(service)
     patient = await begin(service, header(message_id="patient"), text("a"), timeout=PATIENCE_SECONDS)
@@ -237,7 +238,7 @@ async def test_a_silent_stream(serve: Serve, database_url: str) -> None:
 
 
 async def test_the_default_deadline_is_for_what_the_server_does(serve: Serve, database_url: str) -> None:
-    """A stream may last longer, but its append may not."""
+    """The default deadline limits the append at the end of a stream, not the stream."""
     service = await serve(database_url, default_deadline_seconds=0.3)
     await create(service)
     late = await begin(service, header(), text("a"))

@@ -1,10 +1,11 @@
-"""A message that is streamed again: it is stored once, and what was interrupted is completed."""
+"""A message that is streamed again is stored once, and completes an interrupted one."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
 from rpc_support import append, create, said, stored, update
 from stream_support import COMPLETE, INTERRUPTED, begin, contents, finish, header, stream, text
 
@@ -16,6 +17,8 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 _CONSISTENT = """
 select last_sequence >= coalesce(max(sequence), 0), message_count = count(sequence),
        sessions.total_tokens = coalesce(sum(token_count), 0),
@@ -25,7 +28,7 @@ from sessions left join messages using (session_key) group by sessions.session_k
 
 
 async def test_two_streams_of_one_id(service: Service, database_url: str) -> None:
-    """The same message is stored once and returned to both; another message of that id is refused."""
+    """The same message is stored once and returned to both streams; another message of that id is refused."""
     await create(service)
     streams = [await begin(service, header(), text(said)) for said in ("a", "a", "b")]
     for one in streams:
@@ -40,7 +43,7 @@ async def test_two_streams_of_one_id(service: Service, database_url: str) -> Non
 
 
 async def test_a_retry_completes_what_was_interrupted(service: Service, database_url: str) -> None:
-    """A finish takes the place of what was kept under its id, under a new sequence; a break does not."""
+    """A finish replaces an interrupted message of its id, under a new sequence; a break does not."""
     await create(service)
     await append(service, "s", said("hi"))
     first = header(expected_last_sequence=1, history={})
@@ -63,7 +66,7 @@ async def test_a_retry_completes_what_was_interrupted(service: Service, database
 
 
 async def test_an_interrupted_message_that_was_pinned(service: Service, database_url: str) -> None:
-    """The counters stay right, whatever the two weigh."""
+    """The counters stay right, whatever the tokens of the beginning and of the whole message."""
     await create(service)
     await append(service, "s", *[mpb.Message(role=mpb.ROLE_SYSTEM, pinned=True)] * 63)
     await stream(service, header(message={"pinned": True}), text("a fact"))
@@ -77,10 +80,10 @@ async def test_an_interrupted_message_that_was_pinned(service: Service, database
 
 
 async def test_what_is_interrupted_stays_where_it_cannot_be_completed(service: Service) -> None:
-    """Where another message has followed, the session is closed, or another sequence is expected."""
+    """An interrupted message stays if another follows, the session is closed, or a sequence mismatches."""
     await create(service)
     for name, fields in (("followed", {}), ("closed", {}), ("elsewhere", {"expected_last_sequence": 1})):
-        await stream(service, header(name, create_session={}), text("a"))
+        await stream(service, header(name, new_session={}), text("a"))
         if name == "followed":
             await append(service, name, said("next"))
         if name == "closed":
@@ -92,10 +95,13 @@ async def test_what_is_interrupted_stays_where_it_cannot_be_completed(service: S
 
 
 async def test_a_completion_that_races_the_next_message(service: Service, database_url: str) -> None:
-    """Either it comes first, or it is refused: nothing is lost, and the counters are right."""
+    """A completion beside the next append comes first, or is refused; no message is lost.
+
+    The counters are right.
+    """
     for number in range(8):
         name = f"s{number}"
-        await stream(service, header(name, create_session={}), text("a"))
+        await stream(service, header(name, new_session={}), text("a"))
         results = await asyncio.gather(
             stream(service, header(name), text("ab"), finish()),
             append(service, name, said("next", message_id="next")),

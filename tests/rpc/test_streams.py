@@ -1,4 +1,4 @@
-"""AppendMessageStream: what a stream stores."""
+"""AppendMessageStream: the messages that it stores."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ RICH = {
     "turn_id": "t",
     "metadata": '{"a": 1.0}',
     "parts": [{"text": "x"}],
+    "finish_reason": "unknown",
     "send_time": {"seconds": 5},
 }
 TALK = (
@@ -33,16 +34,22 @@ TALK = (
     tool_call(1, id="c2", arguments="[]"),
     tool_call(0, arguments="}"),
     Piece(delta={"text": "!", "parts": [{"json": "[1]"}, {"media": {"data": b"\0\xff"}}]}),
+    Piece(
+        delta={
+            "parts": [{"reasoning": {"text": "Hm, ", "signature": "s"}}, {"reasoning": {"opaque": "AbC="}}]
+        }
+    ),
 )
 
 
 async def test_a_stream_is_stored_as_one_message(service: Service) -> None:
-    """Header, deltas and finish make the message that AppendMessage would have stored, and return it."""
-    pieces = [header(message=RICH, create_session={"user_id": "u"}), *TALK]
+    """Header, deltas and finish store and return the message that AppendMessage would have stored."""
+    pieces = [header(message=RICH, user_id="u", new_session={}), *TALK]
     end = {"usage": {"output_tokens": 7}, "token_count": 9, "metadata": '{"b": 2}', "payload": b"\0"}
-    answer = await stream(service, *pieces, finish(**end, payload_type="x/y"))
+    end |= {"payload_type": "x/y", "finish_reason": "tool_use"}
+    answer = await stream(service, *pieces, finish(**end))
     expected = whole(pieces)
-    expected.MergeFrom(mpb.Message(**end, payload_type="x/y"))
+    expected.MergeFrom(mpb.Message(**end))
     assert (answer.session_id, answer.session_created, answer.last_sequence) == ("s", True, 1)
     assert (answer.message_count, answer.total_tokens) == (1, 9)
     expected.status = COMPLETE
@@ -54,7 +61,7 @@ async def test_a_stream_is_stored_as_one_message(service: Service) -> None:
 
 
 async def test_a_stream_is_the_same_message_as_an_append(service: Service) -> None:
-    """Its retry by AppendMessage, or an append's retry by a stream, returns what is stored."""
+    """AppendMessage and a stream are retries of each other, and return the stored message."""
     await create(service)
     pieces = [header(message=RICH), *TALK]
     streamed = await stream(service, *pieces, finish())
@@ -67,7 +74,7 @@ async def test_a_stream_is_the_same_message_as_an_append(service: Service) -> No
 
 
 async def test_what_is_not_said_has_defaults(service: Service) -> None:
-    """It is an ASSISTANT's, with ids by the server; without any text its content is null, not empty."""
+    """Without a role a message is an ASSISTANT's; the server makes ids; without text the content is null."""
     await create(service)
     for deltas, content in (([], None), ([text("")], "")):
         made = Piece(header={"session_id": "s"})
@@ -75,13 +82,13 @@ async def test_what_is_not_said_has_defaults(service: Service) -> None:
         assert (message.role, message.status) == (mpb.ROLE_ASSISTANT, COMPLETE)
         assert len(message.message_id) == 32
         assert (message.content if message.HasField("content") else None) == content
-    answer = await stream(service, Piece(header={"create_session": {}}), finish())
+    answer = await stream(service, Piece(header={"new_session": {}}), finish())
     assert len(answer.session_id) == 32
     assert answer.session_created
 
 
 async def test_the_sequence_is_taken_at_the_finish(service: Service) -> None:
-    """While a stream is open others append, and nothing of it is seen."""
+    """A stream takes its sequence at the finish: appends come before it, and reads do not see it earlier."""
     await create(service)
     first = await begin(service, header(message_id="first"), text("a"))
     second = await begin(service, header(message_id="second"), text("b"))
@@ -94,7 +101,7 @@ async def test_the_sequence_is_taken_at_the_finish(service: Service) -> None:
 
 
 async def test_a_window_and_a_title(service: Service) -> None:
-    """The window after the append is returned if asked for; a user's stream gives the session its title."""
+    """The answer has the window if asked for; a user's stream gives the session its title."""
     await create(service)
     await stream(service, header(message={"role": mpb.ROLE_USER}), text("Rome "), text("in May"), finish())
     assert (await get(service)).title == "Rome in May"
@@ -104,7 +111,7 @@ async def test_a_window_and_a_title(service: Service) -> None:
 
 
 async def test_a_retry_of_what_is_stored_is_not_refused_early(service: Service) -> None:
-    """Whatever has become of the session's status and sequence, the stored message comes back."""
+    """A retry returns the stored message, whatever the session's present status and sequence."""
     await create(service)
     pieces = (header(expected_last_sequence=0), text("a"), finish())
     first = await stream(service, *pieces)

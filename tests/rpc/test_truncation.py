@@ -1,4 +1,4 @@
-"""Removing the newest messages: what goes, what stays, and what comes after it."""
+"""TruncateMessages: the removed messages, the kept ones, and later appends."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from support.errors import fails
 if TYPE_CHECKING:
     from support.service import Service
 
+pytestmark = pytest.mark.pooled
+
 
 async def _talk(service: Service, *token_counts: int) -> str:
-    """Return a session of messages m1, m2, … of so many tokens each."""
+    """Return a session with messages m1, m2, … of these tokens."""
     session_id = fresh_id()
     messages = [
         said(f"number {number}", message_id=f"m{number}", token_count=tokens)
         for number, tokens in enumerate(token_counts, start=1)
     ]
-    await append(service, session_id, *messages, create_session=spb.Session())
+    await append(service, session_id, *messages, new_session=spb.SessionFields())
     return session_id
 
 
-async def _truncate(service: Service, session_id: str, after: int, **fields: Any) -> Any:
-    return await call(service, "TruncateHistory", session_id, after_sequence=after, **fields)
+async def _truncate(service: Service, session_id: str, keep: int, **fields: Any) -> Any:
+    return await call(service, "TruncateMessages", session_id, keep_through_sequence=keep, **fields)
 
 
 async def _sequences(service: Service, session_id: str) -> list[int]:
@@ -37,11 +39,11 @@ async def _sequences(service: Service, session_id: str) -> list[int]:
 
 
 async def test_what_comes_after_is_removed(shared: Service) -> None:
-    """The rest stays as it was; the counters are those of the rest, but for the last sequence."""
+    """Later messages are removed; the counters are those of the kept ones, except the last sequence."""
     session_id = await _talk(shared, 1, 2, 4, 8)
     before = await stored(shared, session_id)
     answer = await _truncate(shared, session_id, 2)
-    assert answer == pb.TruncateHistoryResponse(
+    assert answer == pb.TruncateMessagesResponse(
         removed_message_count=2, last_sequence=4, message_count=2, total_tokens=3
     )
     assert await stored(shared, session_id) == before[:2]
@@ -50,7 +52,7 @@ async def test_what_comes_after_is_removed(shared: Service) -> None:
 
 
 async def test_a_sequence_is_used_once(shared: Service) -> None:
-    """The next message gets the sequence after the last that there ever was, cleared or not."""
+    """A sequence is never used again: the next message follows the highest sequence ever used."""
     session_id = await _talk(shared, 1, 1, 1)
     await _truncate(shared, session_id, 1)
     assert (await append(shared, session_id, said())).messages[0].sequence == 4
@@ -61,7 +63,7 @@ async def test_a_sequence_is_used_once(shared: Service) -> None:
 
 
 async def test_an_id_is_forgotten(shared: Service) -> None:
-    """A message that was removed is stored anew when it comes again, also with another content."""
+    """A removed message is stored anew if it is sent again, even with another content."""
     session_id = await _talk(shared, 1, 1)
     (_, second) = await stored(shared, session_id)
     await _truncate(shared, session_id, 1)
@@ -75,7 +77,7 @@ async def test_an_id_is_forgotten(shared: Service) -> None:
 
 
 async def test_only_what_is_kept_is_known(shared: Service) -> None:
-    """A message that was kept is still returned to whoever sends it again."""
+    """A retry of a kept message returns it."""
     session_id = await _talk(shared, 1, 1)
     (first, _) = await stored(shared, session_id)
     await _truncate(shared, session_id, 1)
@@ -84,7 +86,7 @@ async def test_only_what_is_kept_is_known(shared: Service) -> None:
 
 @pytest.mark.parametrize("after", range(6))
 async def test_a_window_adds_up_after_it(shared: Service, after: int) -> None:
-    """Token budgets count what is there, whatever was removed, across the gap and before it."""
+    """Token budgets count the stored messages only, before the gap and across it."""
     tokens = [1, 2, 4, 8, 16]
     session_id = await _talk(shared, *tokens)
     await _truncate(shared, session_id, after)
@@ -103,7 +105,7 @@ async def test_a_window_adds_up_after_it(shared: Service, after: int) -> None:
 
 
 async def test_pinned_messages_go_as_well(shared: Service) -> None:
-    """Pinned messages among those removed leave the windows, and make room for others."""
+    """Removed pinned messages leave the windows, and make room for others."""
     session_id = await _talk(shared, 1)
     pins = [said(pinned=True, token_count=10) for _ in range(64)]
     await append(shared, session_id, *pins[:2])
@@ -120,16 +122,16 @@ async def test_pinned_messages_go_as_well(shared: Service) -> None:
 
 
 async def test_nothing_to_remove(shared: Service) -> None:
-    """After the last sequence there is nothing, nor in an empty session, nor the second time."""
+    """Nothing is removed after the last sequence, in an empty session, or by a second call."""
     session_id = await _talk(shared, 1, 1)
     for after, removed in ((2, 0), (1, 1), (1, 0), (0, 1), (0, 0)):
         assert (await _truncate(shared, session_id, after)).removed_message_count == removed
     empty = (await create(shared, fresh_id())).session_id
-    assert (await _truncate(shared, empty, 0)) == pb.TruncateHistoryResponse()
+    assert (await _truncate(shared, empty, 0)) == pb.TruncateMessagesResponse()
 
 
 async def test_a_sequence_that_the_session_has_not_reached(shared: Service) -> None:
-    """It is another history that the caller has in mind; the actual last sequence is said."""
+    """A sequence beyond the session's last is refused with the actual one."""
     session_id = await _talk(shared, 1, 1)
     with fails("ABORTED", "SEQUENCE_MISMATCH") as failure:
         await _truncate(shared, session_id, 3)
@@ -138,7 +140,7 @@ async def test_a_sequence_that_the_session_has_not_reached(shared: Service) -> N
 
 
 async def test_an_expected_last_sequence(shared: Service) -> None:
-    """It must be the session's, which a truncation leaves: the same call can be repeated."""
+    """The expected last sequence must be the session's; a truncation keeps it, so that it can be repeated."""
     session_id = await _talk(shared, 1, 1)
     for expected in (0, 1, 3):
         with fails("ABORTED", "SEQUENCE_MISMATCH") as failure:
@@ -154,7 +156,7 @@ async def test_an_expected_last_sequence(shared: Service) -> None:
 
 @pytest.mark.parametrize("status", [spb.SESSION_STATUS_COMPLETED, spb.SESSION_STATUS_ABANDONED])
 async def test_a_session_that_is_not_active(shared: Service, status: spb.SessionStatus) -> None:
-    """Its messages neither come nor go, until it is active again."""
+    """An inactive session takes no appends and no truncation until it is active again."""
     session_id = await _talk(shared, 1, 1)
     await update(shared, session_id, status=status)
     with fails("FAILED_PRECONDITION", "SESSION_NOT_ACTIVE"):
@@ -165,7 +167,7 @@ async def test_a_session_that_is_not_active(shared: Service, status: spb.Session
 
 @pytest.mark.parametrize("gone", ["deleted", "purged"])
 async def test_a_session_that_is_gone(shared: Service, gone: str) -> None:
-    """It is not found, and its messages are there when it comes back."""
+    """A deleted session is NOT_FOUND, and has its messages when it is restored."""
     session_id = await _talk(shared, 1, 1)
     await call(shared, "DeleteSession", session_id, purge=gone == "purged")
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
@@ -176,7 +178,7 @@ async def test_a_session_that_is_gone(shared: Service, gone: str) -> None:
 
 
 async def test_what_a_truncation_leaves_alone(shared: Service) -> None:
-    """The session itself does not change: its etag, title and times are as they were."""
+    """A truncation changes neither the session's etag nor its title and times."""
     session_id = await _talk(shared, 1, 1)
     before = await get(shared, session_id)
     await _truncate(shared, session_id, 0)
@@ -188,26 +190,26 @@ async def test_what_a_truncation_leaves_alone(shared: Service) -> None:
 
 
 async def test_what_to_keep_has_to_be_said_is_not_removed(shared: Service) -> None:
-    """Without after_sequence nothing is removed, not even where it is the number that absent ones have."""
+    """Without keep_through_sequence the call is refused, and is not taken for 0."""
     session_id = await _talk(shared, 1)
     with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
-        await shared.stub.TruncateHistory(pb.TruncateHistoryRequest(session_id=session_id))
-    assert list(failure.violations) == ["after_sequence"]
+        await shared.stub.TruncateMessages(pb.TruncateMessagesRequest(session_id=session_id))
+    assert list(failure.violations) == ["keep_through_sequence"]
     assert await _sequences(shared, session_id) == [1]
 
 
 async def test_a_title_and_a_time_are_kept(shared: Service) -> None:
-    """A session keeps the title of its first message, and when one was last stored, when both are gone."""
+    """The title and the last activity time stay when their messages are removed."""
     session_id = await _talk(shared, 1)
     await _truncate(shared, session_id, 0)
     answer = await append(shared, session_id, said("another", role=mpb.ROLE_USER))
     session = await get(shared, session_id)
     assert session.title == "number 1"
-    assert session.last_message_time == answer.messages[0].create_time
+    assert session.last_activity_time == answer.messages[0].create_time
 
 
 async def test_a_stream_finishes_after_it(shared: Service) -> None:
-    """A stream that is open takes its place when it finishes: after all that there ever was."""
+    """An open stream gets its sequence at the finish, after the highest sequence ever used."""
     session_id = await _talk(shared, 1, 1)
     stream = await begin(shared, header(session_id, "m2"), text("streamed"))
     await _truncate(shared, session_id, 1)

@@ -1,4 +1,4 @@
-"""Truncations among appends and reads: whatever happens first, each sees one state, and the end adds up."""
+"""Truncations beside appends and reads: each call sees one state, and the result is consistent."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def _append(number: int, **fields: Any) -> tuple[str, Any]:
     return "AppendMessage", request("AppendMessage", "s", message=_numbered(number), **fields)
 
 
-def _truncate(after: int, **fields: Any) -> tuple[str, Any]:
-    return "TruncateHistory", request("TruncateHistory", "s", after_sequence=after, **fields)
+def _truncate(keep: int, **fields: Any) -> tuple[str, Any]:
+    return "TruncateMessages", request("TruncateMessages", "s", keep_through_sequence=keep, **fields)
 
 
-def _replace(after: int, *numbers: int, **fields: Any) -> tuple[str, Any]:
+def _replace(keep: int, *numbers: int, **fields: Any) -> tuple[str, Any]:
     batch = [_numbered(number) for number in numbers]
-    fields = {"messages": batch, "replace_after_sequence": after} | fields
+    fields = {"messages": batch, "keep_through_sequence": keep} | fields
     return "AppendMessages", request("AppendMessages", "s", **fields)
 
 
 async def _begin(service: Service, count: int) -> None:
     batch = [_numbered(number) for number in range(1, count + 1)]
-    await append(service, "s", *batch, create_session=spb.Session())
+    await append(service, "s", *batch, new_session=spb.SessionFields())
 
 
 async def _require_that_it_adds_up(service: Service) -> list[mpb.Message]:
-    """Compare the counters and every window with the messages that are there; return these."""
+    """Compare the counters and every window with the stored messages; return the messages."""
     messages, session = await stored(service), await get(service)
     assert session.message_count == len(messages)
     assert session.total_tokens == TOKENS * len(messages)
@@ -55,14 +55,14 @@ async def _require_that_it_adds_up(service: Service) -> list[mpb.Message]:
 
 @pytest.mark.parametrize("round_", range(3))
 async def test_truncations_among_appends(service: Service, stubs: list[Any], round_: int) -> None:
-    """No sequence is given out twice, and what is there in the end is what came after the last truncation."""
+    """No sequence is used twice, and the session has the messages after the last truncation."""
     await _begin(service, 10)
     calls = [_append(number) for number in range(11, 71)]
     for place in (15 + round_, 40, 65):
         calls.insert(place, _truncate(5))
     answers = await race(stubs, calls)
     appended = [answer.message for answer in answers if isinstance(answer, pb.AppendMessageResponse)]
-    truncated = [answer for answer in answers if isinstance(answer, pb.TruncateHistoryResponse)]
+    truncated = [answer for answer in answers if isinstance(answer, pb.TruncateMessagesResponse)]
     assert (len(appended), len(truncated)) == (60, 3)
     assert sorted(message.sequence for message in appended) == list(range(11, 71))
     messages = await _require_that_it_adds_up(service)
@@ -75,7 +75,7 @@ async def test_truncations_among_appends(service: Service, stubs: list[Any], rou
 async def test_of_replacements_that_expect_the_same_one_gets_through(
     service: Service, stubs: list[Any]
 ) -> None:
-    """Several editors of one message: the others are told that they have been late."""
+    """Of concurrent edits of one message one succeeds; the others are refused."""
     await _begin(service, 4)
     calls = [_replace(3, 100 + n, 200 + n, expected_last_sequence=4) for n in range(30)]
     answers = await race(stubs, calls)
@@ -85,8 +85,11 @@ async def test_of_replacements_that_expect_the_same_one_gets_through(
 
 
 async def test_replacements_come_one_after_the_other(service: Service, stubs: list[Any]) -> None:
-    """Without an expectation the last one stays, whole; each got sequences of its own."""
-    calls = [_replace(0, 2 * n, 2 * n + 1, create_session=spb.Session()) for n in range(30)]
+    """Without an expectation every replacement succeeds, and the last one stays as a whole.
+
+    Each gets sequences of its own.
+    """
+    calls = [_replace(0, 2 * n, 2 * n + 1, new_session=spb.SessionFields()) for n in range(30)]
     answers = await race(stubs, calls)
     assert sum(answer.session_created for answer in answers) == 1
     assert all(answer.message_count == 2 for answer in answers)
@@ -97,7 +100,7 @@ async def test_replacements_come_one_after_the_other(service: Service, stubs: li
 
 
 async def test_retries_of_a_replacement_race_it(service: Service, stubs: list[Any]) -> None:
-    """The same replacement many times at once is done once, and every answer is the same messages."""
+    """Concurrent retries of a replacement have one effect, and every answer has the same messages."""
     await _begin(service, 6)
     answers = await race(stubs, [_replace(2, 7, 8, 9)] * 20)
     assert all(answer.messages == answers[0].messages for answer in answers)
@@ -106,7 +109,7 @@ async def test_retries_of_a_replacement_race_it(service: Service, stubs: list[An
 
 
 async def test_windows_among_truncations(service: Service, stubs: list[Any]) -> None:
-    """A window is of one moment: its messages and those left out are as many as there were then."""
+    """A window is a snapshot: its messages and the omitted ones add up to one moment's count."""
     await _begin(service, 20)
     window = ("GetHistory", request("GetHistory", "s", max_messages=1_000, token_budget=TOKENS * 8))
     rounds = ([_replace(20, *range(n, n + 12)), window, _truncate(20), window] for n in range(21, 200, 12))

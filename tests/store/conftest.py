@@ -1,4 +1,4 @@
-"""The store without a server: a pool and the use cases, on databases empty and full."""
+"""Fixtures for the store without a server: a pool and the use cases, on databases empty and full."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 import pytest_asyncio
 from store_support import fill, use_cases
 
-from sessionhistory_server.store.database import Database
+from sessionhistory_server.store.postgres.database import Database
 from support.databases import database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-    from sessionhistory_server.history import SessionHistory
+    from store_support import UseCases
 
 
 @pytest_asyncio.fixture
 async def open_database() -> AsyncIterator[Callable[..., Awaitable[Database]]]:
-    """Opens pools on databases; all are closed in the end."""
+    """Opens pools on databases; the fixture closes all of them."""
     async with AsyncExitStack() as stack:
 
         async def start(url: str, *, pool_size: int = 1, pool_timeout_seconds: float = 30) -> Database:
@@ -33,14 +33,14 @@ async def open_database() -> AsyncIterator[Callable[..., Awaitable[Database]]]:
 
 
 @pytest_asyncio.fixture
-async def history(open_database: Callable[..., Awaitable[Database]], database_url: str) -> SessionHistory:
-    """The use cases on one connection to an empty database."""
+async def history(open_database: Callable[..., Awaitable[Database]], database_url: str) -> UseCases:
+    """The use cases with one connection to an empty database."""
     return use_cases(await open_database(database_url))
 
 
 @pytest.fixture(scope="session")
 def full_template(postgres_url: str, template: str) -> Iterator[str]:
-    """The name of a database with so many rows that plans mean something."""
+    """The name of a database with so many rows that its query plans are realistic."""
     with database(postgres_url, template) as (name, url):
         fill(url)
         yield name
@@ -48,14 +48,12 @@ def full_template(postgres_url: str, template: str) -> Iterator[str]:
 
 @pytest.fixture
 def full_database_url(postgres_url: str, full_template: str) -> Iterator[str]:
-    """A database of the test's own with many rows."""
+    """A database with many rows for one test."""
     with database(postgres_url, full_template) as (_, url):
         yield url
 
 
 @pytest_asyncio.fixture
-async def full_history(
-    open_database: Callable[..., Awaitable[Database]], full_database_url: str
-) -> SessionHistory:
-    """The use cases on one connection to a database with many rows."""
+async def full_history(open_database: Callable[..., Awaitable[Database]], full_database_url: str) -> UseCases:
+    """The use cases with one connection to a database with many rows."""
     return use_cases(await open_database(full_database_url))

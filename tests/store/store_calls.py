@@ -1,54 +1,58 @@
-"""Calls of every use case, so that every statement is sent that there is."""
+"""Calls of every use case, which send every statement of the store."""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from store_support import HEAVY_USER, LONG, append, compact, edits_on, new_message
+from store_support import APPLICATION, HEAVY_USER, LONG, append, compact, new_message
 
-from sessionhistory_server import retention
-from sessionhistory_server.append_stream import AppendStreams
+from sessionhistory_server.background import retention
+from sessionhistory_server.background.jobs import JobDatabase
 from sessionhistory_server.errors import SessionHistoryError
-from sessionhistory_server.lifecycle import ActiveSessions
-from sessionhistory_server.model import CHARACTERS, SessionContent, StateChange, WindowLimits
-from sessionhistory_server.recount import Recounts
-from sessionhistory_server.state import SessionState
-from sessionhistory_server.store import recount
-from sessionhistory_server.store.messages import MessageFilter
-from sessionhistory_server.store.session_list import SessionFilter
-from sessionhistory_server.tokens import TokenCounters
+from sessionhistory_server.model.filters import MessageFilter, SessionFilter
+from sessionhistory_server.model.session import SessionContent, StateChange
+from sessionhistory_server.model.window import WindowLimits
+from sessionhistory_server.store import tokens, void_summaries
+from sessionhistory_server.usecases.forks import NewBranch
+from support.callers import caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
 
-    from sessionhistory_server.history import SessionHistory
-    from sessionhistory_server.store.database import Database
+    from store_support import UseCases
+
+    from sessionhistory_server.store.postgres.database import Database
 
 
 def session_filters() -> Iterator[SessionFilter]:
-    """Each filter alone and all together, in both orders, of one user and of all; each lets some through."""
+    """Yield each filter alone and all together, in each order, for one user and for all.
+
+    Each lets some sessions pass.
+    """
     filters: dict[str, Any] = {
+        "application_id": APPLICATION,
         "statuses": ("ACTIVE", "COMPLETED"),
         "labels": {"colour": "3"},
         "title_contains": "about 1",
         "create_time_after": 1,
         "create_time_before": 2**60,
-        "active_after": 1,
-        "active_before": 2**60,
+        "last_activity_time_after": 1,
+        "last_activity_time_before": 2**60,
         "show_deleted": True,
     }
-    for user_id in (None, HEAVY_USER):
-        for by_creation in (False, True):
-            for chosen in ({}, *({name: value} for name, value in filters.items()), filters):
-                yield SessionFilter(user_id=user_id, by_creation=by_creation, **chosen)
-    yield SessionFilter(user_id=HEAVY_USER, statuses=("ACTIVE",))
+    for user_id, by_creation, ascending in product((None, HEAVY_USER), (False, True), (False, True)):
+        order = {"by_creation": by_creation, "ascending": ascending}
+        for chosen in ({}, *({name: value} for name, value in filters.items()), filters):
+            yield SessionFilter(user_id=user_id, **order, **chosen)
+    for ascending in (False, True):
+        yield SessionFilter(user_id=HEAVY_USER, statuses=("ACTIVE",), ascending=ascending)
 
 
 def message_filters() -> Iterator[MessageFilter]:
-    """Each filter alone and all together, in both directions; each lets some through."""
+    """Yield each filter alone and all together, in both directions; each lets some messages pass."""
     filters: dict[str, Any] = {
         "after_sequence": 3,
         "before_sequence": 90,
@@ -61,46 +65,49 @@ def message_filters() -> Iterator[MessageFilter]:
             yield MessageFilter(descending=descending, **chosen)
 
 
-async def call_everything(history: SessionHistory, database: Database) -> None:
-    """Call every use case, so that every statement is sent that there is."""
+async def call_everything(history: UseCases, database: Database) -> None:
+    """Call every use case, so that every statement of the store is sent."""
     await call_sessions(history)
     await call_messages(history, database)
     await call_edits(history, database)
-    await call_streams(history, AppendStreams(database, history))
-    await SessionState(database).patch("chat", "u", StateChange("{}", None))
-    active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
-    await active.get("u")
+    await call_streams(history)
+    await history.sessions.patch_state(caller("u"), "chat", StateChange("{}", None))
+    await history.sessions.get_active(caller("u"))
+    await history.sessions.get_active(caller(HEAVY_USER), APPLICATION)
     for user_id in ("u", "somebody"):
-        await active.get_or_create(user_id, "", SessionContent(user_id=user_id))
-    assert await retention.purge_batch(database)
-    await Recounts(database, TokenCounters(CHARACTERS)).session("chat", None)
-    assert await database.read(lambda c: recount.next_sessions(c, f"{0:032x}", limit=1))
+        await history.sessions.ensure_active(caller(user_id), "", SessionContent())
+    assert await retention.purge_batch(JobDatabase(database, "retention"), [])
+    await call_sweep(database)
+    await call_recount(history, database)
+    assert await database.read(lambda c: tokens.next_sessions(c, f"{0:032x}", limit=1))
     for wanted in session_filters():
-        _, token = await history.list_sessions(wanted, page_size=1, page_token="")
-        await history.list_sessions(wanted, page_size=1, page_token=token)
+        _, token = await history.sessions.find(caller(wanted.user_id), wanted, page_size=1, page_token="")
+        await history.sessions.find(caller(wanted.user_id), wanted, page_size=1, page_token=token)
         assert token
     for each in message_filters():
-        _, token = await history.list_messages(LONG, None, each, page_size=1, page_token="")
-        await history.list_messages(LONG, None, each, page_size=1, page_token=token)
+        _, token = await history.messages.find(caller(), LONG, each, page_size=1, page_token="")
+        await history.messages.find(caller(), LONG, each, page_size=1, page_token=token)
         assert token
 
 
-async def call_sessions(history: SessionHistory) -> None:
-    """Make, read, change, delete, restore and purge sessions; some of it in vain."""
-    content = SessionContent(user_id="u", labels={"a": "b"}, expire_time=2**60)
-    await history.create_session("new", content, allow_existing=False)
-    await history.create_session("new", content, allow_existing=True)
-    await refused(history.create_session("new", content, allow_existing=False), "SESSION_EXISTS")
-    await history.create_session("due", SessionContent(expire_time=0), allow_existing=False)
-    etag = (await history.get_session("new", None)).etag
+async def call_sessions(history: UseCases) -> None:
+    """Create, read, change, delete, restore and purge sessions; some of the calls fail."""
+    content = SessionContent(labels={"a": "b"}, expire_time=2**60)
+    await history.sessions.create(caller("u"), "new", content, allow_existing=False)
+    await history.sessions.create(caller("u"), "new", content, allow_existing=True)
+    await refused(
+        history.sessions.create(caller("u"), "new", content, allow_existing=False), "SESSION_EXISTS"
+    )
+    await history.sessions.create(caller(), "due", SessionContent(expire_time=0), allow_existing=False)
+    etag = (await history.sessions.get(caller(), "new")).etag
     for changes in CHANGES:
-        etag = (await history.update_session("new", "u", changes, etag=etag)).etag
-        etag = (await history.update_session("new", None, changes, etag=None)).etag
-    await refused(history.update_session("new", None, {}, etag="1-1"), "ETAG_MISMATCH")
-    await history.delete_session("new", "u", purge=False)
-    await history.undelete_session("new", "u")
-    await refused(history.undelete_session("new", None), "SESSION_NOT_DELETED")
-    await history.delete_session("new", None, purge=True)
+        etag = (await history.sessions.update(caller("u"), "new", changes, etag=etag)).etag
+        etag = (await history.sessions.update(caller(), "new", changes, etag=None)).etag
+    await refused(history.sessions.update(caller(), "new", {}, etag="1-1"), "ETAG_MISMATCH")
+    await history.sessions.delete(caller("u"), "new", purge=False)
+    await history.sessions.undelete(caller("u"), "new")
+    await refused(history.sessions.undelete(caller(), "new"), "SESSION_NOT_DELETED")
+    await history.sessions.delete(caller(), "new", purge=True)
 
 
 CHANGES: list[dict[str, Any]] = [
@@ -113,55 +120,79 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-async def call_messages(history: SessionHistory, database: Database) -> None:
-    """Append and read messages; some of it in vain."""
-    owner = SessionContent(user_id="u")
-    first = append("chat", new_message("1", pinned=True), new_message("2"), user_id="u", create_session=owner)
-    await history.append(first)
-    await history.append(first)
-    await history.append(append("chat", history=WindowLimits(token_budget=5), expected_last_sequence=2))
-    await refused(history.append(append("chat", expected_last_sequence=2)), "SEQUENCE_MISMATCH")
-    await refused(history.append(append("nowhere")), "SESSION_NOT_FOUND")
+async def call_messages(history: UseCases, database: Database) -> None:
+    """Append and read messages; some of the calls fail."""
+    first = append("chat", new_message("1", pinned=True), new_message("2"), new_session=SessionContent())
+    await history.messages.append(caller("u"), first)
+    await history.messages.append(caller("u"), first)
+    await history.messages.append(
+        caller(), append("chat", history=WindowLimits(token_budget=5), expected_last_sequence=2)
+    )
+    await refused(
+        history.messages.append(caller(), append("chat", expected_last_sequence=2)), "SEQUENCE_MISMATCH"
+    )
+    await refused(history.messages.append(caller(), append("nowhere")), "SESSION_NOT_FOUND")
     change = StateChange('{"a": 1}', None)
-    await history.append(append("chat", state=change, expected_last_sequence=3))
-    await history.append(append("patched", state=change, create_session=owner))
-    await asyncio.gather(*[history.append(append("patched")) for _ in range(2)])
-    await history.get_message("chat", "u", message_id="1", sequence=None)
-    await history.get_message("chat", None, message_id=None, sequence=2)
-    await history.get_history("chat", "u", WindowLimits())
-    await history.get_history("chat", "u", WindowLimits(max_turns=2))
+    await history.messages.append(caller(), append("chat", state=change, expected_last_sequence=3))
+    await history.messages.append(caller("u"), append("patched", state=change, new_session=SessionContent()))
+    await asyncio.gather(*[history.messages.append(caller(), append("patched")) for _ in range(2)])
+    await history.messages.get(caller("u"), "chat", message_id="1", sequence=None)
+    await history.messages.get(caller(), "chat", message_id=None, sequence=2)
+    await history.windows.get(caller("u"), "chat", WindowLimits())
+    await history.windows.get(caller("u"), "chat", WindowLimits(max_turns=2))
     await compact(database, "chat", 2)
-    await history.get_history("chat", "u", WindowLimits())
+    await history.windows.get(caller("u"), "chat", WindowLimits())
 
 
-async def call_edits(history: SessionHistory, database: Database) -> None:
-    """Remove messages, replace some, and make sessions of sessions."""
-    edits = edits_on(database)
-    await history.append(append("talk", *[new_message()] * 3, create_session=SessionContent()))
-    replacement = append("talk", new_message("1"), replace_after_sequence=1)
-    await history.append(replacement)
-    await history.append(replacement)
+async def call_edits(history: UseCases, database: Database) -> None:
+    """Truncate and replace messages, fork and reset sessions."""
+    await history.messages.append(
+        caller(), append("talk", *[new_message()] * 3, new_session=SessionContent())
+    )
+    replacement = append("talk", new_message("1"), keep_through_sequence=1)
+    await history.messages.append(caller(), replacement)
+    await history.messages.append(caller(), replacement)
     await compact(database, "talk", 4)
-    await edits.truncate("talk", None, 1, expected_last_sequence=4)
-    plan = edits.plan("talk", None, "fork", SessionContent(user_id="u"))
-    await edits.fork(plan, up_to_sequence=1, allow_existing=False)
-    await edits.fork(plan, up_to_sequence=1, allow_existing=True)
-    await edits.reset(
-        edits.plan("talk", None, "", SessionContent()),
-        keep_history=True,
+    await history.messages.truncate(caller(), "talk", 1, expected_last_sequence=4)
+    new = NewBranch("fork", "u", SessionContent())
+    await history.forks.fork(caller(), "talk", new, through_sequence=1, allow_existing=False)
+    await history.forks.fork(caller(), "talk", new, through_sequence=1, allow_existing=True)
+    too_far = history.forks.fork(caller(), "talk", new, through_sequence=99, allow_existing=False)
+    await refused(too_far, "SEQUENCE_MISMATCH")
+    await history.forks.reset(
+        caller(),
+        "talk",
+        NewBranch("", None, SessionContent()),
+        keep_messages=True,
         keep_state=True,
         previous_status="COMPLETED",
     )
 
 
-async def call_streams(history: SessionHistory, streams: AppendStreams) -> None:
+async def call_recount(history: UseCases, database: Database) -> None:
+    """Recount a session with a message that has another token count than the counter gives it."""
+    await history.messages.append(caller(), append("chat", new_message("uncounted", tokens=None)))
+    await database.write(
+        lambda c: c.execute("update messages set token_count = 99 where message_id = 'uncounted'")
+    )
+    assert (await history.recounts.recount(caller(), "chat")).changed_messages
+
+
+async def call_sweep(database: Database) -> None:
+    """Sweep the summaries of a session that may have void ones, and of a session that is gone."""
+    await database.write(lambda c: c.execute("update sessions set compacted_removed_count = null"))
+    assert await retention.sweep_slice(database, void_summaries.START) == void_summaries.START
+    await database.write(lambda c: void_summaries.remove_void(c, f"{0:032x}"))
+
+
+async def call_streams(history: UseCases) -> None:
     """Begin, break and finish a stream."""
-    broken = append("stream", new_message("m", status="INTERRUPTED"), create_session=SessionContent())
-    await streams.check(broken)
-    await streams.keep(broken, patient=False)
-    await streams.store(append("stream", new_message("m")))
-    await history.update_session("stream", None, {"status": "COMPLETED"}, etag=None)
-    await streams.check(append("stream", new_message("m")))
+    broken = append("stream", new_message("m", status="INTERRUPTED"), new_session=SessionContent())
+    await history.streams.check(caller(), broken)
+    await history.streams.keep(caller(), broken, patient=False)
+    await history.streams.store(caller(), append("stream", new_message("m")))
+    await history.sessions.update(caller(), "stream", {"status": "COMPLETED"}, etag=None)
+    await history.streams.check(caller(), append("stream", new_message("m")))
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:
@@ -171,8 +202,10 @@ async def refused(call: Awaitable[object], reason: str) -> None:
     assert caught.value.reason == reason
 
 
-async def make_two_pages(history: SessionHistory) -> None:
-    """Make sure that every list has a second page."""
+async def make_two_pages(history: UseCases) -> None:
+    """Store enough for every list to have a second page."""
     for session_id in (LONG, "session-2"):
-        content = SessionContent(user_id=HEAVY_USER, title="about 1", labels={"colour": "3"})
-        await history.append(append(session_id, *[new_message()] * 9, create_session=content))
+        content = SessionContent(application_id=APPLICATION, title="about 1", labels={"colour": "3"})
+        await history.messages.append(
+            caller(HEAVY_USER), append(session_id, *[new_message()] * 9, new_session=content)
+        )

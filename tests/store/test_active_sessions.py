@@ -1,24 +1,23 @@
-"""What it costs to find the session in which a user is active."""
+"""The cost of finding a user's active session."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from store_support import append, use_cases
 
 from sessionhistory_server.errors import NotFoundError
-from sessionhistory_server.lifecycle import ActiveSessions
-from sessionhistory_server.model import SessionContent
-from sessionhistory_server.store.session_list import SessionFilter
+from sessionhistory_server.model.filters import SessionFilter
+from sessionhistory_server.model.session import SessionContent
+from support.callers import caller
 from support.databases import execute
 from support.plans import plan, recording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.database import Database
+    from sessionhistory_server.store.postgres.database import Database
     from support.plans import Recorder
 
 _ENDED = """
@@ -36,24 +35,23 @@ from generate_series(1, 100000) as n
 async def test_what_has_ended_is_not_walked(
     open_database: Callable[..., Awaitable[Database]], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of 100,000 completed, abandoned and deleted sessions none is read, with an active one or without."""
+    """Of 100,000 completed, abandoned and deleted sessions none is read, with or without an active one."""
     execute(database_url, _ENDED)
     database = await open_database(database_url)
     history = use_cases(database)
-    active = ActiveSessions(database, token_counter="characters", delete_retention=timedelta(days=30))
     with recording(monkeypatch, database_url) as recorder:
         with pytest.raises(NotFoundError):
-            await active.get("u")
+            await history.sessions.get_active(caller("u"))
         assert await _rows_read(recorder) == 0
-        await history.append(append("open", create_session=SessionContent(user_id="u")))
+        await history.messages.append(caller("u"), append("open", new_session=SessionContent()))
         recorder.take()
-        assert (await active.get("u")).session_id == "open"
+        assert (await history.sessions.get_active(caller("u"))).session_id == "open"
         assert await _rows_read(recorder) == 1
-        wanted = SessionFilter(user_id="u", statuses=("ACTIVE",))
-        found, _ = await history.list_sessions(wanted, page_size=50, page_token="")
+        wanted = SessionFilter(statuses=("ACTIVE",))
+        found, _ = await history.sessions.find(caller("u"), wanted, page_size=50, page_token="")
         assert [session.session_id for session in found] == ["open"]
         assert await _rows_read(recorder) == 1
-        found, token = await history.list_sessions(SessionFilter(user_id="u"), page_size=50, page_token="")
+        found, token = await history.sessions.find(caller("u"), SessionFilter(), page_size=50, page_token="")
         assert (len(found), bool(token)) == (50, True)
         assert await _rows_read(recorder) <= 51 * 3
 
@@ -64,3 +62,20 @@ async def _rows_read(recorder: Recorder) -> int:
     assert recorder.connection
     found = await plan(recorder.connection, statement, execute=True)
     return found.rows("sessions")
+
+
+async def test_the_active_session_of_an_application(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """Each application has its own active session; without an application the newest one is found."""
+    sessions = use_cases(await open_database(database_url)).sessions
+    made = {}
+    for application_id in ("a", "b", None):
+        content = SessionContent(application_id=application_id)
+        made[application_id] = await sessions.ensure_active(caller("u"), "", content)
+    assert [created for _, created in made.values()] == [True, True, False]
+    assert made[None] == (made["b"][0], False)
+    for application_id in ("a", "b"):
+        assert await sessions.get_active(caller("u"), application_id) == made[application_id][0]
+    with pytest.raises(NotFoundError):
+        await sessions.get_active(caller("u"), "c")

@@ -1,4 +1,4 @@
-"""What becomes of work whose caller goes away."""
+"""Calls whose caller is cancelled: reads end, writes are committed, connections return."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import psycopg
 import pytest
 from store_support import append, locked, new_message, sleeping, use_cases, waiting
 
-from sessionhistory_server.model import SessionContent, WindowLimits
+from sessionhistory_server.model.session import SessionContent
+from sessionhistory_server.model.window import WindowLimits
+from support.callers import caller
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.connection import Connection
-    from sessionhistory_server.store.database import Database
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.postgres.database import Database
 
 CANCELLATIONS = 100
 POOL_SIZE = 3
@@ -35,7 +37,7 @@ async def _until_all_are_back(database: Database) -> None:
 async def test_a_read_whose_caller_is_cancelled_is_cancelled_in_postgres(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """A cancelled read leaves no query behind, and its connection is of use again."""
+    """A cancelled read leaves no query behind, and its connection can be used again."""
     database = await open_database(database_url)
     read = asyncio.create_task(database.read(_sleep_in_postgres))
     await until(lambda: sleeping(database_url) == 1)
@@ -44,7 +46,7 @@ async def test_a_read_whose_caller_is_cancelled_is_cancelled_in_postgres(
         await read
     await until(lambda: sleeping(database_url) == 0)
     await _until_all_are_back(database)
-    assert await use_cases(database).create_session("s", SessionContent(), allow_existing=False)
+    assert await use_cases(database).sessions.create(caller(), "s", SessionContent(), allow_existing=False)
 
 
 async def test_a_write_whose_caller_is_cancelled_is_committed(
@@ -53,15 +55,15 @@ async def test_a_write_whose_caller_is_cancelled_is_committed(
     """A write that was sent runs to its end, and its connection returns."""
     database = await open_database(database_url)
     history = use_cases(database)
-    await history.append(append("s", new_message("1"), create_session=SessionContent()))
+    await history.messages.append(caller(), append("s", new_message("1"), new_session=SessionContent()))
     with locked(database_url, "select from sessions for update"):
-        write = asyncio.create_task(history.append(append("s", new_message("2"))))
+        write = asyncio.create_task(history.messages.append(caller(), append("s", new_message("2"))))
         await until(lambda: waiting(database_url) == 1)
         write.cancel()
         with pytest.raises(asyncio.CancelledError):
             await write
         assert waiting(database_url) == 1
-    found = await history.get_message("s", None, message_id="2", sequence=None)
+    found = await history.messages.get(caller(), "s", message_id="2", sequence=None)
     assert found.sequence == 2
     await _until_all_are_back(database)
 
@@ -69,12 +71,12 @@ async def test_a_write_whose_caller_is_cancelled_is_committed(
 async def test_closing_waits_for_a_write_whose_caller_has_gone(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """Nothing that was sent is cut off by a stop."""
+    """A stop waits for writes that were sent, even if their callers are gone."""
     database = await open_database(database_url)
     history = use_cases(database)
-    await history.append(append("s", new_message("1"), create_session=SessionContent()))
+    await history.messages.append(caller(), append("s", new_message("1"), new_session=SessionContent()))
     with locked(database_url, "select from sessions for update"):
-        write = asyncio.create_task(history.append(append("s", new_message("2"))))
+        write = asyncio.create_task(history.messages.append(caller(), append("s", new_message("2"))))
         await until(lambda: waiting(database_url) == 1)
         write.cancel()
         closing = asyncio.create_task(database.close())
@@ -87,17 +89,19 @@ async def test_closing_waits_for_a_write_whose_caller_has_gone(
 async def test_cancelled_calls_leak_no_connection(
     open_database: Callable[..., Awaitable[Database]], database_url: str, seed: int
 ) -> None:
-    """However calls are cancelled, every connection returns, and every write is whole or not at all."""
+    """In spite of cancellations, every connection returns, and every write is stored whole or not at all."""
     database = await open_database(database_url, pool_size=POOL_SIZE)
     history = use_cases(database)
-    await history.append(append("s", create_session=SessionContent()))
+    await history.messages.append(caller(), append("s", new_session=SessionContent()))
     chance = random.Random(seed)
 
     async def call(number: int) -> None:
         if number % 2:
-            await history.get_history("s", None, WindowLimits())
+            await history.windows.get(caller(), "s", WindowLimits())
         else:
-            await history.append(append("s", new_message(f"{number}-a"), new_message(f"{number}-b")))
+            await history.messages.append(
+                caller(), append("s", new_message(f"{number}-a"), new_message(f"{number}-b"))
+            )
 
     async def give_up(task: asyncio.Task[None]) -> None:
         for _ in range(chance.randrange(60)):
@@ -109,8 +113,8 @@ async def test_cancelled_calls_leak_no_connection(
     await asyncio.gather(*(give_up(asyncio.create_task(call(number))) for number in range(CANCELLATIONS)))
     await _until_all_are_back(database)
     assert database.pool_stats["pool_size"] == POOL_SIZE
-    session = await history.get_session("s", None)
-    window = await history.get_history("s", None, WindowLimits(max_messages=1_000))
+    session = await history.sessions.get(caller(), "s")
+    window = await history.windows.get(caller(), "s", WindowLimits(max_messages=1_000))
     assert [message.sequence for message in window.messages] == [*range(1, session.last_sequence + 1)]
     assert session.message_count % 2 == 1
 
@@ -118,7 +122,7 @@ async def test_cancelled_calls_leak_no_connection(
 async def test_a_read_cancelled_while_it_hands_its_connection_back_leaks_none(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """The way back into the pool cannot be cut short."""
+    """A cancellation does not interrupt the return of a connection to the pool."""
     database = await open_database(database_url)
     begun, end = asyncio.Event(), asyncio.Event()
 
@@ -128,7 +132,8 @@ async def test_a_read_cancelled_while_it_hands_its_connection_back_leaks_none(
 
     read = asyncio.create_task(database.read(work))
     await begun.wait()
-    async with database._pool._lock:  # noqa: SLF001 - which the way back needs
+    assert database.pool
+    async with database.pool._lock:  # noqa: SLF001 - the return of a connection takes this lock
         end.set()
         await _let_others_run()
         read.cancel()

@@ -1,4 +1,4 @@
-"""How many rows a compaction reads, and the windows of a session that was compacted many times."""
+"""How many rows a compaction reads, and a window of a session that was compacted many times."""
 
 from __future__ import annotations
 
@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING
 import pytest
 from store_support import LONG, LONG_MESSAGES, PINNED_EVERY, append, compact, new_message, use_cases
 
-from sessionhistory_server.model import SessionContent, WindowLimits
-from sessionhistory_server.store import compaction, window_statements
+from sessionhistory_server.model.session import SessionContent
+from sessionhistory_server.model.window import WindowLimits
+from sessionhistory_server.store import summaries
+from sessionhistory_server.store.windows import statements
+from support.callers import caller
 from support.databases import execute
 from support.plans import plan, recording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.database import Database
+    from sessionhistory_server.store.postgres.database import Database
 
 PINS = LONG_MESSAGES // PINNED_EVERY
 EVERY = 10
 
-# A summary for every ten messages of the long session but the last fifty.
+# A summary for every ten messages of the long session, except the last fifty.
 COMPACT = f"""
 insert into summaries (session_key, through_sequence, message_id, role, content, status, token_count,
     create_time, size_bytes, covered_count)
@@ -29,7 +32,10 @@ select session_key, n, 'summary-' || n, 'SYSTEM', 'in short', 'COMPLETE', 5, now
 from sessions cross join generate_series({EVERY - 1}, {LONG_MESSAGES - 51}, {EVERY}) as n
 where session_id = '{LONG}'
 """
-MARK = f"update sessions set compacted_through_sequence = {LONG_MESSAGES - 51} where session_id = '{LONG}'"
+MARK = f"""
+update sessions set compacted_through_sequence = {LONG_MESSAGES - 51}, compacted_removed_count = 0
+where session_id = '{LONG}'
+"""
 
 
 @pytest.mark.parametrize(
@@ -54,12 +60,12 @@ async def test_a_window_reads_what_it_holds(
     limits: WindowLimits,
     held: int,
 ) -> None:
-    """Of 5,000 summaries one, twice; of 50,000 messages those it holds, and as few more as without one."""
+    """A window reads one of 5,000 summaries twice, and hardly more messages than it holds."""
     execute(full_database_url, COMPACT, MARK, "vacuum analyze summaries")
     history = use_cases(await open_database(full_database_url))
     with recording(monkeypatch, full_database_url) as recorder:
-        window = await history.get_history(LONG, None, limits)
-        (statement,) = (s for s in recorder.take() if s.text == window_statements.WHOLE)
+        window = await history.windows.get(caller(), LONG, limits)
+        (statement,) = (s for s in recorder.take() if s.text == statements.WHOLE)
         assert recorder.connection
         found = await plan(recorder.connection, statement, execute=True)
     assert len(window.messages) == held
@@ -72,7 +78,7 @@ async def test_a_window_reads_what_it_holds(
 async def test_a_compaction_reads_what_no_summary_covered(
     open_database: Callable[..., Awaitable[Database]], full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts the messages after the summary before, however many there are of either."""
+    """A compaction reads only the messages after the previous summary, however long the session is."""
     execute(full_database_url, COMPACT, MARK, "vacuum analyze summaries")
     database = await open_database(full_database_url)
     with recording(monkeypatch, full_database_url) as recorder:
@@ -80,22 +86,22 @@ async def test_a_compaction_reads_what_no_summary_covered(
         assert recorder.connection
         sent = {statement.text: statement for statement in recorder.take()}
         rows: dict[str, list[int]] = {"messages": [], "summaries": []}
-        for text in (compaction._PLACE, compaction._STORED, compaction._STORE):  # noqa: SLF001 - each that it sends
+        for text in (summaries._PLACE, summaries._STORED, summaries._STORE):  # noqa: SLF001 - the statements that a compaction sends
             found = await plan(recorder.connection, sent[text], execute=True)
             for table, counts in rows.items():
                 counts.append(found.rows(table))
     assert summary.message_count == LONG_MESSAGES - PINS
-    assert rows == {"messages": [2, 0, 50], "summaries": [0, 1, 1]}
+    assert rows == {"messages": [2, 0, 50], "summaries": [0, 0, 1]}
 
 
 async def test_a_summary_in_the_middle_is_counted_from_the_one_before(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """What is counted is the same whichever summaries there are."""
+    """The counts of a summary do not depend on the other summaries, before or after it."""
     database = await open_database(database_url)
     history = use_cases(database)
     kinds = [new_message(pinned=n % 3 == 0, tokens=n) for n in range(1, 21)]
-    await history.append(append("s", *kinds, create_session=SessionContent()))
+    await history.messages.append(caller(), append("s", *kinds, new_session=SessionContent()))
     for through in (20, 7, 13, 2, 19, 7):
         summary = await compact(database, "s", through, tokens=through)
         unpinned = [n for n in range(1, through + 1) if n % 3]

@@ -1,4 +1,4 @@
-"""What becomes of those who wait for a connection that is lost, and of others."""
+"""A lost connection and the statement that waits for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from store_support import sleeping
 
-from sessionhistory_server.store.connection import Connection
+from sessionhistory_server.store.postgres.connection import Connection
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 async def test_the_number_of_a_lost_socket_is_for_others(proxy: Proxy, database_url: str) -> None:
-    """Who gets it while the one that waited is not yet awake is still told of what there is to read."""
+    """A descriptor that replaces a lost socket's is still watched by its new owner.
+
+    The waiting task has not run yet when the number of the descriptor is used again.
+    """
     loop = asyncio.get_running_loop()
     connection = await Connection.connect(proxy.url, autocommit=True)
     number = connection.pgconn.socket
@@ -44,7 +47,7 @@ async def test_the_number_of_a_lost_socket_is_for_others(proxy: Proxy, database_
 
 
 async def test_a_connection_that_ends_while_it_is_written_to(proxy: Proxy) -> None:
-    """The statement fails, although its socket is gone before anybody could let go of it."""
+    """The statement fails, although the socket is closed before the loop stops watching it."""
     connection = await Connection.connect(proxy.url, autocommit=True)
     text = "select length(%(text)s::text)"
     assert await connection.fetch(text, {"text": "short"}) == [(5,)]

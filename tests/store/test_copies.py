@@ -1,4 +1,4 @@
-"""Copies of sessions: made by the database, of all there is."""
+"""Copies of sessions: one statement of the database copies everything."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from store_support import LONG, LONG_MESSAGES, edits_on
+from store_support import LONG, LONG_MESSAGES, use_cases
 
-from sessionhistory_server.model import SessionContent
-from sessionhistory_server.store import compaction, forks, schema
+from sessionhistory_server.model.session import SessionContent
+from sessionhistory_server.store import forks, schema, summaries
+from sessionhistory_server.usecases.forks import NewBranch
+from support.callers import caller
 from support.databases import execute
 from support.plans import plan, recording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.database import Database
+    from sessionhistory_server.store.postgres.database import Database
 
-UP_TO = 10_000
+THROUGH = 10_000
 _COUNTED = """
 select count(*), sum(token_count), coalesce(sum(token_count) filter (where not pinned), 0),
        coalesce(sum(size_bytes) filter (where not pinned), 0), count(*) filter (where pinned), max(sequence)
@@ -31,9 +33,9 @@ from sessions where session_id = 'fork'
 
 
 def test_a_copy_has_every_column() -> None:
-    """A column that messages or summaries get is copied as well."""
-    assert {"session_key", *forks.COPIED} == set(schema.messages.columns.keys())
-    assert {"session_key", *compaction.COPIED} == set(schema.summaries.columns.keys())
+    """A copy has every column of messages and summaries, including future ones."""
+    assert {"session_key", *forks.COPIED_COLUMNS} == set(schema.messages.columns.keys())
+    assert {"session_key", *summaries.COPIED_COLUMNS} == set(schema.summaries.columns.keys())
 
 
 async def test_a_fork_reads_what_it_copies(
@@ -41,30 +43,34 @@ async def test_a_fork_reads_what_it_copies(
     full_database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Ten thousand of 50,000 messages are copied by one statement, which visits these and returns one row."""
-    edits = edits_on(await open_database(full_database_url))
-    wanted = edits.plan(LONG, None, "fork", SessionContent())
+    """One statement copies 10,000 of 50,000 messages, visits only these and returns one row."""
+    history = use_cases(await open_database(full_database_url))
+    wanted = NewBranch("fork", None, SessionContent())
     with recording(monkeypatch, full_database_url) as recorder:
-        made, created = await edits.fork(wanted, up_to_sequence=UP_TO, allow_existing=False)
-        (statement,) = (s for s in recorder.take() if s.text == forks._FORK)  # noqa: SLF001 - the statement that is meant
+        made, created = await history.forks.fork(
+            caller(), LONG, wanted, through_sequence=THROUGH, allow_existing=False
+        )
+        (statement,) = (s for s in recorder.take() if s.text == forks._FORK)  # noqa: SLF001 - the statement under test
         again = statement.parameters | {"new_key": "00" * 16, "new_id": "another"}
         assert recorder.connection
         found = await plan(recorder.connection, statement._replace(parameters=again), execute=True)
     assert created
-    assert (found.rows("messages"), found.rows("sessions")) == (UP_TO, 1)
-    assert (made.message_count, made.last_sequence) == (UP_TO, UP_TO)
+    assert (found.rows("messages"), found.rows("sessions")) == (THROUGH, 1)
+    assert (made.message_count, made.last_sequence) == (THROUGH, THROUGH)
     assert execute(full_database_url, _COUNTED) == execute(full_database_url, _KEPT)
 
 
 async def test_a_reset_that_fails_ends_nothing(
     open_database: Callable[..., Awaitable[Database]], full_database_url: str
 ) -> None:
-    """Ending and making are one transaction."""
+    """A reset ends the old session and creates the new one in one transaction."""
     limit = f"check (parent_sequence is null or parent_sequence <> {LONG_MESSAGES})"
     execute(full_database_url, f"alter table sessions add {limit}")
-    edits = edits_on(await open_database(full_database_url))
-    wanted = edits.plan(LONG, None, "", SessionContent())
+    history = use_cases(await open_database(full_database_url))
+    wanted = NewBranch("", None, SessionContent())
     with pytest.raises(psycopg.errors.CheckViolation):
-        await edits.reset(wanted, keep_history=True, keep_state=True, previous_status="COMPLETED")
+        await history.forks.reset(
+            caller(), LONG, wanted, keep_messages=True, keep_state=True, previous_status="COMPLETED"
+        )
     query = f"select status from sessions where session_id = '{LONG}'"
     assert execute(full_database_url, query) == [("ACTIVE",)]

@@ -1,4 +1,4 @@
-"""What callers are told of what Postgres reports."""
+"""The errors that callers get for errors of Postgres."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from sessionhistory_server.errors import (
     SessionHistoryError,
     UnavailableError,
 )
-from sessionhistory_server.store.database import Database
-from sessionhistory_server.store.dberrors import is_unavailable, translate
+from sessionhistory_server.store.postgres.database import Database
+from sessionhistory_server.store.postgres.errors import is_unavailable, translate
+from support.callers import caller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.postgres.connection import Connection
 
 SECRET = "what somebody said"
 
@@ -80,7 +81,7 @@ DEFECTS = [
 def test_what_postgres_reports_has_a_reason_and_none_of_its_text(
     error: psycopg.Error, kind: type[SessionHistoryError], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each kind of trouble with the database is one of ours; the driver's text is neither told nor logged."""
+    """Each error of Postgres has a reason of ours; the driver's text is neither returned nor logged."""
     translated = translate(error)
     assert type(translated) is kind
     assert translated.reason == reason
@@ -91,12 +92,12 @@ def test_what_postgres_reports_has_a_reason_and_none_of_its_text(
 
 @pytest.mark.parametrize("error", DEFECTS, ids=lambda error: type(error).__name__)
 def test_what_only_a_defect_can_cause_is_not_translated(error: psycopg.Error) -> None:
-    """A defect of ours is not passed off as the database's."""
+    """An error that only a defect can cause is not reported as the database's."""
     assert translate(error) is None
 
 
 def test_only_a_lost_database_is_probed() -> None:
-    """Work that was turned away or collided says nothing about the database."""
+    """Only errors that suggest a lost database start a probe; refusals and conflicts do not."""
     assert all(is_unavailable(error) for error in LOST)
     assert not any(is_unavailable(error) for error in TRANSIENT + DEFECTS)
 
@@ -104,7 +105,7 @@ def test_only_a_lost_database_is_probed() -> None:
 async def test_a_defect_is_raised_as_it_is(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """An error without a translation reaches the caller once, and not as its own cause."""
+    """An error without a translation reaches the caller once, and is not its own cause."""
 
     async def divide(connection: Connection) -> None:
         await connection.execute("select 1 / 0")
@@ -119,17 +120,17 @@ async def test_a_defect_is_raised_as_it_is(
 async def test_an_old_schema_is_said_to_be_old(
     open_database: Callable[..., Awaitable[Database]], empty_database_url: str
 ) -> None:
-    """A server that still has a pool while its tables are missing says what is wrong."""
+    """A server with a pool whose tables are missing reports an outdated schema."""
     history = use_cases(await open_database(empty_database_url))
     with pytest.raises(UnavailableError) as caught:
-        await history.get_session("s", None)
+        await history.sessions.get(caller(), "s")
     assert caught.value.reason == "SCHEMA_OUTDATED"
 
 
 async def test_what_takes_too_long_in_postgres_exceeds_the_deadline(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """A statement that runs into the database's own limit has exceeded a deadline, and can be retried."""
+    """A statement that exceeds the database's time limit is DEADLINE_EXCEEDED, and can be retried."""
 
     async def hurry(connection: Connection) -> None:
         async with connection.transaction():
@@ -144,7 +145,7 @@ async def test_what_takes_too_long_in_postgres_exceeds_the_deadline(
 async def test_a_busy_pool_says_when_to_retry(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """A call that gets no connection in time is turned away."""
+    """A call that gets no connection in time is refused, with the time to wait."""
     database = await open_database(database_url, pool_timeout_seconds=0.01)
 
     async def work(_: Connection) -> None:
@@ -159,5 +160,5 @@ async def test_without_a_pool_nothing_waits(database_url: str) -> None:
     """While the database is away every call is refused at once."""
     history = use_cases(Database(database_url, pool_size=1, pool_timeout_seconds=600))
     with pytest.raises(UnavailableError) as caught:
-        await history.get_session("s", None)
+        await history.sessions.get(caller(), "s")
     assert caught.value.reason == "DATABASE_UNAVAILABLE"

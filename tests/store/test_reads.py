@@ -6,27 +6,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 from store_support import (
+    APPLICATION,
+    APPLICATIONS,
     HEAVY_USER,
     LONG,
     LONG_MESSAGES,
     PINNED_EVERY,
     append,
-    edits_on,
     new_message,
     use_cases,
 )
 
-from sessionhistory_server.model import WindowLimits
-from sessionhistory_server.store.messages import MessageFilter
-from sessionhistory_server.store.session_list import SessionFilter
+from sessionhistory_server.model.filters import MessageFilter, SessionFilter
+from sessionhistory_server.model.window import WindowLimits
+from support.callers import caller
 from support.databases import execute
 from support.plans import plan, recording
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.history import SessionHistory
-    from sessionhistory_server.store.database import Database
+    from store_support import UseCases
+
+    from sessionhistory_server.store.postgres.database import Database
     from support.plans import Plan, Recorder
 
 PINS = LONG_MESSAGES // PINNED_EVERY
@@ -53,11 +55,11 @@ LIMITS = [
 
 
 MESSAGE_SCANS = 4
-"""In the window's statement: the pinned, the run's boundary, the run, and the pinned that fit."""
+"""The window's statement scans pinned messages, the run's boundary, the run, and pinned ones that fit."""
 
 
 async def last_plan(recorder: Recorder) -> Plan:
-    """Execute the last statement once more; return what it did."""
+    """Execute the last statement once more; return its plan."""
     assert recorder.connection
     return await plan(recorder.connection, recorder.take()[-1], execute=True)
 
@@ -72,9 +74,9 @@ async def test_a_window_reads_what_it_holds(
     truncated: bool,
     defaults: dict[str, int],
 ) -> None:
-    """At any limits no scan visits more messages than the window holds, plus one and the pinned ones.
+    """With any limits no scan visits more than the window's messages, the pinned ones and one more.
 
-    The session has 50,000 messages, or some are missing from its middle.
+    The session has 50,000 messages, some of which are missing from its middle.
     """
     if truncated:
         where = f"sequence between 100 and {LONG_MESSAGES - 30}"
@@ -82,7 +84,7 @@ async def test_a_window_reads_what_it_holds(
     history = use_cases(await open_database(full_database_url), **defaults)
     with recording(monkeypatch, full_database_url) as recorder:
         for limits in LIMITS:
-            window = await history.get_history(LONG, None, limits)
+            window = await history.windows.get(caller(), LONG, limits)
             found = await last_plan(recorder)
             scans = [node.rows_read for node in found if node.table == "messages"]
             assert len(scans) == MESSAGE_SCANS
@@ -91,23 +93,23 @@ async def test_a_window_reads_what_it_holds(
 
 
 async def test_a_window_without_pinned_messages_reads_one_more_than_it_holds(
-    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing is pinned the scans visit the window's messages, and the one that is cut off."""
+    """Without pinned messages the scans visit the window's messages, and the one that is cut off."""
     with recording(monkeypatch, full_database_url) as recorder:
         for limits in LIMITS:
-            window = await full_history.get_history("session-2", None, limits)
+            window = await full_history.windows.get(caller(), "session-2", limits)
             found = await last_plan(recorder)
             scans = [node.rows_read for node in found if node.table == "messages"]
             assert max(scans) <= len(window.messages) + 1, (limits, scans)
 
 
 async def test_a_window_of_whole_turns_reads_what_it_may_hold(
-    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A scan visits two messages more than the turns have, and never more than the limits let in, plus one.
+    """A scan visits two messages more than the turns have, and at most one more than the limits allow.
 
-    The turns are a question and its answer each, but in the second half of the session it is all one.
+    Each turn is a question and its answer, except that the second half of the session is one turn.
     """
     execute(
         full_database_url,
@@ -124,7 +126,7 @@ async def test_a_window_of_whole_turns_reads_what_it_may_hold(
     ):
         limits = WindowLimits(most, before_sequence=before, include_pinned=False, max_turns=turns)
         with recording(monkeypatch, full_database_url) as recorder:
-            window = await full_history.get_history(LONG, None, limits)
+            window = await full_history.windows.get(caller(), LONG, limits)
             found = await last_plan(recorder)
         scans = [node.rows_read for node in found if node.table == "messages"]
         assert (len(window.messages), max(scans)) == (held, read), (limits, scans)
@@ -132,11 +134,13 @@ async def test_a_window_of_whole_turns_reads_what_it_may_hold(
 
 @pytest.mark.parametrize("count", [1, 500])
 async def test_an_append_reads_no_message(
-    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch, count: int
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Appending to a session of 50,000 messages is one statement, which visits no message."""
+    """An append to a session of 50,000 messages is one statement, which visits no message."""
     with recording(monkeypatch, full_database_url) as recorder:
-        await full_history.append(append(LONG, *(new_message(f"new-{n}") for n in range(count))))
+        await full_history.messages.append(
+            caller(), append(LONG, *(new_message(f"new-{n}") for n in range(count)))
+        )
         (statement,) = recorder.take()
         text = statement.parameters["messages"].replace("new-", "newer-")
         again = statement._replace(parameters=statement.parameters | {"messages": text})
@@ -146,13 +150,13 @@ async def test_an_append_reads_no_message(
 
 
 async def test_a_retried_append_reads_what_it_returns(
-    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Finding the stored messages of a batch in a session of 50,000 visits these and no others."""
+    """A retried batch in a session of 50,000 messages visits its own messages and no others."""
     batch = append(LONG, *(new_message(f"new-{n}") for n in range(500)))
-    await full_history.append(batch)
+    await full_history.messages.append(caller(), batch)
     with recording(monkeypatch, full_database_url) as recorder:
-        appended, _ = (await full_history.append(batch))[1:]
+        appended, _ = (await full_history.messages.append(caller(), batch))[1:]
         found = await last_plan(recorder)
     assert [m.content.message_id for m in appended.messages] == [f"new-{n}" for n in range(500)]
     assert found.rows("messages") == 500
@@ -163,10 +167,10 @@ async def test_a_truncation_reads_what_it_removes(
     full_database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Removing 30 of 50,000 messages visits these, to find the last of them and to remove them."""
-    edits = edits_on(await open_database(full_database_url))
+    """A truncation of 30 of 50,000 messages visits these, to find the last of them and to remove them."""
+    messages = use_cases(await open_database(full_database_url)).messages
     with recording(monkeypatch, full_database_url) as recorder:
-        await edits.truncate(LONG, None, LONG_MESSAGES - 30, expected_last_sequence=None)
+        await messages.truncate(caller(), LONG, LONG_MESSAGES - 30, expected_last_sequence=None)
         remove = recorder.take()[-1]
         more = remove.parameters | {"after": LONG_MESSAGES - 60}
         assert recorder.connection
@@ -176,14 +180,14 @@ async def test_a_truncation_reads_what_it_removes(
 
 @pytest.mark.parametrize("descending", [False, True])
 async def test_a_late_page_of_messages_reads_what_the_first_reads(
-    full_history: SessionHistory, full_database_url: str, monkeypatch: pytest.MonkeyPatch, *, descending: bool
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch, *, descending: bool
 ) -> None:
-    """Page 200 of 50,000 messages visits as many rows as page 1: those of the page, and one more."""
+    """Page 200 of 50,000 messages visits as many rows as page 1: the page's and one more."""
     wanted, token = MessageFilter(descending=descending), ""
     with recording(monkeypatch, full_database_url) as recorder:
         for number in range(1, 201):
-            found, token = await full_history.list_messages(
-                LONG, None, wanted, page_size=50, page_token=token
+            found, token = await full_history.messages.find(
+                caller(), LONG, wanted, page_size=50, page_token=token
             )
             if number in (1, 200):
                 assert len(found) == 50
@@ -192,24 +196,48 @@ async def test_a_late_page_of_messages_reads_what_the_first_reads(
 
 
 @pytest.mark.parametrize("by_creation", [False, True])
+@pytest.mark.parametrize("ascending", [False, True])
 @pytest.mark.parametrize("user_id", [None, HEAVY_USER])
 async def test_a_late_page_of_sessions_reads_what_the_first_reads(
-    full_history: SessionHistory,
+    full_history: UseCases,
     full_database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     *,
     by_creation: bool,
+    ascending: bool,
     user_id: str | None,
 ) -> None:
-    """Page 200 of the sessions, of one user or all, visits no more rows than page 1 may.
+    """Page 200 of sessions, of one user or all, in any order, visits no more rows than page 1 may.
 
-    A user's by activity are read from two halves of an index, those that are open and the others.
+    A user's sessions by activity are read from two halves of an index: open sessions and the others.
     """
     halves = 2 if user_id and not by_creation else 1
-    wanted, token = SessionFilter(user_id=user_id, by_creation=by_creation, show_deleted=True), ""
+    order = {"by_creation": by_creation, "ascending": ascending}
+    wanted, token = SessionFilter(show_deleted=True, **order), ""
     with recording(monkeypatch, full_database_url) as recorder:
         for number in range(1, 201):
-            found, token = await full_history.list_sessions(wanted, page_size=20, page_token=token)
+            found, token = await full_history.sessions.find(
+                caller(user_id), wanted, page_size=20, page_token=token
+            )
             if number in (1, 200):
                 assert len(found) == 20
                 assert 21 <= (await last_plan(recorder)).rows("sessions") <= 21 * halves
+
+
+async def test_sessions_of_other_applications_are_skipped(
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ten applications a page of one application's sessions visits ten times as many rows.
+
+    That holds for any page.
+    """
+    wanted = SessionFilter(application_id=APPLICATION, by_creation=True)
+    token = ""
+    with recording(monkeypatch, full_database_url) as recorder:
+        for number in range(1, 21):
+            found, token = await full_history.sessions.find(
+                caller(HEAVY_USER), wanted, page_size=20, page_token=token
+            )
+            assert {session.application_id for session in found} == {APPLICATION}
+            if number in (1, 20):
+                assert (await last_plan(recorder)).rows("sessions") <= 21 * APPLICATIONS

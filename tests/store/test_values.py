@@ -1,28 +1,37 @@
-"""How values go to Postgres and come back."""
+"""The conversion of values to Postgres and back."""
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import Text
 from sqlalchemy.dialects import postgresql
 from store_support import append, new_message, use_cases
 
-from sessionhistory_server.model import MessageContent, SessionContent, ToolCall, WindowLimits
-from sessionhistory_server.store import rows, schema
-from sessionhistory_server.store.connecting import connect
-from sessionhistory_server.store.keys import session_key
-from sessionhistory_server.store.messages import MessageFilter
-from sessionhistory_server.store.session_list import SessionFilter
-from sessionhistory_server.store.sessions import timestamp
+from sessionhistory_server.model.filters import MessageFilter, SessionFilter
+from sessionhistory_server.model.message import MessageContent, MessageExtras, Part, Reasoning, ToolCall
+from sessionhistory_server.model.session import SessionContent
+from sessionhistory_server.model.window import WindowLimits
+from sessionhistory_server.store import schema
+from sessionhistory_server.store.columns.message import JSON_RECORD
+from sessionhistory_server.store.columns.session import COLUMN_NAMES
+from sessionhistory_server.store.columns.times import timestamp
+from sessionhistory_server.store.postgres.connect import connect
+from sessionhistory_server.store.session_ref import session_key
+from sessionhistory_server.store.sessions import listing
+from support.callers import caller
+from support.messages import message_content
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.history import SessionHistory
-    from sessionhistory_server.store.connection import Connection
-    from sessionhistory_server.store.database import Database
+    from store_support import UseCases
+
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.postgres.database import Database
 
 
 def micros(*date: Any) -> int:
@@ -58,7 +67,7 @@ select %(time)s::timestamptz,
 async def test_a_time_comes_back_to_the_microsecond(
     postgres_url: str, sent: int, stored: int, text: str
 ) -> None:
-    """A time of the years 1 to 9999 is kept exactly; one outside becomes the nearest of these."""
+    """A time of the years 1 to 9999 is kept exactly; any other becomes the nearest of these."""
     connection = await connect(postgres_url)
     try:
         for zone in ("UTC", "Asia/Kolkata", "America/St_Johns"):
@@ -78,28 +87,39 @@ async def test_a_time_comes_back_to_the_microsecond(
     ],
 )
 def test_a_session_key_is_the_same_for_ever(tenant_id: str, session_id: str, key: str) -> None:
-    """Stored rows are found by it: it is what `sha256sum` says, cut after 16 bytes."""
+    """A session key never changes, because stored rows are found by it.
+
+    It is the first 16 bytes of `sha256sum`.
+    """
     assert session_key(tenant_id, session_id) == key
 
 
 def test_a_session_key_tells_tenants_apart() -> None:
-    """No tenant and session run into one another."""
+    """Different tenants and sessions with the same joined text have different keys."""
     assert session_key("a", "bc") != session_key("ab", "c")
 
 
 CONTENTS = [
     SessionContent(),
-    SessionContent(user_id="u", title="", model="m", metadata="{}", state="{}", ttl=2**50),
-    SessionContent(user_id="u", labels={"a": "b"}, history_max_messages=1, expire_time=2**60),
+    SessionContent(application_id="a", title="", model="m", metadata="{}", state="{}", ttl=2**50),
+    SessionContent(labels={"a": "b"}, history_max_messages=1, expire_time=2**60),
     SessionContent(history_max_messages=2**31 - 1, history_token_budget=2**31 - 1, ttl=1_000_000),
 ]
 
 MESSAGES = [
-    MessageContent("1", "USER"),
-    MessageContent("2", "USER", content="", payload=b"", send_time_nanos=1, input_tokens=0, pinned=True),
-    MessageContent("3", "TOOL", content="x", payload=b"\0", send_time_nanos=2**62, input_tokens=2**31 - 1),
-    MessageContent("4", "ASSISTANT", tool_calls=(ToolCall("a", "b", "{}"),), metadata="{}", turn_id="t"),
+    message_content("1", "USER"),
+    message_content("2", "USER", content="", payload=b"", send_time_nanos=1, input_tokens=0, pinned=True),
+    message_content("3", "TOOL", content="x", payload=b"\0", send_time_nanos=2**62, input_tokens=2**31 - 1),
+    message_content("4", "ASSISTANT", tool_calls=(ToolCall("a", "b", "{}"),), metadata="{}", turn_id="t"),
+    message_content("5", "ASSISTANT", parts=(Part(reasoning=Reasoning("a", "", "b")),), finish_reason="stop"),
 ]
+
+
+def with_tokens(content: MessageContent, tokens: int) -> MessageContent:
+    """Return a content with the token count that its caller gave."""
+    extras = content.extras or MessageExtras()
+    return content._replace(extras=extras._replace(token_count_given=tokens))
+
 
 LIMITS = [
     WindowLimits(),
@@ -108,38 +128,46 @@ LIMITS = [
 ]
 
 
-async def call(history: SessionHistory, number: int) -> None:
-    """Call use cases with values that differ in all that may differ."""
+async def call(history: UseCases, number: int) -> None:
+    """Call use cases with values that differ wherever they may."""
     content = CONTENTS[number]
-    user_id, small_or_big = content.user_id, 10 ** (number * 6)
+    user_id, small_or_big = (None, "u", "u", None)[number], 10 ** (number * 6)
     session_id, other_id = f"session-{number}", f"other-{number}"
-    await history.create_session(session_id, content, allow_existing=False)
+    await history.sessions.create(caller(user_id), session_id, content, allow_existing=False)
     for each in MESSAGES:
-        new = new_message(tokens=small_or_big % 2**31)._replace(content=each)
-        request = append(session_id, new, user_id=user_id, history=LIMITS[number % 3])
-        await history.append(request)
-        await history.append(append(other_id, new, create_session=content))
-    await history.append(append(session_id, new_message("5"), new_message("6"), expected_last_sequence=4))
-    for limits in LIMITS:
-        await history.get_history(session_id, user_id, limits)
-    await history.get_message(session_id, user_id, message_id=None, sequence=1)
-    await history.get_message(session_id, user_id, message_id="1", sequence=None)
-    for changes in ({"title": content.title}, {"expire_time": None}, {"expire_time": 2**60}):
-        await history.update_session(session_id, None, changes, etag=None)
-    listed = MessageFilter(after_sequence=small_or_big, roles=("USER", "TOOL")[: number + 1])
-    await history.list_messages(session_id, user_id, listed, page_size=number + 1, page_token="")
-    sessions = SessionFilter(
-        labels={"a": "b" * number}, active_after=small_or_big, title_contains="a" * number
+        new = new_message()._replace(content=with_tokens(each, small_or_big % 2**31))
+        request = append(session_id, new, history=LIMITS[number % 3])
+        await history.messages.append(caller(user_id), request)
+        await history.messages.append(caller(user_id), append(other_id, new, new_session=content))
+    await history.messages.append(
+        caller(),
+        append(
+            session_id, new_message("6", tokens=None), new_message("7", tokens=None), expected_last_sequence=5
+        ),
     )
-    await history.list_sessions(sessions, page_size=10 ** (number % 4), page_token="")
-    await history.delete_session(session_id, user_id, purge=False)
-    await history.undelete_session(session_id, user_id)
+    for limits in LIMITS:
+        await history.windows.get(caller(user_id), session_id, limits)
+    await history.messages.get(caller(user_id), session_id, message_id=None, sequence=1)
+    await history.messages.get(caller(user_id), session_id, message_id="1", sequence=None)
+    for changes in ({"title": content.title}, {"expire_time": None}, {"expire_time": 2**60}):
+        await history.sessions.update(caller(), session_id, changes, etag=None)
+    listed = MessageFilter(after_sequence=small_or_big, roles=("USER", "TOOL")[: number + 1])
+    await history.messages.find(caller(user_id), session_id, listed, page_size=number + 1, page_token="")
+    listed_sessions = SessionFilter(
+        application_id="a" * (number + 1),
+        labels={"a": "b" * number},
+        last_activity_time_after=small_or_big,
+        title_contains="a" * number,
+    )
+    await history.sessions.find(caller(), listed_sessions, page_size=10 ** (number % 4), page_token="")
+    await history.sessions.delete(caller(user_id), session_id, purge=False)
+    await history.sessions.undelete(caller(user_id), session_id)
 
 
 async def test_a_statement_is_prepared_once_whatever_is_sent(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """Nulls, sizes of numbers and lengths of lists do not make new statements of one."""
+    """Nulls, sizes of numbers and lengths of lists do not make a statement be prepared twice."""
     database = await open_database(database_url)
     history = use_cases(database)
     prepared = []
@@ -156,9 +184,16 @@ async def _prepared(connection: Connection) -> list[str]:
 
 
 def test_records_have_the_types_of_their_columns() -> None:
-    """What is sent as JSON is read as what the schema has; bytes come as text."""
+    """A message that is sent as JSON is read with the schema's types; bytes are sent as text."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it untyped
-    types = dict(column.split(" ") for column in rows.SENT_RECORD.split(", "))
+    types = dict(column.split(" ") for column in JSON_RECORD.split(", "))
     del types["ordinal"]
     columns = {name: schema.messages.c[name].type.compile(dialect).lower() for name in types}
     assert types == columns | {"payload": "text"}
+
+
+def test_the_size_of_a_session_counts_its_texts() -> None:
+    """The bound of a session's size counts every text column except the status."""
+    shown = {name for name in COLUMN_NAMES if isinstance(schema.sessions.c[name].type, Text)}
+    counted = re.findall(r"octet_length\((\w+)", listing._SIZE_BYTES)  # noqa: SLF001 - the bound itself
+    assert shown == {"status", *counted} - {"labels"}

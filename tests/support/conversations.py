@@ -1,4 +1,4 @@
-"""What callers do, in any order, as a state machine over the service and its reference."""
+"""A state machine that makes callers' calls in any order, on the service and on its reference."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_toke
 
 
 class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacting, RuleBasedStateMachine):
-    """What callers do, in any order."""
+    """Calls of any method in any order."""
 
     # Set before the machine runs.
     stubs: Mapping[str, Any]
@@ -48,23 +48,21 @@ class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacti
         self.numbers = itertools.count()
 
     def teardown(self) -> None:
-        """Leave nothing for the next example."""
+        """Remove all sessions before the next example."""
         tables = ("messages", "summaries", "sessions")
         execute(self.database_url, *(f"delete from {table}" for table in tables))
 
     @initialize(talks=st.tuples(*[sent.talks(max_size=15)] * 3), session=sent.sessions(active=True))
-    def begin(self, talks: tuple[list[mpb.Message], ...], session: spb.Session) -> None:
-        """Three conversations that are under way."""
+    def begin(self, talks: tuple[list[mpb.Message], ...], session: spb.SessionFields) -> None:
+        """Start with three sessions that hold messages."""
         for number, (talk, owner) in enumerate(zip(talks, ("ann", "ann", "bob"), strict=True), start=1):
-            made = spb.Session(user_id=owner)
-            if number == 1:
-                made.MergeFrom(session)
-            request = pb.AppendMessagesRequest(session_id=f"s/{number}", messages=talk, create_session=made)
-            self._call("AppendMessages", request)
+            made = session if number == 1 else spb.SessionFields()
+            named = {"session_id": sent.IDS[number - 1], "user_id": owner}
+            self._call("AppendMessages", pb.AppendMessagesRequest(**named, messages=talk, new_session=made))
 
     @rule(name=SESSION_IDS, which=st.integers(0, 99))
     def send_nonsense(self, name: str, which: int) -> None:
-        """Refused before anything is looked up."""
+        """Send a request that is refused before anything is looked up."""
         method, request = sent.NONSENSE[which % len(sent.NONSENSE)]
         if "session_id" in request.DESCRIPTOR.fields_by_name and not request.session_id:
             request = type(request).FromString(request.SerializeToString())

@@ -1,4 +1,4 @@
-"""What callers append: a part of the state machine of ``conversations``."""
+"""Rules for appends: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Appends:
-    """Messages, one or several, new or sent before."""
+    """Append one message or several, new or sent before."""
 
     sent_appends = Bundle("sent_appends")
 
@@ -48,15 +48,15 @@ class Appends:
         user: str,
         message: mpb.Message,
         number: int,
-        create: spb.Session | None,
+        create: spb.SessionFields | None,
         limits: dict[str, Any] | None,
         odds: int,
     ) -> Any:
-        """One message: with an id that may be taken, or with none."""
-        unused = f"m{100 + next(self.numbers)}"
-        message.message_id = f"m{number}" if odds < 2 else unused if odds < 8 else ""
+        """Append one message, with an id that may be taken or without an id."""
+        unused = f"wamid={100 + next(self.numbers)}"
+        message.message_id = f"wamid={number}" if odds < 2 else unused if odds < 8 else ""
         request = pb.AppendMessageRequest(
-            session_id=name, user_id=self._user(user, name), message=message, create_session=create
+            session_id=name, user_id=self._user(user, name), message=message, new_session=create
         )
         if limits is not None:
             request.history.CopyFrom(hpb.HistoryOptions(**limits))
@@ -76,13 +76,18 @@ class Appends:
         odds=ODDS,
     )
     def append_batch(
-        self, name: str, talk: list[mpb.Message], numbers: list[int], create: spb.Session | None, odds: int
+        self,
+        name: str,
+        talk: list[mpb.Message],
+        numbers: list[int],
+        create: spb.SessionFields | None,
+        odds: int,
     ) -> Any:
-        """Several messages, some with ids; all or nothing."""
+        """Append a batch, some of whose messages have ids; all are stored or none."""
         for message, number in zip(talk, numbers, strict=False):
-            unused = f"m{100 + next(self.numbers)}"
-            message.message_id = f"m{number}" if odds < 2 and number < 3 else unused if odds < 8 else ""
-        request = pb.AppendMessagesRequest(session_id=name, messages=talk, create_session=create)
+            unused = f"wamid={100 + next(self.numbers)}"
+            message.message_id = f"wamid={number}" if odds < 2 and number < 3 else unused if odds < 8 else ""
+        request = pb.AppendMessagesRequest(session_id=name, messages=talk, new_session=create)
         if odds >= 8:
             request.messages.extend([mpb.Message(role=mpb.ROLE_SYSTEM, pinned=True)] * 64)
         return self._remember(request, self._call("AppendMessages", request))
@@ -91,7 +96,7 @@ class Appends:
         request=sent_appends, change=st.sampled_from(("", "", "content", "token_count", "status", "window"))
     )
     def append_again(self, request: Any, change: str) -> None:
-        """What was sent before, as it was or with another content."""
+        """Send an earlier append again, unchanged or with another content."""
         again = type(request)()
         again.CopyFrom(request)
         single = isinstance(again, pb.AppendMessageRequest)
@@ -113,7 +118,7 @@ class Appends:
         size=st.integers(1, 4),
     )
     def append_what_is_stored(self, name: str, first: int, step: int, size: int) -> None:
-        """Messages that are stored, in a row or not, as one batch."""
+        """Send stored messages as one batch, consecutive or not."""
         kept = self.both.reference.sessions.get(name)
         if kept and kept.sent:
             stored = list(kept.sent.values())
@@ -124,7 +129,7 @@ class Appends:
                 self._reach("batch stored before")
 
     def _remember(self, request: Any, response: Any) -> Any:
-        """Keep what was stored under ids of the caller, to be sent again."""
+        """Keep the messages that were stored under the caller's ids, so that a rule can send them again."""
         asked = [request.message] if isinstance(request, pb.AppendMessageRequest) else request.messages
         known = not isinstance(response, Refused) and all(message.message_id for message in asked)
         return request if known and request.session_id else multiple()

@@ -1,4 +1,4 @@
-"""What callers do who compact sessions: a part of the state machine of ``conversations``."""
+"""Rules for compactions: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _summaries(draw: st.DrawFn) -> mpb.Message:
 
 
 class Compacting:
-    """Compactions, and what becomes of the summaries."""
+    """Compact sessions, and read and truncate them around their summaries."""
 
     both: Lockstep
     _call: Any
@@ -49,7 +49,7 @@ class Compacting:
     def compact(
         self, name: str, user: str, message: mpb.Message, back: int, named: str, expected: str | None
     ) -> None:
-        """A summary through a message near the end, and a retry of it; some of it in vain."""
+        """Store a summary through a message near the end, and retry it; some attempts are refused."""
         kept = self.both.reference.sessions.get(name)
         message.message_id = named
         request = self._compaction(name, back, message)
@@ -74,7 +74,7 @@ class Compacting:
     def look_around_a_summary(
         self, name: str, back: int, message: mpb.Message, limits: dict[str, Any], end: int | None
     ) -> None:
-        """Windows that end before what it covers, with it, and after it."""
+        """Read windows that end before the covered messages, with them, and after them."""
         request = self._compaction(name, back, message)
         if kept := self.both.reference.sessions.get(name):
             pinned = [message.sequence for message in kept.messages if message.pinned]
@@ -90,13 +90,13 @@ class Compacting:
 
     @rule(name=SESSION_IDS, back=st.integers(0, 9), message=_summaries(), end=st.sampled_from((-1, 0, 1)))
     def truncate_around_a_summary(self, name: str, back: int, message: mpb.Message, end: int) -> None:
-        """What it covers is removed, and with it the summary; or what comes after."""
+        """Truncate covered messages, which removes the summary, or only the messages after them."""
         response = self._call("CompactHistory", self._compaction(name, back, message))
         if isinstance(response, Refused):
             return
-        after = response.summary.through_sequence + end
-        request = pb.TruncateHistoryRequest(session_id=name, after_sequence=after)
-        if not isinstance(self._call("TruncateHistory", request), Refused):
+        through = response.summary.through_sequence + end
+        request = pb.TruncateMessagesRequest(session_id=name, keep_through_sequence=through)
+        if not isinstance(self._call("TruncateMessages", request), Refused):
             self._reach("summary removed" if end < 0 else "summary kept")
         self._call("GetHistory", pb.GetHistoryRequest(session_id=name))
 

@@ -1,4 +1,4 @@
-"""What callers do to histories as a whole: a part of the state machine of ``conversations``."""
+"""Rules that change all messages of a session: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from support.lockstep import Lockstep
     from support.reference_kept import Kept
 
-SESSION_IDS = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, *["s/3"] * 2, "s/4"))
-# "own" is the session's owner.
+SESSION_IDS = st.sampled_from((*[sent.IDS[0]] * 6, *[sent.IDS[1]] * 3, *[sent.IDS[2]] * 2, sent.IDS[3]))
+# "own" stands for the session's owner.
 ACTING = st.sampled_from(("", "", "", *["own"] * 7, *sent.USERS))
 ODDS = st.integers(0, 9)
 
-# From the end, mostly; 0 is the beginning.
+# Counted from the end, mostly; 0 is the beginning.
 BACK = st.sampled_from((0, 1, 1, 2, 2, 3, 4, 7, 12, 100, -1))
 
 
 class Edits:
-    """Truncations, replacements, forks and resets."""
+    """Truncate, replace, fork and reset."""
 
     both: Lockstep
     numbers: Iterator[int]
@@ -39,13 +39,13 @@ class Edits:
 
     @rule(name=SESSION_IDS, user=ACTING, back=BACK, odds=ODDS)
     def truncate(self, name: str, user: str, back: int, odds: int) -> None:
-        """Remove the end; often twice, sometimes with an expectation."""
-        user_id, after = self._user(user, name), self._before_the_end(name, back)
-        request = pb.TruncateHistoryRequest(session_id=name, user_id=user_id, after_sequence=after)
+        """Truncate, often twice, sometimes with an expectation."""
+        user_id, keep = self._user(user, name), self._before_the_end(name, back)
+        request = pb.TruncateMessagesRequest(session_id=name, user_id=user_id, keep_through_sequence=keep)
         if odds > 5:
             request.expected_last_sequence = self._before_the_end(name, odds // 9)
         for _ in range(1 + odds % 2):
-            response = self._call("TruncateHistory", request)
+            response = self._call("TruncateMessages", request)
             if not isinstance(response, Refused) and response.removed_message_count:
                 self._reach("messages removed")
 
@@ -58,13 +58,13 @@ class Edits:
         odds: int,
         again: bool,  # noqa: FBT001 - drawn by name
     ) -> None:
-        """Other messages in the place of the end: with ids that may be there, or with none."""
+        """Replace the end by other messages, with ids that may be stored already or without ids."""
         after = self._before_the_end(name, back)
         for number, message in enumerate(talk, start=1):
-            message.message_id = f"m{number + odds}" if odds < 7 else ""
-        request = pb.AppendMessagesRequest(session_id=name, messages=talk, replace_after_sequence=after)
+            message.message_id = f"wamid={number + odds}" if odds < 7 else ""
+        request = pb.AppendMessagesRequest(session_id=name, messages=talk, keep_through_sequence=after)
         if odds % 4 == 0:
-            request.create_session.SetInParent()
+            request.new_session.SetInParent()
         if odds == 5:
             request.expected_last_sequence = self._before_the_end(name, 0)
         for _ in range(1 + again):
@@ -72,7 +72,7 @@ class Edits:
 
     @rule(name=SESSION_IDS, back=BACK, size=st.integers(1, 4), step=st.sampled_from((1, 1, -1)))
     def replace_with_what_is_stored(self, name: str, back: int, size: int, step: int) -> None:
-        """Messages that are stored, as they are or the other way round, in the place of the end."""
+        """Replace the end by stored messages, in their order or reversed."""
         after = self._before_the_end(name, back)
         kept = self._kept(name)
         ids = (
@@ -81,7 +81,7 @@ class Edits:
         batch = [kept.sent[message_id] for message_id in ids[:size][::step]] if kept else []
         if batch:
             self._replace(
-                pb.AppendMessagesRequest(session_id=name, messages=batch, replace_after_sequence=after)
+                pb.AppendMessagesRequest(session_id=name, messages=batch, keep_through_sequence=after)
             )
 
     @rule(
@@ -93,16 +93,16 @@ class Edits:
         odds=ODDS,
     )
     def fork(
-        self, name: str, new: spb.Session | None, new_name: str, user: str, back: int, odds: int
+        self, name: str, new: spb.SessionFields | None, new_name: str, user: str, back: int, odds: int
     ) -> None:
-        """Of a part or of all, under an id that may be taken; often twice."""
-        request = pb.ForkSessionRequest(session_id=name, user_id=self._user(user, name), session=new)
+        """Fork a session as a whole or in part, under an id that may be taken; often twice."""
+        request = pb.ForkSessionRequest(session_id=name, user_id=self._user(user, name), new_session=new)
         if odds > 3:
-            request.session.session_id = new_name if odds < 7 else f"f/{next(self.numbers)}"
+            request.new_session_id = new_name if odds < 7 else f"f/{next(self.numbers)}"
         if odds == 9:
-            request.session.user_id = "bob"
+            request.new_user_id = "bob"
         if back:
-            request.up_to_sequence = self._before_the_end(name, back)
+            request.through_sequence = self._before_the_end(name, back)
         request.allow_existing = odds % 2 == 0
         for _ in range(1 + odds % 3):
             response = self._call("ForkSession", request)
@@ -120,28 +120,31 @@ class Edits:
     def reset(
         self,
         name: str,
-        new: spb.Session | None,
+        new: spb.SessionFields | None,
         new_name: str,
         user: str,
         keeps: tuple[bool, bool],
         odds: int,
     ) -> None:
-        """With its history or without, under an id that may be taken; often twice; then open it again."""
+        """Reset a session, with or without its messages, often twice, then open it again.
+
+        The new session's id may be taken.
+        """
         request = pb.ResetSessionRequest(
             session_id=name,
             user_id=self._user(user, name),
-            session=new,
-            keep_history=keeps[0],
+            new_session=new,
+            keep_messages=keeps[0],
             keep_state=keeps[1],
             previous_status=odds % 4,
         )
         if odds > 3:
-            request.session.session_id = new_name if odds < 7 else f"r/{next(self.numbers)}"
+            request.new_session_id = new_name if odds < 7 else f"r/{next(self.numbers)}"
         for attempt in range(1 + odds % 3):
             if not isinstance(self._call("ResetSession", request), Refused):
                 self._reach("session reset before" if attempt else "session reset")
-        opened = spb.Session(session_id=name, status=spb.SESSION_STATUS_ACTIVE)
-        self._call("UpdateSession", pb.UpdateSessionRequest(session=opened))
+        opened = spb.SessionFields(status=spb.SESSION_STATUS_ACTIVE)
+        self._call("UpdateSession", pb.UpdateSessionRequest(session_id=name, session=opened))
 
     def _replace(self, request: pb.AppendMessagesRequest) -> None:
         kept = self._kept(request.session_id)

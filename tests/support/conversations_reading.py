@@ -1,4 +1,4 @@
-"""What callers read of sessions and messages: a part of the state machine of ``conversations``."""
+"""Rules that read sessions and messages: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reading:
-    """Windows, messages, and lists page by page."""
+    """Read windows, messages, and lists page by page."""
 
     open_lists = Bundle("open_lists")
 
@@ -29,7 +29,7 @@ class Reading:
 
     @rule(name=SESSION_IDS, user=ACTING, limits=sent.limits, before=st.none() | st.integers(0, 60))
     def window(self, name: str, user: str, limits: dict[str, Any], before: int | None) -> None:
-        """Any window."""
+        """Read one window with any limits."""
         request = pb.GetHistoryRequest(
             session_id=name, user_id=self._user(user, name), before_sequence=before, **limits
         )
@@ -37,7 +37,7 @@ class Reading:
 
     @rule(name=SESSION_IDS, limits=sent.limits, most=st.sampled_from((1, 2, 3, 5, 8)))
     def windows(self, name: str, limits: dict[str, Any], most: int) -> None:
-        """One window after the other, back to the first."""
+        """Read windows one after the other, back to the first."""
         request = pb.GetHistoryRequest(session_id=name, **(limits | {"max_messages": most}))
         for pages in itertools.count():
             response = self._call("GetHistory", request)
@@ -49,8 +49,8 @@ class Reading:
 
     @rule(name=SESSION_IDS, user=ACTING, by_id=st.booleans(), number=st.integers(1, 20))
     def get_message(self, name: str, user: str, by_id: bool, number: int) -> None:  # noqa: FBT001 - drawn by name
-        """One message, by id or by sequence."""
-        key: Any = {"message_id": f"m{number}"} if by_id else {"sequence": number}
+        """Read one message, by id or by sequence."""
+        key: Any = {"message_id": f"wamid={number}"} if by_id else {"sequence": number}
         user_id = self._user(user, name)
         self._call("GetMessage", pb.GetMessageRequest(session_id=name, user_id=user_id, **key))
 
@@ -59,7 +59,7 @@ class Reading:
         name=SESSION_IDS,
         user=ACTING,
         filters=st.fixed_dictionaries(
-            {"page_size": st.sampled_from((1, 2, 3, 7, 0, 5_000)), "descending": st.booleans()},
+            {"page_size": st.sampled_from((1, 2, 3, 7, 0, 5_000)), "order_by": st.sampled_from((0, 1, 2))},
             optional={
                 "after_sequence": st.integers(0, 30),
                 "before_sequence": st.integers(0, 60),
@@ -77,9 +77,9 @@ class Reading:
         times: list[int],
         all_of_them: bool,  # noqa: FBT001 - drawn by name
     ) -> Any:
-        """The first page of a list of messages."""
+        """Read the first page of a list of messages."""
         if all_of_them:
-            filters, times = {key: filters[key] for key in ("page_size", "descending")}, []
+            filters, times = {key: filters[key] for key in ("page_size", "order_by")}, []
         request = pb.ListMessagesRequest(session_id=name, user_id=self._user(user, name), **filters)
         kept = self.both.reference.sessions.get(name)
         for field, number in zip(("create_time_after", "create_time_before"), times, strict=False):
@@ -95,11 +95,12 @@ class Reading:
             {"page_size": st.sampled_from((0, 1, 1, 2, 3))},
             optional={
                 "user_id": st.sampled_from(sent.USERS),
+                "application_id": st.sampled_from(sent.APPLICATIONS),
                 "statuses": st.lists(st.integers(1, 3), min_size=1, max_size=2, unique=True).map(sorted),
                 "labels": sent.labels,
                 "title_contains": st.sampled_from(("h", "TRIP", "%", "_", "\\", "/", "ong l", "!")),
                 "show_deleted": st.booleans(),
-                "order_by": st.sampled_from((1, 2)),
+                "order_by": st.sampled_from(pb.SessionOrder.values()),
             },
         ),
         times=st.just([]) | st.lists(SESSION_IDS, max_size=4),
@@ -111,22 +112,27 @@ class Reading:
         times: list[str],
         all_of_them: bool,  # noqa: FBT001 - drawn by name
     ) -> Any:
-        """The first page of a list of sessions."""
+        """Read the first page of a list of sessions."""
         if all_of_them:
             general = ("page_size", "order_by", "show_deleted")
             filters, times = {key: value for key, value in filters.items() if key in general}, []
         request = pb.ListSessionsRequest(**filters)
-        fields = ("create_time_before", "active_before", "create_time_after", "active_after")
+        fields = (
+            "create_time_before",
+            "last_activity_time_before",
+            "create_time_after",
+            "last_activity_time_after",
+        )
         for field, name in zip(fields, times, strict=False):
             if name in self.both.reference.sessions:
                 kept = self.both.reference.sessions[name]
-                at = kept.active_time if field.startswith("active") else kept.shown.create_time
+                at = getattr(kept.shown, field.removesuffix("_before").removesuffix("_after"))
                 getattr(request, field).CopyFrom(at)
         return self._list("ListSessions", request)
 
     @rule(target=open_lists, opened=consumes(open_lists), tamper=ODDS)
     def next_page(self, opened: tuple[str, Any], tamper: int) -> Any:
-        """The page after one that was read before, whatever has happened since."""
+        """Read the page after an earlier one; other calls may have come in between."""
         method, request = opened
         if tamper == 0:
             request.page_token = "no token"
@@ -147,6 +153,8 @@ class Reading:
 
     def _follow(self, method: str, request: Any) -> Any:
         self._reach(f"list of {method.removeprefix('List').lower()} in several pages")
-        if method == "ListMessages" and request.descending:
+        if method == "ListMessages" and request.order_by == pb.MESSAGE_ORDER_SEQUENCE_DESC:
             self._reach("list of messages backwards in several pages")
+        if method == "ListSessions" and pb.SessionOrder.Name(request.order_by).endswith("_ASC"):
+            self._reach("list of sessions earliest first in several pages")
         return self._list(method, request)

@@ -1,4 +1,4 @@
-"""What callers do with sessions as such: a part of the state machine of ``conversations``."""
+"""Rules for sessions themselves: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sessions:
-    """Making, reading, changing, deleting and recounting sessions."""
+    """Create, read, change, delete and recount sessions."""
 
     stubs: Mapping[str, Any]
     both: Lockstep
@@ -30,19 +30,15 @@ class Sessions:
     _user: Any
 
     @rule(name=SESSION_IDS, session=sent.sessions(), owner=st.sampled_from(("", *sent.USERS)), odds=ODDS)
-    def create(self, name: str, session: spb.Session, owner: str, odds: int) -> None:
-        """With the id here, there, or made by the server."""
-        session.user_id = owner
-        session.session_id = name if odds % 3 == 0 else ""
-        named = "" if odds % 4 == 0 else name
-        self._call(
-            "CreateSession",
-            pb.CreateSessionRequest(session_id=named, session=session, allow_existing=odds % 2 == 1),
-        )
+    def create(self, name: str, session: spb.SessionFields, owner: str, odds: int) -> None:
+        """Create a session with an id of the caller or of the server."""
+        named = {"session_id": "" if odds % 4 == 0 else name, "user_id": owner}
+        request = pb.CreateSessionRequest(**named, session=session, allow_existing=odds % 2 == 1)
+        self._call("CreateSession", request)
 
     @rule(name=SESSION_IDS, user=ACTING)
     def get(self, name: str, user: str) -> None:
-        """One session."""
+        """Read one session."""
         self._call("GetSession", pb.GetSessionRequest(session_id=name, user_id=self._user(user, name)))
 
     @rule(
@@ -57,23 +53,23 @@ class Sessions:
         self,
         name: str,
         user: str,
-        session: spb.Session,
+        session: spb.SessionFields,
         paths: list[str] | None,
         etag: str | None,
         reopen: bool,  # noqa: FBT001 - drawn by name
     ) -> None:
-        """By mask or by presence, with an etag or without."""
+        """Update a session by mask or by presence, with or without an etag."""
         kept = self.both.reference.sessions.get(name)
         if etag == "now":
             self._call("GetSession", pb.GetSessionRequest(session_id=name))
+        session.ClearField("application_id")  # it cannot change
         if reopen:
             session.status = spb.SESSION_STATUS_ACTIVE
         if paths is not None and len({"expire_time", "ttl"} & set(paths)) == 1:
-            # Which of the two a mask means that names the other one is left open.
+            # The contract leaves open which of the two a mask means if it names the other one.
             paths = [*paths, "expire_time", "ttl"]
-        session.session_id = name
-        session.etag = (kept.shown.etag if kept else "") if etag == "now" else etag or ""
-        request = pb.UpdateSessionRequest(session=session, user_id=self._user(user, name))
+        request = pb.UpdateSessionRequest(session_id=name, user_id=self._user(user, name), session=session)
+        request.etag = (kept.shown.etag if kept else "") if etag == "now" else etag or ""
         if paths is not None:
             request.update_mask.paths.extend(paths)
         self._call("UpdateSession", request)
@@ -82,9 +78,9 @@ class Sessions:
         name=SESSION_IDS, change=st.sampled_from(({"status": 1}, {"status": 2}, {"status": 3}, {"title": ""}))
     )
     def change(self, name: str, change: dict[str, Any]) -> None:
-        """Close a session or open it again; take its title away."""
-        session = spb.Session(session_id=name, **change)
-        request = pb.UpdateSessionRequest(session=session, update_mask={"paths": [*change]})
+        """Close a session or open it again, or clear its title."""
+        session, mask = spb.SessionFields(**change), {"paths": [*change]}
+        request = pb.UpdateSessionRequest(session_id=name, session=session, update_mask=mask)
         self._call("UpdateSession", request)
 
     @rule(name=SESSION_IDS, user=ACTING, odds=ODDS)
@@ -99,13 +95,13 @@ class Sessions:
 
     @rule(counter=st.sampled_from((CHARACTERS, BYTES)))
     def go_to_the_server_of(self, counter: str) -> None:
-        """From now on call the server that counts by this counter, on the same database."""
+        """Switch to the server that uses this counter, on the same database."""
         self.both.stub = self.stubs[counter]
         self.both.reference.counter = counter
 
     @rule(name=SESSION_IDS, user=ACTING, counters=st.permutations((BYTES, CHARACTERS)))
     def recount(self, name: str, user: str, counters: list[str]) -> None:
-        """A session, by the counters of both servers."""
+        """Recount a session with the counter of either server."""
         for counter in counters:
             self.go_to_the_server_of(counter)
             request = pb.RecountTokensRequest(session_id=name, user_id=self._user(user, name))

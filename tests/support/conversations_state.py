@@ -1,4 +1,4 @@
-"""What callers do with states and active sessions: a part of the state machine."""
+"""Rules for states and active sessions: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class States:
-    """Patches of states, alone and with messages."""
+    """Patch states, alone and together with messages."""
 
     both: Lockstep
 
     @rule(name=SESSION_IDS, user=ACTING, patch=sent.patches, expected=sent.expected_versions)
     def update_state(self, name: str, user: str, patch: str, expected: int | None) -> None:
-        """A patch alone."""
+        """Patch a state alone."""
         request = pb.UpdateStateRequest(session_id=name, user_id=self._user(user, name), patch=patch)
         self._expect(request, name, expected)
         if not isinstance(self._call("UpdateState", request), Refused):
@@ -45,21 +45,21 @@ class States:
         self,
         name: str,
         talk: list[mpb.Message],
-        create: spb.Session | None,
+        create: spb.SessionFields | None,
         patch: str,
         expected: int | None,
         named: bool,  # noqa: FBT001 - drawn by name
         back: int | None,
     ) -> Any:
-        """Messages and the state that they cause, at the end of a session or in the place of it."""
+        """Append messages with a patch of the state, at the end of a session or in place of its end."""
         for message in talk:
-            message.message_id = f"m{100 + next(self.numbers)}" if named else ""
-        fields: dict[str, Any] = {"session_id": name, "create_session": create, "state_patch": patch}
+            message.message_id = f"wamid={100 + next(self.numbers)}" if named else ""
+        fields: dict[str, Any] = {"session_id": name, "new_session": create, "state_patch": patch}
         if len(talk) == 1:
             request: Any = pb.AppendMessageRequest(message=talk[0], **fields)
         else:
             after = None if back is None else self._before_the_end(name, back)
-            request = pb.AppendMessagesRequest(messages=talk, replace_after_sequence=after, **fields)
+            request = pb.AppendMessagesRequest(messages=talk, keep_through_sequence=after, **fields)
         self._expect(request, name, expected)
         method = "AppendMessage" if len(talk) == 1 else "AppendMessages"
         response = self._call(method, request)
@@ -69,26 +69,34 @@ class States:
 
     @rule(
         user=st.sampled_from((*sent.USERS, "new", "")),
-        create=st.none() | sent.sessions(),
-        name=st.none() | SESSION_IDS,
-        owner=st.sampled_from(("", "", "", "ann")),
+        application_id=st.sampled_from(("", *sent.APPLICATIONS)),
     )
-    def get_active(self, user: str, create: spb.Session | None, name: str | None, owner: str) -> None:
-        """Where a user's conversation goes on, or begins."""
-        if create is not None:
-            create.user_id, create.session_id = owner, name or ""
-        request = pb.GetActiveSessionRequest(user_id=user, create_session=create)
+    def get_active(self, user: str, application_id: str) -> None:
+        """Read a user's active session, in any application or in one."""
+        request = pb.GetActiveSessionRequest(user_id=user, application_id=application_id)
         response = self._call("GetActiveSession", request)
+        found = "missing" if isinstance(response, Refused) else "read"
+        self._reach(f"active session{' of an application' * bool(application_id)} {found}")
+
+    @rule(
+        user=st.sampled_from((*sent.USERS, "new", "")),
+        new=st.none() | sent.sessions(),
+        name=st.just("") | SESSION_IDS,
+    )
+    def ensure_active(self, user: str, new: spb.SessionFields | None, name: str) -> None:
+        """Read a user's active session, or create one."""
+        request = pb.EnsureActiveSessionRequest(user_id=user, new_session_id=name, new_session=new)
+        response = self._call("EnsureActiveSession", request)
         if not isinstance(response, Refused):
             self._reach("active session made" if response.created else "active session found")
 
     def _expect(self, request: Any, name: str, expected: int | None) -> None:
-        """Expect the present version, or one beside it."""
+        """Expect the present version, or the one beside it."""
         kept = self.both.reference.sessions.get(name)
         if expected is not None:
             request.expected_state_version = (kept.shown.state_version if kept else 0) + expected
 
-    # Of the machine that this is a part of.
+    # Belongs to the machine that this class is a part of.
     numbers: Any
     _before_the_end: Any
     _call: Any

@@ -1,4 +1,4 @@
-"""Messages that come in pieces, as a part of the state machine."""
+"""Rules for streamed messages: a part of the state machine of ``conversations``."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from support.reference_rules import Refused
 if TYPE_CHECKING:
     from support.reference_kept import Kept
 
-_NAMES = st.sampled_from((*["s/1"] * 6, *["s/2"] * 3, "s/3", "s/4"))
+_NAMES = st.sampled_from((*[sent.IDS[0]] * 6, *[sent.IDS[1]] * 3, *sent.IDS[2:]))
 _ENDINGS = {
-    "finish": (stream_pb.AppendMessageStreamRequest(finish={}),),
+    "finish": (stream_pb.AppendMessageStreamRequest(finish={"finish_reason": "stop"}),),
     "without a finish": (),
     "broken": (stream_pb.AppendMessageStreamRequest(delta={"text": "\0"}),),
 }
 
 
 class Streams:
-    """What callers do with streams; a part of ``Conversations``."""
+    """Send streams to the service and to the reference."""
 
     both: Any
     _user: Any
@@ -49,21 +49,25 @@ class Streams:
         user: str,
         texts: list[str],
         number: int,
-        create: spb.Session | None,
+        create: spb.SessionFields | None,
         on_break: int,
         ending: str,
         role: mpb.Role,
         expected: int | None,
         again: bool,  # noqa: FBT001 - drawn by name
     ) -> None:
-        """A message of a few texts, under an id that may have been used before, to whatever end."""
+        """Stream a message of a few texts, under an id that may be used already, with any ending."""
         kept = self.both.reference.sessions.get(name)
         last = kept.shown.last_sequence if kept else 0
         header = stream_pb.AppendMessageStreamHeader(
             session_id=name,
             user_id=self._user(user, name),
-            message={"message_id": f"stream-{number}", "role": role},
-            create_session=create,
+            message={
+                "message_id": f"stream-{number}",
+                "role": role,
+                "finish_reason": "not yet" * (number % 2),
+            },
+            new_session=create,
             expected_last_sequence=None if expected is None else max(last + expected, 0),
             on_break=on_break,
         )

@@ -1,4 +1,4 @@
-"""Databases for tests, made and dropped."""
+"""Create and drop the databases of tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def database(postgres_url: str, template: str) -> Iterator[tuple[str, str]]:
-    """Clone a database; yield the clone's name and connection string; drop it whoever is connected."""
+    """Clone a database; yield the clone's name and connection string; drop it in spite of connections."""
     name = f"test_{secrets.token_hex(6)}"
     execute(
         postgres_url, sql.SQL("create database {} template {}").format(*map(sql.Identifier, (name, template)))

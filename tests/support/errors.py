@@ -1,4 +1,4 @@
-"""What a failed call said."""
+"""The details of a failed call."""
 
 from __future__ import annotations
 

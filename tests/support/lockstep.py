@@ -1,7 +1,8 @@
-"""The service and its reference, side by side: every call goes to both, and they must say the same.
+"""Call the service and its reference side by side, and require the same answer of both.
 
-What only the service can know is tied to what the reference has in its place: its times to the reference's
-ticks (one to one, and in order), its etags and page tokens likewise; the ids it makes are handed over.
+The service makes times, etags, page tokens and ids that the reference cannot know. Each time and each etag
+or token of the service is paired with the one that the reference has in its place; times are paired one to
+one and in order. The ids that the service makes are given to the reference.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _MADE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Lockstep:
-    """Calls both, compares, and returns what the reference said."""
+    """Calls both, compares their answers, and returns the reference's answer."""
 
     def __init__(self, stub: Any, reference: Reference) -> None:
         self.stub = stub
@@ -62,7 +63,7 @@ class Lockstep:
         return expected
 
     def _call_service(self, method: str, request: Any) -> Any:
-        if isinstance(request, tuple):  # a stream, with nothing in it of the reference's own
+        if isinstance(request, tuple):  # a stream, in which there is no time and no token of the reference
             sent: Any = iter(request)
         else:
             sent = type(request)()
@@ -73,10 +74,10 @@ class Lockstep:
         except grpc.RpcError as error:
             failure = failure_of(error)
             assert failure.code is not None
-            return Refused(failure.code.name, failure.reason)
+            return Refused(failure.code.name, failure.reason, failure.message)
 
     def _translate(self, request: Message) -> None:
-        """Put the service's times and texts in place of the reference's."""
+        """Replace the reference's times and tokens in a request by the service's."""
         for field, value in request.ListFields():
             if field.name in _OPAQUE:
                 setattr(request, field.name, self._actual_texts.get(value, value))
@@ -87,7 +88,7 @@ class Lockstep:
                     child.FromNanoseconds(self._actual_times[child.nanos])
 
     def _tie(self, expected: Message, actual: Message) -> None:
-        """Tie what is the service's own to the reference's, and put the latter in place of it."""
+        """Pair the service's times and tokens with the reference's, and replace the former by the latter."""
         for field, value in expected.ListFields():
             theirs = getattr(actual, field.name)
             if field.name in _OPAQUE:
@@ -123,12 +124,13 @@ class Lockstep:
 
 
 def _difference(method: str, request: Any, actual: Any, expected: Any) -> str:
-    sides = (f"{method} {request!r}", f"the service: {actual!r}", f"the reference: {expected!r}")
+    text = getattr(actual, "text", "")
+    sides = (f"{method} {request!r}", f"the service: {actual!r} {text}", f"the reference: {expected!r}")
     return "\n\n".join(sides)
 
 
 def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:
-    """Yield the messages in a field, none of a map's."""
+    """Yield the messages in a field, except those of a map."""
     if field.message_type is None or field.message_type.GetOptions().map_entry:
         return
     if isinstance(value, (list, tuple)) or hasattr(value, "add"):
@@ -140,21 +142,26 @@ def _children(field: FieldDescriptor, value: Any) -> Iterator[Message]:
 def _made_ids(request: Any, response: Any) -> Iterator[str]:
     """Yield the ids that the service made, in the order in which the reference needs them."""
     match type(request).__name__:
-        case "GetActiveSessionRequest":
-            if response.created and not request.create_session.session_id:
+        case "CreateSessionRequest" | "EnsureActiveSessionRequest":
+            if response.created and not _named(request):
                 yield response.session.session_id
-        case "CreateSessionRequest" | "ForkSessionRequest" | "ResetSessionRequest":
-            named = type(request).__name__ == "CreateSessionRequest" and request.session_id
-            if not named and not request.session.session_id:
+        case "ForkSessionRequest" | "ResetSessionRequest":
+            if not request.new_session_id:
                 yield response.session.session_id
         case "CompactHistoryRequest":
-            # What was stored before has whatever id it was given then.
+            # Messages that were stored before keep the ids that they were given then.
             if not request.message.message_id and _MADE_ID.fullmatch(response.message.message_id):
                 yield response.message.message_id
         case "AppendMessageRequest" | "AppendMessagesRequest":
-            if not request.session_id and not request.create_session.session_id:
+            if not request.session_id:
                 yield response.session_id
             yield from _made_message_ids(request, response)
+
+
+def _named(request: Any) -> str:
+    creates = type(request).__name__ == "CreateSessionRequest"
+    named: str = request.session_id if creates else request.new_session_id
+    return named
 
 
 def _made_message_ids(request: Any, response: Any) -> Iterator[str]:

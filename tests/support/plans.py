@@ -1,4 +1,4 @@
-"""The plans of the statements that the store sends: which were sent, how they run, what they read."""
+"""Record the statements that the store sends, and read their query plans."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from psycopg import AsyncClientCursor, AsyncConnection
 from psycopg.conninfo import conninfo_to_dict
 
-from sessionhistory_server.store import connection as connections
-from sessionhistory_server.store.connection import Connection
+from sessionhistory_server.store.postgres import connection as connections
+from sessionhistory_server.store.postgres.connection import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ _SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan")
 
 
 class Statement(NamedTuple):
-    """A statement as the store gave it to its connection."""
+    """A statement with its parameters, as the store sent it."""
 
     text: str
     parameters: dict[str, Any]
@@ -42,7 +42,7 @@ class Statement(NamedTuple):
 
 
 class Recorder:
-    """All statements sent since the start, and the connection they were sent on."""
+    """The statements sent since the start, and the connection that sent them."""
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
@@ -56,19 +56,19 @@ class Recorder:
 
 @contextmanager
 def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
-    """Record what is sent to a database by ``Connection.fetch``, as the store sends everything.
+    """Record the statements that ``Connection.fetch`` sends to a database: all of the store's.
 
-    All of it stays prepared.
+    All of them stay prepared.
     """
     recorder = Recorder()
     name = conninfo_to_dict(url)["dbname"]
     send = Connection.fetch
 
-    async def fetch(connection: Connection, query: Any, parameters: Any) -> Any:
+    async def fetch(connection: Connection, query: Any, parameters: Any, **options: Any) -> Any:
         if connection.info.dbname == name:
             recorder.connection = connection
             recorder.statements.append(Statement(str(query), dict(parameters)))
-        return await send(connection, query, parameters)
+        return await send(connection, query, parameters, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Connection, "fetch", fetch)
@@ -77,7 +77,7 @@ def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
 
 
 class Plan:
-    """A node of a plan, and so the plan below it."""
+    """A node of a plan, with the plan below it."""
 
     def __init__(self, node: dict[str, Any]) -> None:
         self.kind: str = node["Node Type"]
@@ -113,25 +113,25 @@ class Plan:
 
     @property
     def unbounded_sorts(self) -> int:
-        """How many sorts take their rows from a table without a limit between."""
+        """How many sorts take all rows of a table, without a limit in between."""
         return sum(child.reads_unbounded for node in self if "Sort" in node.kind for child in node.children)
 
     @property
     def reads_unbounded(self) -> bool:
-        """Whether rows of a table come out of this node without having passed a limit."""
+        """Whether rows of a table leave this node without having passed a limit."""
         if self.kind == "Limit":
             return False
         return self.is_scan or any(child.reads_unbounded for child in self.children)
 
     def rows(self, table: str) -> int:
-        """Return how many rows of a table were read; after an execution."""
+        """Return how many rows of tables were read, if the plan was executed."""
         return sum(node.rows_read for node in self if node.table == table)
 
 
 async def plan(connection: AsyncConnection[Any], statement: Statement, *, execute: bool = False) -> Plan:
-    """Return the plan of a statement that was sent on the connection: of what was prepared there, no copy.
+    """Return the plan of the statement as it was prepared on the connection.
 
-    With ``execute`` it runs once more, with the statement's parameters.
+    With ``execute`` the statement runs once more, with its parameters.
     """
     name = await _prepared_name(connection, statement)
     literals = [statement.parameters[parameter] for parameter in statement.names]

@@ -1,4 +1,4 @@
-"""The command `session-history`, run as a stranger runs it."""
+"""Run the command `session-history` as a user runs it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import grpc
-
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.service import connect_thread
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ _LISTENING = re.compile(r"listening on (?P<address>\S+:[0-9]+):")
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without settings of the service, and with some variables set."""
+    """Return this process's environment without the service's settings, and with the given variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SESSION_HISTORY_")}
     return kept | variables
 
 
 def run(*arguments: str | Path, variables: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
-    """Run a command of `session-history` to its end."""
+    """Run a command of `session-history` until it ends."""
     return subprocess.run(
         [COMMAND, *arguments],
         env=environment(**variables),
@@ -49,9 +48,9 @@ def run(*arguments: str | Path, variables: Mapping[str, str] = {}) -> subprocess
 
 
 class Server:
-    """`session-history serve` in a process group of its own, on any free port, without metrics.
+    """`session-history serve` in a process group of its own, on any free port; a metrics port is optional.
 
-    Another command that serves can be given, to be run in a folder and an environment of its own.
+    Another command that serves can be given, with a folder and an environment of its own.
     """
 
     def __init__(
@@ -59,9 +58,13 @@ class Server:
         *arguments: str | Path,
         command: Sequence[str | Path] = (COMMAND, "serve", *_DEFAULTS),
         cwd: Path | None = None,
+        metrics_port: int | None = None,
         **variables: str,
     ) -> None:
         self.lines: list[str] = []
+        self.metrics_port = metrics_port
+        if metrics_port is not None:
+            arguments += ("--metrics-listen", f"127.0.0.1:{metrics_port}")
         self.process = subprocess.Popen(
             [*command, *arguments],
             cwd=cwd,
@@ -77,28 +80,28 @@ class Server:
 
     @property
     def log(self) -> str:
-        """All that it has said."""
+        """All output of the server."""
         return "".join(self.lines)
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """Its log lines, which are JSON objects."""
+        """The log lines, which are JSON objects."""
         return [json.loads(line) for line in self.lines]
 
     def address(self) -> str:
-        """Wait until it listens; return where, as its log says."""
+        """Wait until the server listens; return its address, which it logs."""
         eventually(lambda: _LISTENING.search(self.log) or self.process.poll() is not None)
         match = _LISTENING.search(self.log)
         assert match, self.log
         return match["address"]
 
     def stub(self) -> Any:
-        """Wait until it serves; return its methods."""
+        """Wait until the server serves; return a stub for it."""
         self.wait_for("database: ready")
-        return pb_grpc.SessionHistoryServiceStub(grpc.insecure_channel(self.address()))
+        return pb_grpc.SessionHistoryServiceStub(connect_thread(self.address()))
 
     def wait_for(self, text: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        """Wait until its log has a text."""
+        """Wait until the log contains a text."""
         eventually(
             lambda: text in self.log or self.process.poll() is not None, patience_seconds=patience_seconds
         )
@@ -109,13 +112,13 @@ class Server:
         os.killpg(self.process.pid, number)
 
     def wait(self) -> int:
-        """Wait for the end; return the exit code."""
+        """Wait until the server ends; return the exit code."""
         code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
         return code
 
     def clean(self) -> None:
-        """Leave nothing running, whatever the test has done."""
+        """End all processes, even if the test has failed."""
         if self.process.poll() is None:
             self.signal(signal.SIGINT)
             try:
@@ -124,7 +127,7 @@ class Server:
                 self.signal(signal.SIGKILL)
                 self.process.wait()
         with suppress(ProcessLookupError):
-            self.signal(signal.SIGKILL)  # to workers that have outlived it
+            self.signal(signal.SIGKILL)  # to workers that have outlived the supervisor
         self._reader.join(PATIENCE_SECONDS)
         assert self.process.stdout
         self.process.stdout.close()

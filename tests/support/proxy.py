@@ -1,4 +1,4 @@
-"""A TCP proxy in front of Postgres that can refuse, cut, stall and end connections."""
+"""A TCP proxy in front of Postgres that can refuse, cut, stall, slow down and end connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CHUNK_BYTES = 65_536
 
 
 class Proxy:
-    """A way to one Postgres database; ``url`` goes through it."""
+    """A proxy in front of one Postgres database; ``url`` goes through it."""
 
     def __init__(self, upstream_url: str) -> None:
         self.lead_to(upstream_url)
@@ -27,11 +27,18 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._refusing = False
+        self.closes_in_order = False
+        """Whether a connection that the database has closed is closed in the same way, not reset."""
+        self._swallowing = False
+        self._abandoned = 0
+        """How many of the first connections stay silent for ever."""
+        self.delay_seconds = 0.0
+        """How long each piece of data is delayed, in either direction."""
         self._live: set[asyncio.Task[None]] = set()
         self._clients: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.attempts = 0
-        """How many connections were asked for, refused ones included."""
+        """How many connections clients have tried, including refused ones."""
 
     @classmethod
     @asynccontextmanager
@@ -46,30 +53,30 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The database, by way of the proxy."""
+        """The URL of the database through the proxy."""
         return make_conninfo(
-            self._upstream_url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
+            self.upstream_url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
         )
 
     @property
     def open_connections(self) -> int:
-        """How many connections go through it now."""
+        """How many connections go through the proxy now."""
         return len(self._live)
 
     def lead_to(self, upstream_url: str) -> None:
-        """Take new connections to this database, which may have come back elsewhere."""
+        """Lead new connections to this database, which may have restarted at another address."""
         parameters = conninfo_to_dict(upstream_url)
         self._host = str(parameters.get("host") or "127.0.0.1")
         self._port = int(parameters.get("port") or 5432)
-        self._upstream_url = upstream_url
+        self.upstream_url = upstream_url
 
     async def listen(self) -> None:
-        """Take connections; after ``vanish``, on the same port."""
+        """Accept connections; after ``vanish``, on the same port."""
         self._listener = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
 
     async def vanish(self) -> None:
-        """Leave nobody on the port: connections are cut, new ones refused by the machine."""
+        """Close the port: existing connections are cut, and the system refuses new ones."""
         if self._listener:
             self._listener.close()
         await self.cut()
@@ -82,41 +89,58 @@ class Proxy:
         await asyncio.gather(*live, return_exceptions=True)
 
     async def refuse(self) -> None:
-        """Reset all connections, and new ones as soon as they come."""
+        """Reset all connections, and each new one on arrival."""
         self._refusing = True
         await self.cut()
 
+    def refuse_more(self) -> None:
+        """Reset each new connection on arrival. Existing ones work."""
+        self._refusing = True
+
     def stall(self) -> None:
-        """Pass nothing on, in either direction, and keep all connections open."""
+        """Forward nothing in either direction, and keep all connections open."""
         self._flowing.clear()
 
+    def abandon(self) -> None:
+        """Forward nothing on existing connections, and keep them open; new ones work."""
+        self._abandoned = self.attempts
+
+    def swallow_answers(self) -> None:
+        """Forward the clients' requests and drop Postgres's answers: the statements run."""
+        self._swallowing = True
+
     def end(self) -> None:
-        """Tell the clients that nothing more will come, and keep their connections open."""
+        """Shut down the sending side towards the clients, and keep their connections open."""
         for client in self._clients:
             client.write_eof()
 
     def heal(self) -> None:
-        """Work again; what was stalled goes on."""
-        self._refusing = False
+        """Work normally again; stalled connections go on."""
+        self._refusing = self._swallowing = False
+        self.delay_seconds = 0.0
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.attempts += 1
         task = asyncio.current_task()
         assert task
+        number = self.attempts
         self._live.add(task)
         self._clients.add(writer)
         try:
             if not self._refusing:
-                await self._connect(reader, writer)
+                await self._connect(reader, writer, number)
         except (asyncio.CancelledError, OSError):
-            pass  # cut, or gone by itself
+            pass  # reset by the proxy, or closed by a peer
         finally:
-            _reset(writer)
+            if self.closes_in_order:
+                writer.close()
+            else:
+                _reset(writer)
             self._clients.discard(writer)
             self._live.discard(task)
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         await self._flowing.wait()
         if self._host.startswith("/"):
             path = f"{self._host}/.s.PGSQL.{self._port}"
@@ -124,27 +148,38 @@ class Proxy:
         else:
             up_reader, up_writer = await asyncio.open_connection(self._host, self._port)
         pumps = [
-            asyncio.create_task(self._pump(reader, up_writer)),
-            asyncio.create_task(self._pump(up_reader, writer)),
+            asyncio.create_task(self._pump(reader, up_writer, number)),
+            asyncio.create_task(self._pump(up_reader, writer, number, answers=True)),
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            up_writer.transport.abort()  # before any await, during which another reset could come
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            up_writer.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        number: int,
+        *,
+        answers: bool = False,
+    ) -> None:
         while data := await reader.read(_CHUNK_BYTES):
             await self._flowing.wait()
+            if number <= self._abandoned or (answers and self._swallowing):
+                continue
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
             writer.write(data)
             await writer.drain()
         await self._flowing.wait()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a reset, as a machine that crashed does."""
+    """Close with a TCP reset, as after a crash of the machine."""
     with suppress(OSError):
         writer.get_extra_info("socket").setsockopt(
             socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
@@ -153,7 +188,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 def terminate_all(url: str) -> int:
-    """Let Postgres end every other connection to the database; return how many there were."""
+    """Let Postgres terminate every other connection to the database; return how many there were."""
     with psycopg.connect(url, autocommit=True) as connection:
         return connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -163,7 +198,7 @@ def terminate_all(url: str) -> int:
 
 @contextmanager
 def locked(url: str, table: str = "messages") -> Iterator[None]:
-    """Keep everybody else from a table."""
+    """Lock a table against all other transactions."""
     with psycopg.connect(url) as connection:
         connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(table)))
         yield
@@ -171,21 +206,21 @@ def locked(url: str, table: str = "messages") -> Iterator[None]:
 
 @contextmanager
 def locked_session(url: str, session_id: str) -> Iterator[None]:
-    """Keep everybody else from changing a session."""
+    """Lock a session's row against all other transactions."""
     with psycopg.connect(url) as connection:
         connection.execute("select from sessions where session_id = %s for update", [session_id])
         yield
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now, and that the system gives to nobody who does not name it."""
+    """Return an unused port that the system assigns only to programs that name it."""
     while not is_free(port := random.randrange(10_000, 32_000)):
         pass
     return port
 
 
 def is_free(port: int) -> bool:
-    """Tell whether a server may listen on a port."""
+    """Return whether a server could listen on a port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
         try:

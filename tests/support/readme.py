@@ -1,4 +1,4 @@
-"""What a markdown file promises: its commands, its programs, its samples, its tables."""
+"""Read a markdown file's commands, programs, samples and tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.tools import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The pages that are run, in the order of reading: the later use what the earlier have stored.
+# The pages whose blocks are run, in order: later pages use data that earlier pages store.
 PAGES = (
     "README.md",
     "docs/grpcurl.md",
@@ -32,7 +32,7 @@ _TIME = "_time"
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its kind as tagged, where it starts, how its commands are to end, and on which page."""
+    """A fenced block: its kind, its line, the exit code that its commands must have, and its page."""
 
     kind: str
     text: str
@@ -42,7 +42,7 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Where it is, for the message of a test that fails."""
+        """Its page and line, for the message of a failed test."""
         return f"{self.page}:{self.line}"
 
 
@@ -52,7 +52,7 @@ def page(name: str) -> str:
 
 
 def all_blocks() -> list[Block]:
-    """Return the blocks of all pages that are run."""
+    """Return the blocks of all pages whose blocks are run."""
     return [block for name in PAGES for block in blocks(page(name), name)]
 
 
@@ -60,7 +60,7 @@ def blocks(markdown: str, page: str = "") -> list[Block]:
     """Return the fenced blocks in order.
 
     Raises:
-        ValueError: a block does not end.
+        ValueError: a block is not closed.
     """
     return list(_blocks(enumerate(markdown.splitlines(), start=1), page))
 
@@ -98,19 +98,19 @@ def table(markdown: str, heading: str) -> list[list[str]]:
 
 
 def code(cell: str) -> list[str]:
-    """Return what a table's cell shows as code."""
+    """Return the code in a cell of a table."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def differences(sample: str, kind: str, output: str) -> list[str]:
-    """Return how a command's output differs from the sample that is shown of it."""
+    """Return the differences between a command's output and the sample of it."""
     if kind == "json":
         return list(_json_differences(json.loads(sample), json.loads(output), "$"))
     return [line for line in sample.splitlines() for part in _said(line) if part not in output]
 
 
 def _said(line: str) -> list[str]:
-    """Return what a line of a sample says, however it is laid out."""
+    """Return the text of a sample's line, without its layout."""
     quoted = [text for text in _QUOTED.findall(line) if "…" not in text]
     return quoted or [line.strip()]
 

@@ -13,7 +13,7 @@ MESSAGES = 12_395
 
 
 def recordings_path() -> Path:
-    """Return where they are; without them skip the test, or fail it where they are required."""
+    """Return the folder of the recordings. Without them skip the test, or fail it if they are required."""
     path = Path(os.environ.get("SESSION_HISTORY_RECORDINGS") or RECORDINGS)
     if not path.is_file():
         absent = f"the recorded conversations are not here ({path})"

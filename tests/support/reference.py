@@ -1,8 +1,8 @@
-"""The whole contract in memory, over dicts and lists: slow, short, and plainly right.
+"""The whole contract in memory, over dicts and lists: slow, short and plainly correct.
 
-It takes the contract's requests, returns its responses or raises ``Refused``, and shares nothing with the
-server but the messages. It stands at no real time: its times are ticks, one a call (see ``tick``), and an
-etag is any text that is new when it should be.
+It takes the contract's requests and returns its responses or raises ``Refused``. It shares no code with the
+server except the messages. It uses no clock: its times are ticks, one for each call (see ``tick``). An etag
+is any text that changes when the contract says that the etag changes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.reference_edits import (
     require_changeable,
 )
 from support.reference_kept import Kept
-from support.reference_rules import Refused, require
+from support.reference_rules import Refused, require, title_of
 from support.reference_sessions import Sessions
 from support.reference_state import States, require_version
 from support.reference_streams import Streams
@@ -38,7 +38,7 @@ PINNED_CAP = 64
 
 
 class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
-    """The service. ``made_ids`` are what it takes where the server makes an id."""
+    """The service. ``made_ids`` are the ids that it uses where the server makes an id."""
 
     def __init__(
         self,
@@ -57,9 +57,9 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         """Answer a request.
 
         Raises:
-            Refused: it is refused.
+            Refused: the request is refused.
         """
-        if method != "AppendMessageStream":  # whose pieces are judged one by one
+        if method != "AppendMessageStream":  # whose pieces are checked one by one
             rules.check(method, request)
         self._now = rules.tick(next(self._numbers))
         return getattr(self, f"_{method}")(request)
@@ -92,7 +92,7 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         return pb.GetHistoryResponse(history=kept.window(limits))
 
     def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
-        sign = -1 if request.descending else 1
+        sign = -1 if request.order_by == pb.MESSAGE_ORDER_SEQUENCE_DESC else 1
         wanted = [m for m in self._found(request).messages if rules.is_wanted_message(request, m)]
         wanted = wanted[::sign]
         page, token = rules.page(request, [sign * message.sequence for message in wanted])
@@ -101,12 +101,10 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
     def _append(
         self, request: pb.AppendMessageRequest | pb.AppendMessagesRequest, messages: Sequence[mpb.Message]
     ) -> tuple[Kept, list[mpb.Message], bool]:
-        """Find the session or make it, and the messages stored already or store them."""
-        create = request.create_session
-        name = request.session_id or create.session_id
-        user_id = request.user_id or create.user_id
+        """Find or create the session, and store the messages unless they are stored already."""
+        name, user_id = request.session_id, request.user_id
         new = name not in self.sessions
-        require(not new or request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
+        require(not new or request.HasField("new_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
         require(new or self._is_visible(name, user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
         kept = Kept(spb.Session(status=spb.SESSION_STATUS_ACTIVE)) if new else self.sessions[name]
         after = replaced_after(request)
@@ -119,7 +117,7 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         require(pinned <= PINNED_CAP, "FAILED_PRECONDITION", "TOO_MANY_PINNED")
         require_version(request, kept.shown.state_version)
         if new:
-            kept = self._new_session(name or self._made_id(), user_id, create)
+            kept = self._new_session(name or self._made_id(), user_id, request.new_session)
         if after is not None:
             remove_after(kept, after)
         if request.state_patch:
@@ -138,10 +136,11 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         shown.message_count += 1
         shown.last_sequence += 1
         shown.total_tokens += stored.token_count
-        shown.last_message_time.CopyFrom(self._now)
-        if sent.role == mpb.ROLE_USER and sent.content and not kept.titled:
+        shown.last_activity_time.CopyFrom(self._now)
+        text = next(filter(str.strip, [sent.content, *(part.text for part in sent.parts)]), "")
+        if sent.role == mpb.ROLE_USER and text and not kept.titled:
             kept.titled = True
-            shown.title = sent.content[:80]
+            shown.title = title_of(text)
         return stored
 
     def _limits(self, kept: Kept, asked: Any) -> Limits:
@@ -169,10 +168,10 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         mine = kept is not None and (not user_id or kept.shown.user_id == user_id)
         return mine and (deleted_too or self.sessions[name].live)
 
-    def _found(self, request: Any, name: str = "") -> Kept:
-        name = name or request.session_id
-        require(self._is_visible(name, request.user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
-        return self.sessions[name]
+    def _found(self, request: Any) -> Kept:
+        there = self._is_visible(request.session_id, request.user_id)
+        require(there, "NOT_FOUND", "SESSION_NOT_FOUND")
+        return self.sessions[request.session_id]
 
     def _made_id(self) -> str:
         return self.made_ids.pop(0) if self.made_ids else f"made-{next(self._numbers)}"

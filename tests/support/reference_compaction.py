@@ -1,4 +1,4 @@
-"""What CompactHistory does, over lists."""
+"""CompactHistory over lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the reference model edits and copies histories, and finds messages that are stored already."""
+"""The reference model's removal, copying and recognition of stored messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Edits:
-    """The methods that change what a session has become; a part of ``Reference``."""
+    """The methods that remove or copy messages; a part of ``Reference``."""
 
     sessions: dict[str, Kept]
     _found: Any
@@ -31,18 +31,18 @@ class Edits:
     _touch: Any
     _now: Timestamp
 
-    def _TruncateHistory(self, request: pb.TruncateHistoryRequest) -> pb.TruncateHistoryResponse:
+    def _TruncateMessages(self, request: pb.TruncateMessagesRequest) -> pb.TruncateMessagesResponse:
         kept = self._found(request)
-        require_changeable(kept, request, request.after_sequence)
-        counters = {"removed_message_count": remove_after(kept, request.after_sequence)}
+        require_changeable(kept, request, request.keep_through_sequence)
+        counters = {"removed_message_count": remove_after(kept, request.keep_through_sequence)}
         for name in ("last_sequence", "message_count", "total_tokens"):
             counters[name] = getattr(kept.shown, name)
-        return pb.TruncateHistoryResponse(**counters)
+        return pb.TruncateMessagesResponse(**counters)
 
     def _ForkSession(self, request: pb.ForkSessionRequest) -> pb.ForkSessionResponse:
-        kept, new = self._found(request), request.session
-        upto = request.up_to_sequence if request.HasField("up_to_sequence") else kept.shown.last_sequence
-        existing = self.sessions.get(new.session_id)
+        kept = self._found(request)
+        upto = request.through_sequence if request.HasField("through_sequence") else kept.shown.last_sequence
+        existing = self.sessions.get(request.new_session_id)
         reached = upto <= kept.shown.last_sequence
         require(reached, "ABORTED", "SEQUENCE_MISMATCH")
         if existing is not None:
@@ -51,15 +51,15 @@ class Edits:
                 "ALREADY_EXISTS",
                 "SESSION_EXISTS",
             )
-            same = not request.HasField("up_to_sequence") or existing.shown.parent.sequence == upto
+            same = not request.HasField("through_sequence") or existing.shown.parent.through_sequence == upto
             require(same, "ALREADY_EXISTS", "SESSION_EXISTS")
             return pb.ForkSessionResponse(session=existing.shown)
-        copy = self._copy(kept, new, upto, upto, forgets=())
+        copy = self._copy(kept, request, upto, upto, forgets=())
         return pb.ForkSessionResponse(session=copy.shown, created=True)
 
     def _ResetSession(self, request: pb.ResetSessionRequest) -> pb.ResetSessionResponse:
-        kept, new = self._found(request), request.session
-        existing, last = self.sessions.get(new.session_id), kept.shown.last_sequence
+        kept = self._found(request)
+        existing, last = self.sessions.get(request.new_session_id), kept.shown.last_sequence
         if kept.shown.status != spb.SESSION_STATUS_ACTIVE:
             again = existing is not None and self._is_child(request, existing)
             require(again, "FAILED_PRECONDITION", "SESSION_NOT_ACTIVE")
@@ -67,36 +67,37 @@ class Edits:
         require(existing is None, "ALREADY_EXISTS", "SESSION_EXISTS")
         self._set_status(kept.shown, request.previous_status or spb.SESSION_STATUS_COMPLETED)
         self._touch(kept.shown)
-        keeps = {"title": request.keep_history, "state": request.keep_state}
+        keeps = {"title": request.keep_messages, "state": request.keep_state}
         forgets = [name for name, kept_too in keeps.items() if not kept_too]
-        copy = self._copy(kept, new, last if request.keep_history else 0, last, forgets=forgets)
+        copy = self._copy(kept, request, last if request.keep_messages else 0, last, forgets=forgets)
         return pb.ResetSessionResponse(session=copy.shown, previous_session=kept.shown)
 
     def _is_child(self, request: Any, existing: Kept) -> bool:
-        user_id = request.user_id or request.session.user_id
+        user_id = request.user_id or request.new_user_id
         visible = self._is_visible(existing.shown.session_id, user_id)
         return visible and existing.shown.parent.session_id == request.session_id
 
     def _copy(
-        self, kept: Kept, new: spb.Session, upto: int, parent_sequence: int, *, forgets: Sequence[str]
+        self, kept: Kept, request: Any, upto: int, parent_sequence: int, *, forgets: Sequence[str]
     ) -> Kept:
-        """Make a session with the messages up to a sequence, and what the new one does not say itself."""
-        given = spb.Session()
+        """Create a session with the messages up to a sequence; copy the fields that the request omits."""
+        new, given = request.new_session, spb.SessionFields()
         given.CopyFrom(new)
         given.status = new.status or spb.SESSION_STATUS_ACTIVE
-        for name in ("user_id", "title", "model", "labels", "metadata", "state"):
+        for name in ("application_id", "title", "model", "labels", "metadata", "state"):
             if not getattr(new, name) and name not in forgets:
                 rules.copy_field(kept.shown, given, name)
         for name in ("max_messages", "token_budget"):
             if not new.history_settings.HasField(name) and kept.shown.history_settings.HasField(name):
                 setattr(given.history_settings, name, getattr(kept.shown.history_settings, name))
-        copy: Kept = self._new_session(new.session_id or self._made_id(), given.user_id, given)
+        owner = request.new_user_id or kept.shown.user_id
+        copy: Kept = self._new_session(request.new_session_id or self._made_id(), owner, given)
         if not new.WhichOneof("expiration") and kept.shown.HasField("expire_time"):
             copy.shown.expire_time.CopyFrom(kept.shown.expire_time)
             copy.shown.purge_time.CopyFrom(kept.shown.purge_time)
         copy.titled = bool(new.title) or (kept.titled and "title" not in forgets)
         copy.shown.parent.session_id = kept.shown.session_id
-        copy.shown.parent.sequence = parent_sequence
+        copy.shown.parent.through_sequence = parent_sequence
         for message in kept.messages:
             if message.sequence <= upto:
                 copy.messages.append(deepcopy(message))
@@ -104,7 +105,7 @@ class Edits:
                 copy.shown.message_count += 1
                 copy.shown.total_tokens += message.token_count
                 copy.shown.last_sequence = message.sequence
-                copy.shown.last_message_time.CopyFrom(self._now)
+                copy.shown.last_activity_time.CopyFrom(self._now)
         if copy.messages:
             copy.shown.token_counter = kept.shown.token_counter
         copy.summaries = [deepcopy(s) for s in kept.summaries if s.covers.through_sequence <= upto]
@@ -114,13 +115,13 @@ class Edits:
 
 def replaced_after(request: pb.AppendMessageRequest | pb.AppendMessagesRequest) -> int | None:
     """Return the sequence that an append is to follow, if it names one."""
-    if isinstance(request, pb.AppendMessagesRequest) and request.HasField("replace_after_sequence"):
-        return request.replace_after_sequence
+    if isinstance(request, pb.AppendMessagesRequest) and request.HasField("keep_through_sequence"):
+        return request.keep_through_sequence
     return None
 
 
 def require_changeable(kept: Kept, request: Any, after: int | None) -> None:
-    """Refuse a change of messages that the session is not in a state for."""
+    """Refuse a change of messages if the session's state does not allow it."""
     shown = kept.shown
     active = shown.status == spb.SESSION_STATUS_ACTIVE
     require(active, "FAILED_PRECONDITION", "SESSION_NOT_ACTIVE")
@@ -131,7 +132,7 @@ def require_changeable(kept: Kept, request: Any, after: int | None) -> None:
 
 
 def remove_after(kept: Kept, sequence: int) -> int:
-    """Remove the messages after a sequence; return how many there were."""
+    """Remove the messages after a sequence; return how many were removed."""
     removed = [message for message in kept.messages if message.sequence > sequence]
     for message in removed:
         kept.messages.remove(message)
@@ -144,12 +145,12 @@ def remove_after(kept: Kept, sequence: int) -> int:
 
 
 def newest_place(kept: Kept) -> int:
-    """Return how far the summaries of a session reach."""
+    """Return the sequence up to which the session's summaries reach."""
     return max((summary.covers.through_sequence for summary in kept.summaries), default=0)
 
 
 def find_stored(kept: Kept, messages: Sequence[mpb.Message]) -> list[mpb.Message]:
-    """Return the messages if they are stored as a whole, in order and in a row; nothing if none is."""
+    """Return the messages if all of them are stored, consecutive and in order; None if none is stored."""
     if not any(message.message_id in kept.sent for message in messages):
         return []
     same = [rules.as_sent(message) == kept.sent.get(message.message_id) for message in messages]
@@ -163,7 +164,7 @@ def find_stored(kept: Kept, messages: Sequence[mpb.Message]) -> list[mpb.Message
 
 
 def find_replacing(kept: Kept, messages: Sequence[mpb.Message], after: int) -> list[mpb.Message]:
-    """Return the messages if they are the first that are stored after a sequence; nothing if they are not."""
+    """Return the messages if they are the first ones stored after a sequence; else None."""
     before = {message.message_id for message in kept.messages if message.sequence <= after}
     taken = any(message.message_id in before for message in messages)
     require(not taken, "ALREADY_EXISTS", "MESSAGE_ID_REUSED")

@@ -1,4 +1,4 @@
-"""What the reference model takes and refuses, what its filters want, and how its times run."""
+"""The reference model's validation, filters and times."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import regex
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sessionhistory.v1 import history_pb2 as hpb
@@ -23,44 +24,46 @@ SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
 PLAIN = ("title", "model", "status", "labels", "metadata", "state")
 MUTABLE = (*PLAIN, "history_settings", *SETTINGS, "expire_time", "ttl")
 
-_REQUIRED = {"TruncateHistory": ("after_sequence",)}
+_REQUIRED = {"TruncateMessages": ("keep_through_sequence",)}
 
-# The reference's times are before all that a caller can name: nanos are the tick, the seconds from here
-# what was added to it.
+# The reference's times are earlier than any time that a caller can name. The nanos are the tick; seconds
+# beyond this value were added to the tick.
 _TICKS = -1_000_000_000_000
 _SECOND = 1_000_000_000
 _COUNTS = {
     *("max_messages", "token_budget", "max_turns", "page_size"),
-    *("after_sequence", "before_sequence", "expected_last_sequence", "replace_after_sequence"),
-    "up_to_sequence",
+    *("after_sequence", "before_sequence", "expected_last_sequence", "keep_through_sequence"),
+    "through_sequence",
 }
-_ID = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+_ID = re.compile(r"""(?:(?!["'`\\])[!-~]){1,256}""")
 
 
 class Refused(Exception):  # noqa: N818 - it is the contract's word
-    """A request is refused, with a code and a reason."""
+    """The contract's refusal of a request, with a code and a reason."""
 
-    def __init__(self, code: str, reason: str) -> None:
+    def __init__(self, code: str, reason: str, text: str = "") -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.text = text
+        """The service's own words, which are not compared."""
 
 
 def require(holds: object, code: str, reason: str) -> None:
-    """Refuse unless something holds.
+    """Refuse the request unless a condition holds.
 
     Raises:
-        Refused: it does not.
+        Refused: the condition does not hold.
     """
     if not holds:
         raise Refused(code, reason)
 
 
 def check(method: str, request: Any) -> None:
-    """Refuse what is malformed, before anything is looked up.
+    """Refuse a malformed request, before anything is looked up.
 
     Raises:
-        Refused: it is malformed.
+        Refused: the request is malformed.
     """
     valid = all(_validity(method, request))
     require(valid, "INVALID_ARGUMENT", "INVALID_FIELD")
@@ -75,26 +78,25 @@ def _validity(method: str, request: Any) -> Iterator[object]:
     yield all(request.HasField(name) for name in _REQUIRED.get(method, ()))
     if "session_id" in names:
         creates = method == "CreateSession" or (
-            "create_session" in names and request.HasField("create_session")
+            method.startswith("Append") and request.HasField("new_session")
         )
         yield _is_id(request.session_id) or (creates and not request.session_id)
-    if method == "CreateSession":
-        yield request.session.session_id in ("", request.session_id) or not request.session_id
     for name in names & _RULES.keys():
         yield from _RULES[name](request)
-    for name in names & {"session", "create_session"}:
+    for name in names & {"session", "new_session"}:
         session = getattr(request, name)
         yield all(not text or _is_object(text) for text in (session.metadata, session.state))
         yield "\0" not in session.title
+        yield _is_name(session.application_id)
     if method == "UpdateSession":
-        yield _is_id(request.session.session_id)
-        yield not request.user_id or request.session.user_id in ("", request.user_id)
         yield all(path in (*MUTABLE, "*") for path in request.update_mask.paths)
         yield paths_of(request)
-    if method == "GetActiveSession":
+        yield not request.session.application_id
+    if method.endswith("ActiveSession"):
         yield request.user_id
-        yield request.create_session.status <= 1
-        yield request.create_session.user_id in ("", request.user_id)
+    if method == "EnsureActiveSession":
+        yield not request.new_session_id or _is_id(request.new_session_id)
+        yield request.new_session.status <= spb.SESSION_STATUS_ACTIVE
     if method == "GetMessage":
         yield request.WhichOneof("key")
         yield request.WhichOneof("key") != "sequence" or request.sequence > 0
@@ -113,11 +115,10 @@ def _validity_of_patch(request: Any) -> Iterator[object]:
 
 
 def _validity_of_copy(request: Any) -> Iterator[object]:
-    session = request.session
-    yield not session.session_id or _is_id(session.session_id)
-    yield not request.user_id or session.user_id in ("", request.user_id)
+    yield not request.new_session_id or _is_id(request.new_session_id)
+    yield not request.user_id or request.new_user_id in ("", request.user_id)
     if isinstance(request, pb.ResetSessionRequest):
-        yield session.status <= spb.SESSION_STATUS_ACTIVE
+        yield request.new_session.status <= spb.SESSION_STATUS_ACTIVE
         yield request.previous_status != spb.SESSION_STATUS_ACTIVE
 
 
@@ -130,18 +131,26 @@ def _validity_of_compaction(request: pb.CompactHistoryRequest) -> Iterator[objec
     yield min(request.expected_last_sequence, request.expected_compacted_through_sequence) >= 0
 
 
-_RULES = {"expected_state_version": _validity_of_patch, "through_sequence": _validity_of_compaction}
-"""Of requests that have a field, by its name."""
+def _validity_of_application(
+    request: pb.ListSessionsRequest | pb.GetActiveSessionRequest,
+) -> Iterator[object]:
+    yield _is_name(request.application_id)
+
+
+_RULES = {
+    "application_id": _validity_of_application,
+    "expected_state_version": _validity_of_patch,
+    "expected_compacted_through_sequence": _validity_of_compaction,
+}
+"""Rules for requests that have a field, by the field's name."""
 
 
 def _validity_of_append(request: Any) -> Iterator[object]:
-    create, single = request.create_session, isinstance(request, pb.AppendMessageRequest)
+    single = isinstance(request, pb.AppendMessageRequest)
     history = request.history if single else hpb.HistoryOptions()
     yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
     messages = [request.message] if single else request.messages
-    yield not request.user_id or create.user_id in ("", request.user_id)
-    yield not request.session_id or create.session_id in ("", request.session_id)
-    yield create.status <= 1
+    yield request.new_session.status <= spb.SESSION_STATUS_ACTIVE
     ids = [message.message_id for message in messages if message.message_id]
     yield len(ids) == len(set(ids))
     yield 1 <= len(messages) <= 500
@@ -158,6 +167,8 @@ def _validity_of_message(message: mpb.Message) -> Iterator[object]:
     yield not message.metadata or _is_object(message.metadata)
     yield not message.HasField("usage") or message.usage.ListFields()
     yield all(part.WhichOneof("kind") for part in message.parts)
+    thoughts = [part.reasoning for part in message.parts if part.HasField("reasoning")]
+    yield all(thought.text or thought.opaque for thought in thoughts)
     yield all(call.name for call in message.tool_calls)
 
 
@@ -177,18 +188,15 @@ def paths_of(request: pb.UpdateSessionRequest) -> list[str]:
 
 
 def copy_field(source: Any, target: Any, name: str) -> None:
-    """Set a field to what it is in another message, or clear it."""
+    """Copy a field from another message, or clear it if it is not set there."""
     target.ClearField(name)
-    only = type(source)()
-    only.CopyFrom(source)
-    for field, _ in source.ListFields():
-        if field.name != name:
-            only.ClearField(field.name)
-    target.MergeFrom(only)
+    fields = {field.name: value for field, value in source.ListFields()}
+    if name in fields:
+        target.MergeFrom(type(target)(**{name: fields[name]}))
 
 
 def as_sent(message: mpb.Message) -> mpb.Message:
-    """Return what the caller sets of a message; two are the same message if this is equal."""
+    """Return the caller's fields of a message; two messages are the same if these are equal."""
     sent = mpb.Message()
     sent.CopyFrom(message)
     sent.ClearField("sequence")
@@ -197,27 +205,45 @@ def as_sent(message: mpb.Message) -> mpb.Message:
     return sent
 
 
-def is_active(kept: Kept, user_id: str) -> bool:
-    """Return whether a session is one in which a user is active."""
-    return kept.live and kept.shown.user_id == user_id and kept.shown.status == spb.SESSION_STATUS_ACTIVE
+def title_of(text: str) -> str:
+    """Return the longest beginning of at most 80 code points that cuts no character in two.
+
+    A character is what a reader sees as one.
+    """
+    title = ""
+    for seen in regex.findall(r"\X", text):
+        if len(title + seen) > 80:
+            break
+        title += seen
+    return title or text[:80]
+
+
+def is_active(kept: Kept, user_id: str, application_id: str) -> bool:
+    """Return whether a session is active for a user, in the named application or in any."""
+    shown = kept.shown
+    theirs = shown.user_id == user_id and application_id in ("", shown.application_id)
+    return kept.live and theirs and shown.status == spb.SESSION_STATUS_ACTIVE
 
 
 def is_wanted_session(request: pb.ListSessionsRequest, kept: Kept) -> bool:
-    """Return whether all filters of a list of sessions hold."""
+    """Return whether a session passes all filters of a list of sessions."""
     shown: spb.Session = kept.shown
     return (
         request.user_id in ("", shown.user_id)
+        and request.application_id in ("", shown.application_id)
         and (not request.statuses or shown.status in request.statuses)
         and all(shown.labels.get(key) == value for key, value in request.labels.items())
         and request.title_contains.lower() in shown.title.lower()
         and (request.show_deleted or kept.live)
         and _is_between(request, "create_time_after", shown.create_time, "create_time_before")
-        and _is_between(request, "active_after", kept.active_time, "active_before")
+        and _is_between(
+            request, "last_activity_time_after", shown.last_activity_time, "last_activity_time_before"
+        )
     )
 
 
 def is_wanted_message(request: pb.ListMessagesRequest, message: mpb.Message) -> bool:
-    """Return whether all filters of a list of messages hold."""
+    """Return whether a message passes all filters of a list of messages."""
     before = request.before_sequence if request.HasField("before_sequence") else message.sequence + 1
     return (
         request.after_sequence < message.sequence < before
@@ -227,7 +253,7 @@ def is_wanted_message(request: pb.ListMessagesRequest, message: mpb.Message) -> 
 
 
 def page(request: Any, places: Sequence[int]) -> tuple[list[int], str]:
-    """Return which of the ascending places are on the page asked for, by index, and the next page's token."""
+    """Return the indexes of the places on a page, and the token of the next page; places ascend."""
     prefix, size = _page_prefix(request), min(request.page_size or 50, 1_000)
     after = int(request.page_token.removeprefix(prefix)) if request.page_token else None
     left = [index for index, place in enumerate(places) if after is None or place > after]
@@ -240,7 +266,7 @@ def tick(number: int) -> Timestamp:
 
 
 def is_tick(time: Timestamp) -> bool:
-    """Return whether a time is the reference's own, maybe with something added."""
+    """Return whether a time is a tick of the reference, maybe with seconds added."""
     return bool(time.seconds < _TICKS // 2)
 
 
@@ -255,12 +281,12 @@ def seconds_after(time: Timestamp, seconds: int) -> Timestamp:
 
 
 def to_the_microsecond(time: Timestamp) -> Timestamp:
-    """Round a time down to what Postgres keeps."""
+    """Round a time down to the precision that Postgres keeps."""
     return Timestamp(seconds=time.seconds, nanos=time.nanos // 1_000 * 1_000)
 
 
 def nanos(time: Timestamp) -> int:
-    """Return a time as a number that orders it among others."""
+    """Return a time as an integer that sorts by time."""
     return int(time.seconds) * _SECOND + time.nanos
 
 
@@ -271,6 +297,10 @@ def _is_between(request: Any, after: str, time: Timestamp, before: str) -> bool:
 
 def _is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
+
+
+def _is_name(text: str) -> bool:
+    return "\0" not in text and len(text) <= 256
 
 
 def _is_object(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Sessions in the reference: made, read, changed, listed, deleted and restored."""
+"""The reference model's creation, reading, listing, update, deletion and restoration of sessions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Sessions:
     _made_id: Any
 
     def _CreateSession(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
-        name = request.session_id or request.session.session_id or self._made_id()
+        name = request.session_id or self._made_id()
         if name not in self.sessions:
-            kept = self._new_session(name, request.session.user_id, request.session)
+            kept = self._new_session(name, request.user_id, request.session)
             return pb.CreateSessionResponse(session=kept.shown, created=True)
-        if request.allow_existing and self._is_visible(name, request.session.user_id):
+        if request.allow_existing and self._is_visible(name, request.user_id):
             return pb.CreateSessionResponse(session=self.sessions[name].shown)
         raise Refused("ALREADY_EXISTS", "SESSION_EXISTS")
 
@@ -39,11 +39,9 @@ class Sessions:
         return pb.GetSessionResponse(session=self._found(request).shown)
 
     def _UpdateSession(self, request: pb.UpdateSessionRequest) -> pb.UpdateSessionResponse:
-        new = request.session
-        request.user_id = request.user_id or new.user_id
-        kept = self._found(request, new.session_id)
+        new, kept = request.session, self._found(request)
         shown = kept.shown
-        stale = new.etag and new.etag != shown.etag
+        stale = request.etag and request.etag != shown.etag
         require(not stale, "ABORTED", "ETAG_MISMATCH")
         for path in rules.paths_of(request):
             match path.split("."):
@@ -63,25 +61,33 @@ class Sessions:
         return pb.UpdateSessionResponse(session=shown)
 
     def _GetActiveSession(self, request: pb.GetActiveSessionRequest) -> pb.GetActiveSessionResponse:
-        active = [kept for kept in self.sessions.values() if rules.is_active(kept, request.user_id)]
-        if active:
-            newest = max(active, key=lambda kept: rules.nanos(kept.active_time))
-            return pb.GetActiveSessionResponse(session=newest.shown)
-        create = request.create_session
-        require(request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
-        require(create.session_id not in self.sessions, "ALREADY_EXISTS", "SESSION_EXISTS")
-        kept = self._new_session(create.session_id or self._made_id(), request.user_id, create)
-        return pb.GetActiveSessionResponse(session=kept.shown, created=True)
+        active = self._active(request.user_id, request.application_id)
+        require(active, "NOT_FOUND", "SESSION_NOT_FOUND")
+        return pb.GetActiveSessionResponse(session=active[-1].shown)
+
+    def _EnsureActiveSession(self, request: pb.EnsureActiveSessionRequest) -> pb.EnsureActiveSessionResponse:
+        if active := self._active(request.user_id, request.new_session.application_id):
+            return pb.EnsureActiveSessionResponse(session=active[-1].shown)
+        require(request.new_session_id not in self.sessions, "ALREADY_EXISTS", "SESSION_EXISTS")
+        name = request.new_session_id or self._made_id()
+        kept = self._new_session(name, request.user_id, request.new_session)
+        return pb.EnsureActiveSessionResponse(session=kept.shown, created=True)
+
+    def _active(self, user_id: str, application_id: str) -> list[Kept]:
+        active = [kept for kept in self.sessions.values() if rules.is_active(kept, user_id, application_id)]
+        return sorted(active, key=lambda kept: rules.nanos(kept.shown.last_activity_time))
 
     def _ListSessions(self, request: pb.ListSessionsRequest) -> pb.ListSessionsResponse:
-        by_creation = request.order_by == pb.SESSION_ORDER_CREATION
+        order = pb.SessionOrder.Name(request.order_by or pb.SESSION_ORDER_LAST_ACTIVITY_TIME_DESC)
+        time = order.removeprefix("SESSION_ORDER_").rpartition("_")[0].lower()
+        sign = 1 if order.endswith("_ASC") else -1
 
-        def time(kept: Kept) -> int:
-            return rules.nanos(kept.shown.create_time if by_creation else kept.active_time)
+        def place(kept: Kept) -> int:
+            return sign * rules.nanos(getattr(kept.shown, time))
 
         wanted = [kept for kept in self.sessions.values() if rules.is_wanted_session(request, kept)]
-        wanted.sort(key=time, reverse=True)
-        page, token = rules.page(request, [-time(kept) for kept in wanted])
+        wanted.sort(key=place)
+        page, token = rules.page(request, [place(kept) for kept in wanted])
         return pb.ListSessionsResponse(sessions=[wanted[i].shown for i in page], next_page_token=token)
 
     def _DeleteSession(self, request: pb.DeleteSessionRequest) -> pb.DeleteSessionResponse:
@@ -108,10 +114,11 @@ class Sessions:
         self._touch(kept.shown)
         return pb.UndeleteSessionResponse(session=kept.shown)
 
-    def _new_session(self, name: str, user_id: str, given: spb.Session) -> Kept:
-        shown = spb.Session(session_id=name, user_id=user_id, create_time=self._now)
-        shown.token_counter = self.counter
-        for field in ("title", "model", "labels", "metadata", "state", "history_settings"):
+    def _new_session(self, name: str, user_id: str, given: spb.SessionFields) -> Kept:
+        shown = spb.Session(session_id=name, user_id=user_id, token_counter=f"{self.counter}@2")
+        shown.create_time.CopyFrom(self._now)
+        shown.last_activity_time.CopyFrom(self._now)
+        for field in ("application_id", "title", "model", "labels", "metadata", "state", "history_settings"):
             rules.copy_field(given, shown, field)
         if not shown.history_settings.ListFields():
             shown.ClearField("history_settings")
@@ -125,12 +132,12 @@ class Sessions:
         before = shown.status
         shown.status = status or spb.SESSION_STATUS_ACTIVE
         if shown.status == spb.SESSION_STATUS_ACTIVE:
-            shown.ClearField("complete_time")
+            shown.ClearField("end_time")
         elif shown.status != before:
-            shown.complete_time.CopyFrom(self._now)
+            shown.end_time.CopyFrom(self._now)
 
-    def _set_expiration(self, shown: spb.Session, given: spb.Session) -> None:
-        shown.ClearField("expiration")
+    def _set_expiration(self, shown: spb.Session, given: spb.SessionFields) -> None:
+        shown.ClearField("expire_time")
         if given.HasField("expire_time"):
             shown.expire_time.CopyFrom(rules.to_the_microsecond(given.expire_time))
         elif given.HasField("ttl"):

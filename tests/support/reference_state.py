@@ -1,4 +1,4 @@
-"""What the reference does with states: merge patches of text, token by token, and the versions they make."""
+"""The reference model's states: merge patches of text, token by token, and versions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TOKEN = re.compile(r'(\s*)("(?:\\.|[^"\\])*"|[{}\[\],:]|[^\s{}\[\],:"]+|$)')
 
 
 class States:
-    """What the reference does with states."""
+    """The methods for states; a part of ``Reference``."""
 
     _found: Any
     _touch: Any
@@ -34,20 +34,20 @@ class States:
 
 
 def require_version(request: Any, version: int) -> None:
-    """Refuse another version than the expected one."""
+    """Refuse the request if the state's version is not the expected one."""
     expects = request.HasField("expected_state_version")
     require(not expects or request.expected_state_version == version, "ABORTED", "STATE_VERSION_MISMATCH")
 
 
 def merged(state: str, patch: str) -> str:
-    """Return a state as a patch leaves it."""
+    """Return a state after a patch."""
     whole, tail = _parsed(state or "{}")
     new, _ = _parsed(patch)
     return whole.space + _merge(whole, new).text + tail
 
 
 class _Json:
-    """A value: the space before it, its text, and if it is an object its members by the names they spell."""
+    """A JSON value: the space before it, its text, and the members by name if it is an object."""
 
     def __init__(self, space: str, text: str, members: dict[str, tuple[str, _Json, str]] | None) -> None:
         self.space = space
@@ -56,14 +56,14 @@ class _Json:
 
     @property
     def text(self) -> str:
-        """The value as it is written now."""
+        """The text of the value with all changes."""
         if self.members is None:
             return self._text
         return "{" + ",".join(f"{b}{v.space}{v.text}{a}" for b, v, a in self.members.values()) + "}"
 
 
 def _merge(target: _Json, patch: _Json) -> _Json:
-    """Return what the pseudo-code of RFC 7386 returns, with the space of what was there."""
+    """Return the result of RFC 7386's pseudo-code, with the spaces of the original text."""
     if patch.members is None:
         return _Json(target.space, patch.text, None)
     members = dict(target.members or {})
@@ -78,7 +78,7 @@ def _merge(target: _Json, patch: _Json) -> _Json:
 
 
 def _parsed(text: str) -> tuple[_Json, str]:
-    """Return a value and what follows it."""
+    """Return a value and the text after it."""
     tokens = [(space, token) for space, token in _TOKEN.findall(text)][::-1]
     value = _value(tokens)
     return value, tokens[-1][0]

@@ -1,4 +1,4 @@
-"""How the reference model takes a message that comes in pieces."""
+"""The reference model's streamed messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Streams:
     def _AppendMessageStream(
         self, pieces: Sequence[stream_pb.AppendMessageStreamRequest]
     ) -> stream_pb.AppendMessageStreamResponse:
-        """Return the response; what a stream that is refused leaves is stored all the same."""
+        """Return the response; a stream that is refused may still store its beginning."""
         header = pieces[0].header
         drops = header.on_break == stream_pb.ON_BREAK_DROP
         request = _as_append(header)
@@ -40,6 +40,7 @@ class Streams:
         message = request.message
         for piece in pieces[1:]:
             if piece.HasField("finish"):
+                message.finish_reason = piece.finish.finish_reason or message.finish_reason
                 return self._finish(request)
             if "\0" in piece.delta.text:
                 self._break(request, drops=drops)
@@ -50,19 +51,19 @@ class Streams:
         return self._stream_response(request)
 
     def _judge(self, request: pb.AppendMessageRequest) -> None:
-        """Refuse a header whose append would be refused now."""
+        """Refuse a header if its append would be refused now."""
         kept = self.sessions.get(request.session_id)
         if kept is None:
-            require(request.HasField("create_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
+            require(request.HasField("new_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
             require(request.expected_last_sequence == 0, "ABORTED", "SEQUENCE_MISMATCH")
             return
-        user_id = request.user_id or request.create_session.user_id
-        require(self._is_visible(request.session_id, user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
+        there = self._is_visible(request.session_id, request.user_id)
+        require(there, "NOT_FOUND", "SESSION_NOT_FOUND")
         if request.message.message_id not in kept.sent:
             require_changeable(kept, request, None)
 
     def _finish(self, request: pb.AppendMessageRequest) -> stream_pb.AppendMessageStreamResponse:
-        """Store the whole message, maybe instead of its beginning."""
+        """Store the whole message; it replaces a stored beginning of the same message."""
         kept, message = self.sessions.get(request.session_id), request.message
         begun = kept.sent.get(message.message_id) if kept else None
         if kept and begun and begun.status == INTERRUPTED and begun != rules.as_sent(message):
@@ -79,7 +80,7 @@ class Streams:
     def _break(self, request: pb.AppendMessageRequest, *, drops: bool) -> None:
         request.message.status = INTERRUPTED
         if request.message.content and not drops:
-            with suppress(Refused):  # the caller is told of what it has broken
+            with suppress(Refused):  # the caller is told which rule its piece broke
                 self._append(request, [request.message])
 
     def _stream_response(self, request: pb.AppendMessageRequest) -> stream_pb.AppendMessageStreamResponse:
@@ -90,12 +91,12 @@ class Streams:
 
 
 def _as_append(header: stream_pb.AppendMessageStreamHeader) -> pb.AppendMessageRequest:
-    """Return the append of a message that begins so."""
+    """Return the append that stores a message with this beginning."""
     request = pb.AppendMessageRequest(
         session_id=header.session_id, user_id=header.user_id, message=header.message
     )
-    if header.HasField("create_session"):
-        request.create_session.CopyFrom(header.create_session)
+    if header.HasField("new_session"):
+        request.new_session.CopyFrom(header.new_session)
     if header.HasField("expected_last_sequence"):
         request.expected_last_sequence = header.expected_last_sequence
     request.message.role = header.message.role or mpb.ROLE_ASSISTANT

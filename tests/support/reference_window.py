@@ -1,6 +1,6 @@
-"""The context window as the design says it, step by step over a list: slow, short, and plainly right.
+"""The context window step by step as the design describes it: slow, short and plainly correct.
 
-It shares nothing with the server but the contract's messages.
+It shares no code with the server except the contract's messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MESSAGES_CAP = 1_000
 
 
 class Summary(NamedTuple):
-    """A summary, as it is shown and as it was sent, and what it covers."""
+    """A summary as it is shown and as it was sent, and the messages that it covers."""
 
     message: mpb.Message
     sent: mpb.Message
@@ -25,7 +25,7 @@ class Summary(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The limits of a window once it is settled whose they are; ``None``: no limit."""
+    """The limits of a window after all defaults are applied; ``None`` means no limit."""
 
     max_messages: int
     token_budget: int | None = None
@@ -35,7 +35,7 @@ class Limits(NamedTuple):
 
 
 def count_tokens(message: mpb.Message) -> int:
-    """Return what a message weighs: what the caller says, else a quarter of its characters, rounded up."""
+    """Return a message's tokens: the caller's number, else a quarter of its characters, rounded up."""
     if message.HasField("token_count"):
         return message.token_count
     characters = sum(len(text) for text in texts_of(message))
@@ -43,9 +43,9 @@ def count_tokens(message: mpb.Message) -> int:
 
 
 def texts_of(message: mpb.Message) -> list[str]:
-    """Return the texts of a message that weigh something."""
+    """Return the texts of a message that count as tokens."""
     texts = [message.content]
-    texts += [part.text for part in message.parts if part.HasField("text")]
+    texts += [part.text or part.json or part.reasoning.text for part in message.parts]
     for call in message.tool_calls:
         texts += [call.name, call.arguments]
     return texts
@@ -54,7 +54,7 @@ def texts_of(message: mpb.Message) -> list[str]:
 def window(
     stored: Sequence[mpb.Message], limits: Limits, last_sequence: int, summaries: Sequence[Summary] = ()
 ) -> hpb.History:
-    """Return the window over a session's messages, which are given as stored, by ascending sequence."""
+    """Return the window over a session's stored messages, which ascend by sequence."""
     max_messages = min(limits.max_messages, MESSAGES_CAP)
     budget = limits.token_budget
 
@@ -77,7 +77,7 @@ def window(
                 break
             first.append(message)
 
-    # 3. The longest run of the newest others that fits what is left.
+    # 3. The longest run of the newest other messages that fits the remaining limits.
     run: list[mpb.Message] = []
     cut: hpb.HistoryCut = unfit or hpb.HISTORY_CUT_NONE
     for message in reversed(candidates):
@@ -88,11 +88,11 @@ def window(
                 break
             run.insert(0, message)
 
-    # 3a. Of whole turns, if that is asked for: those that are in it from their beginning, and not too many.
+    # 3a. If asked for: only whole turns, and not more than the limit.
     if limits.max_turns is not None:
         run, cut = _whole_turns([m for m in candidates if not m.pinned], run, cut, limits.max_turns)
 
-    # 4. Without the tool results whose call is not in the run.
+    # 4. Without tool results whose call is not in the run.
     kept = [message for i, message in enumerate(run) if _has_its_call(message, run[:i])]
 
     # 5. The union.
@@ -114,13 +114,13 @@ def covered(stored: Sequence[mpb.Message], through: int) -> list[mpb.Message]:
 
 
 def _newest(summaries: Sequence[Summary], before: int | None) -> Summary | None:
-    """Return the newest summary of which all that it covers is before a sequence."""
+    """Return the newest summary whose covered messages all come before a sequence."""
     applying = [s for s in summaries if before is None or s.covers.through_sequence < before]
     return max(applying, key=lambda s: s.covers.through_sequence, default=None)
 
 
 def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int | None) -> hpb.HistoryCut:
-    """Return the first limit that the chosen messages exceed, or nothing."""
+    """Return the first limit that the chosen messages exceed, or None."""
     if len(chosen) > max_messages:
         return hpb.HISTORY_CUT_MAX_MESSAGES
     if token_budget is not None and _tokens(chosen) > token_budget:
@@ -131,7 +131,7 @@ def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int 
 def _whole_turns(
     candidates: Sequence[mpb.Message], run: Sequence[mpb.Message], cut: hpb.HistoryCut, max_turns: int
 ) -> tuple[list[mpb.Message], hpb.HistoryCut]:
-    """Return the turns of a run that are whole, at most so many of the newest, and what then cuts it."""
+    """Return the whole turns of a run, at most a number of the newest, and the limit that then cuts it."""
     turns: list[list[mpb.Message]] = []
     for before, message in zip([None, *candidates], candidates, strict=False):
         if before is None or _begins_a_turn(before, message):
@@ -151,7 +151,7 @@ def _begins_a_turn(before: mpb.Message, message: mpb.Message) -> bool:
 
 
 def _has_its_call(message: mpb.Message, earlier: Sequence[mpb.Message]) -> bool:
-    """Return whether the message is no tool result, or the nearest earlier one that is none made calls."""
+    """Return whether a message is not a tool result, or its nearest earlier non-result made calls."""
     if message.role != mpb.ROLE_TOOL:
         return True
     others = [other for other in earlier if other.role != mpb.ROLE_TOOL]

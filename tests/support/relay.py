@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, which can take off TLS and change what is sent."""
+"""A TCP relay in front of a server, which can remove TLS and change the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ async def relay(
     change: Callable[[bytes], bytes] = bytes,
     refused: int = 0,
 ) -> AsyncIterator[str]:
-    """Listen on a free port and pass on what is sent to a server, changed; yield where.
+    """Listen on a free port and forward the changed bytes to a server; yield the address.
 
-    As many connections as are to be ``refused`` are hung up first.
+    The first ``refused`` connections are closed at once.
     """
     tasks: set[asyncio.Task[None]] = set()
     numbers = itertools.count()
@@ -40,7 +40,7 @@ async def relay(
         try:
             await asyncio.gather(_pump(reader, up_writer, change), _pump(up_reader, writer, bytes))
         except (asyncio.CancelledError, OSError):
-            pass  # the test is over, or one side has gone
+            pass  # the test is over, or one side has closed
         finally:
             up_writer.transport.abort()
             writer.transport.abort()

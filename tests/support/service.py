@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,30 @@ if TYPE_CHECKING:
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
+# The service counts the memory of its process, which holds all that the tests have imported and kept.
+_MEMORY_OF_ALL_TESTS_MIB = 16_384
+
 # Every wait in the tests ends by then: a bound, not a measure.
 PATIENCE_SECONDS = 30
 
 
+TEST_POOLER_VARIABLE = "SESSION_HISTORY_TEST_POOLER"
+
+
+def pooler() -> str | None:
+    """Return the kind of pooler that this run of the tests goes through."""
+    return os.environ.get(TEST_POOLER_VARIABLE) or None
+
+
 def default_settings(**changes: Any) -> Settings:
-    """Settings for a test: any free port, no metrics port."""
-    defaults = Settings(listen=Address("127.0.0.1", 0), metrics_listen=None, grace_seconds=5)
+    """Return settings for a test: any free port, no metrics port."""
+    defaults = Settings(
+        listen=Address("127.0.0.1", 0),
+        metrics_listen=None,
+        grace_seconds=5,
+        max_memory_mib=_MEMORY_OF_ALL_TESTS_MIB,
+        pooler=pooler(),
+    )
     return dataclasses.replace(defaults, **changes)
 
 
@@ -40,23 +58,23 @@ class Service:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
+        """The address on which it listens."""
         return f"127.0.0.1:{self.app.port}"
 
     @property
     def pool_stats(self) -> dict[str, int]:
-        """What the pool of its database counts, in the terms of psycopg_pool."""
+        """The statistics of the database pool, by the names of psycopg_pool."""
         return self.app._database.pool_stats  # noqa: SLF001 - else a port for metrics would be needed
 
     @property
     def awaits_pieces(self) -> bool:
         """Whether a stream is open."""
-        return bool(self.app._open_streams._waiting)  # noqa: SLF001 - nobody else has to know
+        return bool(self.app._stream_rules.reads._waiting)  # noqa: SLF001 - only tests ask
 
     @property
     def stores_streams(self) -> bool:
-        """Whether what came on a stream is being stored."""
-        return bool(self.app._append_streams._under_way)  # noqa: SLF001 - nobody else has to know
+        """Whether a stream's message is being stored."""
+        return bool(self.app._use_cases.streams._appends)  # noqa: SLF001 - only tests ask
 
     @classmethod
     @asynccontextmanager
@@ -79,6 +97,15 @@ class Service:
         watch.cancel()
 
 
+_OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+"""Otherwise channels to one address share a connection, also with what an earlier server there refused."""
+
+
 def connect(address: str) -> grpc.aio.Channel:
-    """Open a channel of its own connection; it takes responses of gRPC's default size."""
-    return grpc.aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)])
+    """Open a channel on a connection of its own; it takes responses of gRPC's default size."""
+    return grpc.aio.insecure_channel(address, options=_OWN_CONNECTION)
+
+
+def connect_thread(address: str) -> grpc.Channel:
+    """Open a channel for threads on a connection of its own."""
+    return grpc.insecure_channel(address, options=_OWN_CONNECTION)

@@ -1,4 +1,4 @@
-"""What a caller might send: messages, sessions, limits, filters, and the odd thing that is refused."""
+"""Hypothesis strategies for a caller's input: messages, sessions, limits, filters, and invalid values."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 
 USERS = ("ann", "bob")
+APPLICATIONS = ("one", "größe 📏")
+IDS = ("19:abc@thread.tacv2;messageid=1", "+15550100", "a/1kKz==", "%s{0}[b]$(x)|<*>?,!~^#&")
 MODELS = ("", "m", "other")
 
-# Without two capitals whose small letters are ASCII: title_contains is about our rules, not Unicode's.
+# Two capitals whose small letters are ASCII are left out: title_contains follows our rules, not Unicode's.
 _CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0\u0130\u212a")
 _TEXTS = (
     "",
@@ -28,6 +30,7 @@ _TEXTS = (
     '{"looks": "like json", "n": 12345678901234567890}',
     "\\u0000 \\x00 \\0",
     "long " * 30 + "😀",
+    "x" + "👩‍👩‍👧‍👧🇨🇭e\u0301" * 12,
 )
 _OBJECTS = (
     "{}",
@@ -36,7 +39,7 @@ _OBJECTS = (
     '{"é": "\\u00e9 😀", "list": [1, [2, {}]]}',
 )
 
-# Of what makes objects, and what they may hold already.
+# Parts of patches: values that create objects, and keys that the objects may hold already.
 _PATCHES = (
     "{}",
     '{"a": null}',
@@ -68,13 +71,21 @@ limits = st.fixed_dictionaries(
 labels = st.dictionaries(st.sampled_from(("team", "env")), st.sampled_from(("", "a", "b")), max_size=2)
 
 _calls = st.builds(
-    mpb.ToolCall, id=st.sampled_from(("", "call_1", "call_2")), name=st.just("find"), arguments=texts
+    mpb.ToolCall,
+    id=st.sampled_from(("", "call_1", "call_2", "call_1 " + "é" * 4_565)),
+    name=st.just("find"),
+    arguments=texts,
 )
 _parts = st.one_of(
     st.builds(mpb.Part, text=texts),
     st.builds(mpb.Part, json=st.sampled_from((*_OBJECTS, "null", "[]", '"x"', "1e999"))),
     st.builds(mpb.Part, media=st.fixed_dictionaries({"mime_type": names, "data": st.binary(max_size=8)})),
     st.builds(mpb.Part, media=st.fixed_dictionaries({"uri": st.just("https://example.org/ä")})),
+    st.builds(
+        mpb.Part,
+        reasoning=st.fixed_dictionaries({"text": texts, "opaque": st.just("AbC+/="), "signature": names}),
+    ),
+    st.builds(mpb.Part, reasoning=st.fixed_dictionaries({"text": texts.filter(bool)})),
 )
 _usages = st.dictionaries(
     st.sampled_from(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")),
@@ -91,10 +102,11 @@ _rich: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "metadata": objects,
         "model": names,
         "provider": names,
+        "finish_reason": names,
         "usage": _usages,
         "status": st.sampled_from((0, 1, 2)),
         "send_time": times,
-        # The server's own, ignored on input.
+        # The server sets these fields; it ignores them in a request.
         "sequence": st.integers(0, 5),
         "create_time": times,
     },
@@ -113,7 +125,7 @@ _KIND = st.sampled_from(("plain", "plain", "answer", "calls", "result", "result"
 
 @st.composite
 def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
-    """Return a message without an id: half of them bare, as far as it is allowed to choose."""
+    """Return a message without an id; with ``rich``, half of the messages have further fields."""
     kind = draw(_KIND)
     message = mpb.Message(**_KINDS[kind])
     if kind in ("calls", "user calls"):
@@ -131,11 +143,12 @@ def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
 
 @st.composite
 def talks(draw: st.DrawFn, *, max_size: int) -> list[mpb.Message]:
-    """Return some messages in a row, most without frills."""
+    """Return a few consecutive messages, most with few fields."""
     return draw(st.lists(messages(rich=False), min_size=1, max_size=max_size))
 
 
 _SESSION_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "application_id": st.sampled_from(("", *APPLICATIONS)),
     "title": texts.map(lambda text: text[:500]),
     "model": st.sampled_from(MODELS),
     "status": st.sampled_from((0, 1, 1, 2, 3)),
@@ -157,15 +170,15 @@ _EXPIRATIONS: dict[str, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def sessions(draw: st.DrawFn, *, active: bool = False) -> spb.Session:
-    """Return what a caller sets of a session, but its ids."""
+def sessions(draw: st.DrawFn, *, active: bool = False) -> spb.SessionFields:
+    """Return the fields that a caller sets of a session."""
     fields = draw(st.fixed_dictionaries({}, optional=_SESSION_FIELDS))
     expiration = draw(st.sampled_from((None, None, None, *_EXPIRATIONS)))
     if expiration:
         fields[expiration] = draw(_EXPIRATIONS[expiration])
     if active:
         fields["status"] = spb.SESSION_STATUS_ACTIVE
-    return spb.Session(**fields)
+    return spb.SessionFields(**fields)
 
 
 def _append(**message: Any) -> pb.AppendMessageRequest:
@@ -174,7 +187,7 @@ def _append(**message: Any) -> pb.AppendMessageRequest:
 
 _MESSAGE = mpb.Message(role=mpb.ROLE_USER, message_id="twice")
 
-# Requests that break a rule; where one has no session_id, the machine names a session.
+# Requests that break a rule; where a request has no session_id, the machine names a session.
 NONSENSE: tuple[tuple[str, Any], ...] = (
     ("AppendMessage", _append(role=mpb.ROLE_UNSPECIFIED)),
     ("AppendMessage", _append(content="a\0b")),
@@ -186,32 +199,34 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
     ("AppendMessage", _append(role=mpb.ROLE_TOOL, pinned=True)),
     ("AppendMessage", _append(tool_calls=[mpb.ToolCall(id="nameless")])),
     ("AppendMessage", _append(parts=[mpb.Part()])),
+    ("AppendMessage", _append(parts=[mpb.Part(reasoning={"signature": "of nothing"})])),
     ("AppendMessage", _append(usage=mpb.Usage())),
     ("AppendMessage", pb.AppendMessageRequest()),
     ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, expected_last_sequence=-1)),
     ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, history={"max_messages": -1})),
-    (
-        "AppendMessage",
-        pb.AppendMessageRequest(message=_MESSAGE, user_id="ann", create_session={"user_id": "bob"}),
-    ),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, create_session={"session_id": "other"})),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, create_session={"status": 2})),
+    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, new_session={"status": 2})),
     ("AppendMessages", pb.AppendMessagesRequest()),
     ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE, _MESSAGE])),
     ("AppendMessages", pb.AppendMessagesRequest(messages=[mpb.Message(role=mpb.ROLE_USER), mpb.Message()])),
     ("CreateSession", pb.CreateSessionRequest(session_id="not an id")),
-    ("CreateSession", pb.CreateSessionRequest(session={"session_id": "other"})),
     ("CreateSession", pb.CreateSessionRequest(session={"title": "a\0b"})),
     ("CreateSession", pb.CreateSessionRequest(session={"state": "1"})),
+    ("CreateSession", pb.CreateSessionRequest(session={"application_id": "a\0b"})),
+    ("ListSessions", pb.ListSessionsRequest(application_id="a" * 257)),
+    ("GetActiveSession", pb.GetActiveSessionRequest(user_id="ann", application_id="\0")),
     ("GetSession", pb.GetSessionRequest(session_id="é")),
-    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "whose?"})),
-    ("UpdateSession", pb.UpdateSessionRequest(session={"session_id": "s/1"})),
-    ("UpdateSession", pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={})),
-    (
-        "UpdateSession",
-        pb.UpdateSessionRequest(session={"session_id": "s/1"}, update_mask={"paths": ["user_id"]}),
-    ),
+    ("UpdateSession", pb.UpdateSessionRequest(session_id="é", session={"title": "whose?"})),
+    ("UpdateSession", pb.UpdateSessionRequest()),
+    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "t", "application_id": "a"})),
+    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "t"}, update_mask={})),
+    ("UpdateSession", pb.UpdateSessionRequest(update_mask={"paths": ["user_id"]})),
     ("GetActiveSession", pb.GetActiveSessionRequest()),
+    ("EnsureActiveSession", pb.EnsureActiveSessionRequest()),
+    ("EnsureActiveSession", pb.EnsureActiveSessionRequest(user_id="ann", new_session={"status": 2})),
+    ("EnsureActiveSession", pb.EnsureActiveSessionRequest(user_id="ann", new_session_id="not an id")),
+    ("ForkSession", pb.ForkSessionRequest(user_id="ann", new_user_id="bob")),
+    ("ForkSession", pb.ForkSessionRequest(new_session_id="not an id")),
+    ("ResetSession", pb.ResetSessionRequest(new_session={"status": 2})),
     ("UpdateState", pb.UpdateStateRequest()),
     ("UpdateState", pb.UpdateStateRequest(patch="[]")),
     ("UpdateState", pb.UpdateStateRequest(patch="{}", expected_state_version=-1)),
@@ -219,10 +234,10 @@ NONSENSE: tuple[tuple[str, Any], ...] = (
     ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], expected_state_version=-1)),
     ("GetMessage", pb.GetMessageRequest()),
     ("GetMessage", pb.GetMessageRequest(sequence=0)),
-    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], replace_after_sequence=-1)),
-    ("TruncateHistory", pb.TruncateHistoryRequest()),
-    ("TruncateHistory", pb.TruncateHistoryRequest(after_sequence=-1)),
-    ("TruncateHistory", pb.TruncateHistoryRequest(after_sequence=0, expected_last_sequence=-1)),
+    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], keep_through_sequence=-1)),
+    ("TruncateMessages", pb.TruncateMessagesRequest()),
+    ("TruncateMessages", pb.TruncateMessagesRequest(keep_through_sequence=-1)),
+    ("TruncateMessages", pb.TruncateMessagesRequest(keep_through_sequence=0, expected_last_sequence=-1)),
     ("GetHistory", pb.GetHistoryRequest(max_messages=-1)),
     ("GetHistory", pb.GetHistoryRequest(token_budget=-1)),
     ("GetHistory", pb.GetHistoryRequest(before_sequence=-1)),

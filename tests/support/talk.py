@@ -1,4 +1,4 @@
-"""Short ways to write a conversation down, store it, and read its window."""
+"""Short functions that build a conversation, store it, and read its window."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ MAX_TURNS = hpb.HISTORY_CUT_MAX_TURNS
 
 
 def user(tokens: int | None = None, **fields: Any) -> mpb.Message:
-    """Return a message of the user that weighs so much."""
+    """Return a user message with this many tokens."""
     return mpb.Message(role=mpb.ROLE_USER, token_count=tokens, **fields)
 
 
 def assistant(tokens: int | None = None, **fields: Any) -> mpb.Message:
-    """Return a message of the model that weighs so much."""
+    """Return a model message with this many tokens."""
     return mpb.Message(role=mpb.ROLE_ASSISTANT, token_count=tokens, **fields)
 
 
 def pinned(tokens: int | None = None, **fields: Any) -> mpb.Message:
-    """Return a pinned message that weighs so much."""
+    """Return a pinned message with this many tokens."""
     return mpb.Message(role=mpb.ROLE_SYSTEM, token_count=tokens, pinned=True, **fields)
 
 
@@ -45,11 +45,13 @@ def result(call_id: str = "", tokens: int = 1) -> mpb.Message:
     return mpb.Message(role=mpb.ROLE_TOOL, tool_call_id=call_id, content="found", token_count=tokens)
 
 
-async def store(service: Service, *messages: mpb.Message, session: spb.Session | None = None) -> None:
-    """Store messages one by one in the session "s", which is made if it is missing."""
+async def store(service: Service, *messages: mpb.Message, user_id: str = "") -> None:
+    """Store messages one by one in the session "s", which is created if it is missing."""
     for message in messages:
         await service.stub.AppendMessage(
-            pb.AppendMessageRequest(session_id="s", message=message, create_session=session or spb.Session())
+            pb.AppendMessageRequest(
+                session_id="s", user_id=user_id, message=message, new_session=spb.SessionFields()
+            )
         )
 
 
@@ -66,7 +68,7 @@ def sequences(history: hpb.History) -> list[int]:
 
 
 def end_of_run(history: hpb.History) -> int | None:
-    """Return where the window before this one ends, ``None`` if the window does not say."""
+    """Return where the window before this one ends; ``None`` if the window does not tell."""
     return history.next_before_sequence if history.HasField("next_before_sequence") else None
 
 
@@ -79,7 +81,7 @@ async def compact(
     message: dict[str, Any] | None = None,
     **fields: Any,
 ) -> pb.CompactHistoryResponse:
-    """Store a summary that weighs so much in the session "s"."""
+    """Store a summary with this many tokens in the session "s"."""
     made = mpb.Message(content=content, token_count=tokens, **message or {})
     response: pb.CompactHistoryResponse = await service.stub.CompactHistory(
         pb.CompactHistoryRequest(**{"session_id": "s", "through_sequence": through, "message": made} | fields)

@@ -1,4 +1,4 @@
-"""Counters for tests: a vocabulary for tiktoken, and plug-ins, good and bad, as installed packages."""
+"""Counters for tests: a vocabulary for tiktoken, and valid and broken plug-ins as installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that some tests run: of `make tools`, of the Postgres wheel, of the machine."""
+"""The tools that some tests run: from `make tools`, from the Postgres wheel, from the machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def search_path(*folders: Path) -> str:
-    """Return the PATH with the tools of `make tools`, and other folders first."""
+    """Return the PATH, preceded by other folders and the tools of `make tools`."""
     ours = (ROOT / ".tools" / "bin", ROOT / ".tools" / "node_modules" / ".bin")
     return os.pathsep.join([*map(str, folders), *map(str, ours), os.environ["PATH"]])
 

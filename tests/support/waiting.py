@@ -1,8 +1,9 @@
-"""Waiting for what will be, and not for how long it takes."""
+"""Wait for a condition, not for a time."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import time
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,20 @@ _POLL_SECONDS = 0.01
 
 
 async def until(condition: Callable[[], object], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Let everything else run until a condition holds."""
+    """Let other tasks run until a condition holds; the condition may be a coroutine function."""
     deadline = time.monotonic() + patience_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+    while not await _settled(condition()):
+        assert time.monotonic() < deadline, "the condition never held"
         await asyncio.sleep(_POLL_SECONDS)
 
 
+async def _settled(found: object) -> object:
+    return await found if inspect.isawaitable(found) else found
+
+
 def eventually(condition: Callable[[], object], *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-    """Do nothing until a condition holds."""
+    """Block until a condition holds."""
     deadline = time.monotonic() + patience_seconds
     while not condition():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition never held"
         time.sleep(_POLL_SECONDS)

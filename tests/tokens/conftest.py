@@ -26,7 +26,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def vocabularies(tmp_path: Path) -> Path:
-    """A folder with a vocabulary, as it was downloaded."""
+    """A folder with a downloaded vocabulary."""
     folder = tmp_path / "vocabularies"
     folder.mkdir()
     (folder / "tiny.tiktoken").write_bytes(vocabulary())
@@ -35,7 +35,7 @@ def vocabularies(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _installed(packages: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The packages are installed, and nothing of them is loaded yet."""
+    """Install the packages; none of them is loaded yet."""
     monkeypatch.delenv("TIKTOKEN_CACHE_DIR", raising=False)
     monkeypatch.syspath_prepend(packages)
     _forget()
@@ -47,5 +47,5 @@ def _forget() -> None:
     tokens.load.cache_clear()
     tiktoken.registry.ENCODINGS.clear()
     tiktoken.registry.ENCODING_CONSTRUCTORS = None
-    tiktoken.registry._available_plugin_modules.cache_clear()  # noqa: SLF001 - it looks once in a process
+    tiktoken.registry._available_plugin_modules.cache_clear()  # noqa: SLF001 - it is looked up once in a process
     sys.modules.pop("test_plugin", None)

@@ -1,4 +1,4 @@
-"""Sessions that are counted again have the numbers that they would have had from the start."""
+"""A recounted session has the numbers that the counter would have given from the start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tokens_support import append, counter_of, inconsistent, numbers, recount, s
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
-from sessionhistory_server.store import recount as storing
+from sessionhistory_server.store import tokens as storing
 from support.databases import execute
 from support.errors import fails
 from support.reference_window import Limits
@@ -22,10 +22,12 @@ from support.talk import window
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from sessionhistory_server.store.connection import Connection
+    from sessionhistory_server.store.postgres.connection import Connection
     from support.service import Service
 
     Serve = Callable[..., Awaitable[Service]]
+
+pytestmark = pytest.mark.pooled
 
 MESSAGES = [
     says("a system prompt of seven words here", role=mpb.ROLE_SYSTEM, pinned=True),
@@ -41,9 +43,9 @@ MESSAGES = [
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a few messages at a time."""
+    """Count a few messages at a time."""
     monkeypatch.setattr(storing, "_PAGE_MESSAGES", 3)
-    monkeypatch.setattr(storing, "_EXCHANGED_AT_ONCE", 2)
+    monkeypatch.setattr(storing, "_MESSAGES_AT_ONCE", 2)
 
 
 async def stored(service: Service) -> list[mpb.Message]:
@@ -53,7 +55,7 @@ async def stored(service: Service) -> list[mpb.Message]:
 
 @pytest.mark.usefixtures("small_steps")
 async def test_the_numbers_are_those_of_the_counter(serve: Serve, database_url: str) -> None:
-    """To the last column: as if the session had always been counted so, and back again."""
+    """Every column has the value that the new counter would have given, and back again."""
     servers = {name: await serve(database_url, token_counter=name) for name in ("characters", "words")}
     for name, server in servers.items():
         for session_id in (name, f"again-{name}"):
@@ -71,16 +73,16 @@ async def test_the_numbers_are_those_of_the_counter(serve: Serve, database_url: 
 
 @pytest.mark.usefixtures("small_steps")
 async def test_nothing_else_changes(serve: Serve, database_url: str) -> None:
-    """Messages keep all but their counts; the session its etag, times and status, which may be any."""
+    """Messages keep all but their counts; the session keeps its etag, times and status, whatever that is."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, *MESSAGES)
-    update = pb.UpdateSessionRequest(session={"session_id": "s", "status": "SESSION_STATUS_COMPLETED"})
+    update = pb.UpdateSessionRequest(session_id="s", session={"status": "SESSION_STATUS_COMPLETED"})
     before = (await old.stub.UpdateSession(update)).session
     messages = await stored(old)
     after = (await recount(new)).session
-    assert (before.token_counter, after.token_counter) == ("characters", "words")
+    assert (before.token_counter, after.token_counter) == ("characters@2", "words@2")
     recounted = await stored(new)
-    assert [m.token_count for m in recounted] == [7, 5, 100, 4, 2, 2, 9, 3]
+    assert [m.token_count for m in recounted] == [7, 5, 100, 4, 2, 5, 9, 3]
     for message in (*messages, *recounted):
         message.ClearField("token_count")
     assert recounted == messages
@@ -91,7 +93,7 @@ async def test_nothing_else_changes(serve: Serve, database_url: str) -> None:
 
 
 async def test_windows_go_by_the_new_numbers(serve: Serve, database_url: str) -> None:
-    """For any budget the window is that of the reference."""
+    """After a recount the window for any budget is that of the reference."""
     old, new = await serve(database_url), await serve(database_url, token_counter="bytes:2")
     await append(old, *MESSAGES * 3)
     await recount(new)
@@ -102,7 +104,7 @@ async def test_windows_go_by_the_new_numbers(serve: Serve, database_url: str) ->
 
 
 async def test_what_is_appended_goes_on_from_there(serve: Serve, database_url: str) -> None:
-    """By any server, and counted by the session's new counter."""
+    """Later appends of any server are counted by the session's new counter."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, *MESSAGES)
     await recount(new)
@@ -112,28 +114,28 @@ async def test_what_is_appended_goes_on_from_there(serve: Serve, database_url: s
 
 
 async def test_an_empty_session(serve: Serve, database_url: str) -> None:
-    """It has nothing to count, and a new counter."""
+    """An empty session has nothing to count, and gets the new counter."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await old.stub.CreateSession(pb.CreateSessionRequest(session_id="s"))
     response = await recount(new)
-    assert (response.changed_message_count, response.session.token_counter) == (0, "words")
+    assert (response.changed_message_count, response.session.token_counter) == (0, "words@2")
 
 
 async def test_a_mixed_session_is_mended(serve: Serve, database_url: str) -> None:
-    """By a counter that works for it; one that does not leaves it mixed."""
+    """A counter that works mends a mixed session; one that fails leaves it mixed."""
     broken = await serve(database_url, token_counter="failing")
     await append(broken, says("a b c d e"), says("some poison"))
     assert await counter_of(broken) == "mixed"
     assert (await recount(broken)).session.token_counter == "mixed"
     working = await serve(database_url, token_counter="words")
     response = await recount(working)
-    assert (response.session.token_counter, response.session.total_tokens) == ("words", 7)
+    assert (response.session.token_counter, response.session.total_tokens) == ("words@2", 7)
     assert (await recount(broken)).session.token_counter == "mixed"
     assert [message.token_count for message in await stored(broken)] == [5, 3]
 
 
 async def test_a_deleted_session_is_not_found(serve: Serve, database_url: str) -> None:
-    """As for all reads."""
+    """A recount of a deleted session is NOT_FOUND, like any read."""
     service = await serve(database_url)
     await append(service, says("a"))
     await service.stub.DeleteSession(pb.DeleteSessionRequest(session_id="s"))
@@ -143,7 +145,7 @@ async def test_a_deleted_session_is_not_found(serve: Serve, database_url: str) -
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Awaitable[object]]]:
-    """What happens once when all is counted, just before the session is locked."""
+    """Calls that run once after the counting, just before the session is locked."""
     todo: list[Callable[[], Awaitable[object]]] = []
     original = storing.locked
 
@@ -162,7 +164,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], Awaitable[ob
 async def test_what_comes_after_the_counting_is_counted(
     serve: Serve, database_url: str, meanwhile: list[Any]
 ) -> None:
-    """Messages that come between the counting and the exchange, more than are taken at a time."""
+    """Messages that come between the counting and the lock are counted, also more than one step's."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, *MESSAGES)
     meanwhile.append(lambda: append(old, *[says("a b c d e")] * 7))
@@ -175,7 +177,7 @@ async def test_what_comes_after_the_counting_is_counted(
 async def test_what_is_gone_after_the_counting_is_not_counted(
     serve: Serve, database_url: str, meanwhile: list[Any]
 ) -> None:
-    """Messages that were removed in the meantime, from the end or from the middle, with others after them."""
+    """Messages that were removed after the counting are not counted, from the end or from the middle."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, *MESSAGES * 2)
 
@@ -188,7 +190,7 @@ async def test_what_is_gone_after_the_counting_is_not_counted(
         await append(old, says("x y"))
 
     meanwhile.append(remove)
-    assert (await recount(new)).session.total_tokens == 7 + 4 + 2 + 2 + 9 + 3 + 7 + 2
+    assert (await recount(new)).session.total_tokens == 7 + 4 + 2 + 5 + 9 + 3 + 7 + 2
     assert [row[0] for row in numbers(database_url)[0]] == [1, 4, 5, 6, 7, 8, 9, 17]
     assert inconsistent(database_url) == []
 
@@ -197,7 +199,7 @@ async def test_what_is_gone_after_the_counting_is_not_counted(
 async def test_a_session_that_is_purged_in_the_meantime(
     serve: Serve, database_url: str, meanwhile: list[Any], *, again: bool
 ) -> None:
-    """It is not found, and another one with its id is left alone."""
+    """A session that is purged after the counting is NOT_FOUND; a new one with its id does not change."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, *MESSAGES)
 
@@ -210,13 +212,13 @@ async def test_a_session_that_is_purged_in_the_meantime(
     with fails("NOT_FOUND", "SESSION_NOT_FOUND"):
         await recount(new)
     if again:
-        assert await counter_of(new) == "characters"
+        assert await counter_of(new) == "characters@2"
         assert [message.token_count for message in await stored(new)] == [3]
 
 
 @pytest.mark.usefixtures("small_steps")
 async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
-    """Whoever appends, truncates and recounts at once: counts of one counter, and all totals right."""
+    """After concurrent appends, truncations and recounts all counts are of one counter, and totals right."""
     names = ("characters", "words", "bytes:3")
     servers = [await serve(database_url, token_counter=name) for name in names]
     await append(servers[0], *MESSAGES)
@@ -233,8 +235,8 @@ async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
             await append(server, says("one more"))
             if turn % 10 == 9:
                 last = (await _session(server, "s")).last_sequence
-                await server.stub.TruncateHistory(
-                    pb.TruncateHistoryRequest(session_id="s", after_sequence=last - 4)
+                await server.stub.TruncateMessages(
+                    pb.TruncateMessagesRequest(session_id="s", keep_through_sequence=last - 4)
                 )
         left -= 1
 
@@ -249,7 +251,7 @@ async def test_recounts_race_appends(serve: Serve, database_url: str) -> None:
     assert inconsistent(database_url) == []
     name = await counter_of(servers[0])
     before = numbers(database_url)
-    again = await recount(servers[names.index(name)])
+    again = await recount(servers[names.index(name.removesuffix("@2"))])
     assert again.changed_message_count == 0
     assert numbers(database_url) == before
 

@@ -1,4 +1,4 @@
-"""`session-history recount`: all sessions by one counter, while servers serve."""
+"""`session-history recount`: all sessions get one counter, while servers serve."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import psycopg
 import pytest
 from click.testing import CliRunner
@@ -17,16 +16,17 @@ from tokens_support import append, counter_of, inconsistent, says
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
-from sessionhistory.v1 import session_pb2 as spb
-from sessionhistory_server import logs, recount_all
-from sessionhistory_server.cli import cli
+from sessionhistory_cli.commands import cli
 from sessionhistory_server.errors import UnavailableError, database_unavailable
-from sessionhistory_server.history import TENANT
-from sessionhistory_server.recount import Recounts
-from sessionhistory_server.store import connecting
-from sessionhistory_server.store.keys import session_key
+from sessionhistory_server.model.caller import DEFAULT_TENANT
+from sessionhistory_server.observability import logs
+from sessionhistory_server.store.postgres import connect
+from sessionhistory_server.store.session_ref import session_key
+from sessionhistory_server.usecases import tokens
+from sessionhistory_server.usecases.tokens import TokenRecounts
 from support.databases import execute
 from support.processes import COMMAND, environment, run
+from support.service import connect_thread
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from sessionhistory_server.recount import Recounted
+    from sessionhistory_server.usecases.tokens import Recounted
     from support.service import Service
 
     Serve = Callable[..., Awaitable[Service]]
@@ -58,7 +58,7 @@ async def service(serve: Serve, database_url: str) -> Service:
 
 @pytest.fixture(autouse=True)
 def _few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recount_all, "_SESSIONS_AT_ONCE", 2)
+    monkeypatch.setattr(tokens, "_SESSIONS_AT_ONCE", 2)
     monkeypatch.setattr(logs, "configure", lambda **_: None)  # of this whole process
 
 
@@ -68,7 +68,7 @@ def invoke(url: str, *arguments: str) -> Result:
 
 
 def report(result: Result) -> dict[str, Any]:
-    """Return what it reports as JSON."""
+    """Return the command's JSON report."""
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 
@@ -79,17 +79,17 @@ def counters(url: str) -> set[object]:
 
 
 def numbers(**changes: object) -> dict[str, object]:
-    """Return a report of a run in which nothing happened but some changes."""
+    """Return the report of a run that recounts nothing, with some changes."""
     names = ("sessions", "recounted_sessions", "changed_messages", "mixed_sessions", "busy_sessions")
     return dict.fromkeys(names, 0) | {"sessions": 7, "finished": True} | changes
 
 
 @pytest.mark.usefixtures("service")
 def test_all_sessions_are_recounted(database_url: str) -> None:
-    """Those without messages and those that are deleted, too; and a second time nothing is left to do."""
+    """Empty and deleted sessions are recounted too; a second run has nothing to do."""
     first = invoke(database_url, "--token-counter", "words", "--json")
     assert (first.exit_code, report(first)) == (0, numbers(recounted_sessions=7, changed_messages=15))
-    assert counters(database_url) == {"words"}
+    assert counters(database_url) == {"words@2"}
     assert inconsistent(database_url) == []
     assert report(invoke(database_url, "--token-counter", "words", "--json")) == numbers()
     everything = invoke(database_url, "--token-counter", "words", "--all", "--json")
@@ -98,18 +98,18 @@ def test_all_sessions_are_recounted(database_url: str) -> None:
 
 @pytest.mark.usefixtures("service")
 def test_it_says_what_it_did(database_url: str) -> None:
-    """In a line for people, without a bar where there is no terminal."""
+    """The report is one line of text, and without a terminal there is no progress bar."""
     result = invoke(database_url, "--token-counter", "words")
     assert result.output == "7 of 7 sessions recounted: 15 token counts changed\n"
     assert invoke(database_url).output == "7 of 7 sessions recounted: 15 token counts changed\n"
 
 
 async def test_sessions_that_stay_mixed(service: Service, database_url: str) -> None:
-    """They are named as what is left, and the exit code says so."""
+    """Sessions that stay mixed are reported, and the exit code is 1."""
     await append(service, says("poison"), session_id=SESSIONS[3])
     result = await asyncio.to_thread(invoke, database_url, "--token-counter", "failing")
     assert result.exit_code == 1
-    assert result.stdout.splitlines()[1] == "1 stay mixed: the counter failed at messages of theirs"
+    assert result.stdout.splitlines()[1] == "1 stay mixed: the counter failed at some of their messages"
     assert await counter_of(service, SESSIONS[3]) == "mixed"
     again = await asyncio.to_thread(invoke, database_url, "--token-counter", "failing", "--json")
     assert report(again) == numbers(recounted_sessions=1, mixed_sessions=1)
@@ -117,9 +117,8 @@ async def test_sessions_that_stay_mixed(service: Service, database_url: str) -> 
 
 @pytest.mark.usefixtures("service")
 def test_a_session_in_use_is_left_out(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After some attempts the others are done, and the exit code says that one is left."""
-    impatient = connecting._CONFIGURE.replace("'5s'", "'100ms'")  # noqa: SLF001 - or it would take as long as it does
-    monkeypatch.setattr(connecting, "_CONFIGURE", impatient)
+    """A locked session is left out after some attempts, the others are done, and the exit code is 1."""
+    monkeypatch.setitem(connect.SETTINGS, "lock_timeout", "100")  # a short wait, so that the test is quick
     with psycopg.connect(database_url) as connection:
         connection.execute("select from sessions where session_id = 's3' for update")
         result = invoke(database_url, "--token-counter", "words", "--json")
@@ -132,17 +131,17 @@ def test_a_session_in_use_is_left_out(database_url: str, monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("service")
 def test_it_goes_on_where_it_stopped(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is done stays done when the database goes away."""
-    by_key, left = Recounts.by_key, [None] * 4
+    """If the database goes away, finished sessions stay recounted, and a further run does the rest."""
+    by_key, left = TokenRecounts.by_key, [None] * 4
 
-    async def failing(recounts: Recounts, key: Any) -> Recounted | None:
+    async def failing(recounts: TokenRecounts, key: Any) -> Recounted | None:
         if not left:
             raise database_unavailable()
         left.pop()
         return await by_key(recounts, key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Recounts, "by_key", failing)
+        patch.setattr(TokenRecounts, "by_key", failing)
         result = invoke(database_url, "--token-counter", "words", "--json")
     assert result.exit_code == 1
     assert report(result) == numbers(
@@ -161,17 +160,17 @@ def test_it_goes_on_where_it_stopped(database_url: str, monkeypatch: pytest.Monk
 def test_another_conflict_is_tried_again(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else's transaction does not stop it."""
+    """A transaction conflict is retried."""
     assert service
-    by_key, refusals = Recounts.by_key, [None] * 2
+    by_key, refusals = TokenRecounts.by_key, [None] * 2
 
-    async def refused(recounts: Recounts, key: Any) -> Recounted | None:
+    async def refused(recounts: TokenRecounts, key: Any) -> Recounted | None:
         if refusals:
             refusals.pop()
             raise UnavailableError("in the way", reason="TRANSACTION_CONFLICT")
         return await by_key(recounts, key)
 
-    monkeypatch.setattr(Recounts, "by_key", refused)
+    monkeypatch.setattr(TokenRecounts, "by_key", refused)
     result = invoke(database_url, "--token-counter", "words", "--json")
     assert (result.exit_code, report(result)["recounted_sessions"]) == (0, 7)
 
@@ -179,28 +178,28 @@ def test_another_conflict_is_tried_again(
 async def test_copies_made_meanwhile(
     service: Service, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of a session that is not recounted yet comes behind those that are; it is recounted in the end."""
-    by_key, made = Recounts.by_key, ["s2"]
-    lowest = sorted(map(str, range(10_000)), key=lambda name: session_key(TENANT, name))[2::-1]
+    """A fork that is made during the run is recounted, even if its key comes before the present one."""
+    by_key, made = TokenRecounts.by_key, ["s2"]
+    lowest = sorted(map(str, range(10_000)), key=lambda name: session_key(DEFAULT_TENANT, name))[2::-1]
 
-    async def copied(recounts: Recounts, key: Any) -> Recounted | None:
-        if lowest and key.session_key.replace("-", "") == session_key(TENANT, made[-1]):
-            fork = pb.ForkSessionRequest(session_id=made[-1], session=spb.Session(session_id=lowest[0]))
-            with grpc.insecure_channel(service.address) as channel:
+    async def copied(recounts: TokenRecounts, key: Any) -> Recounted | None:
+        if lowest and key.session_key.replace("-", "") == session_key(DEFAULT_TENANT, made[-1]):
+            fork = pb.ForkSessionRequest(session_id=made[-1], new_session_id=lowest[0])
+            with connect_thread(service.address) as channel:
                 pb_grpc.SessionHistoryServiceStub(channel).ForkSession(fork)
             made.append(lowest.pop(0))
         return await by_key(recounts, key)
 
-    monkeypatch.setattr(Recounts, "by_key", copied)
+    monkeypatch.setattr(TokenRecounts, "by_key", copied)
     result = await asyncio.to_thread(invoke, database_url, "--token-counter", "words", "--json")
     assert not lowest
     assert report(result) == numbers(sessions=10, recounted_sessions=10, changed_messages=18)
-    assert counters(database_url) == {"words"}
+    assert counters(database_url) == {"words@2"}
 
 
 @pytest.mark.usefixtures("service")
 def test_an_interrupted_run_says_so(packages: Path, database_url: str) -> None:
-    """Ctrl-C ends it with what was done; the same command again does the rest."""
+    """Ctrl-C ends the run with a report of the finished sessions; the same command does the rest."""
     command = [COMMAND, "recount", "--database-url", database_url, "--token-counter", "words", "--json"]
     variables = environment(PYTHONPATH=os.pathsep.join((str(packages), os.environ.get("PYTHONPATH", ""))))
     with psycopg.connect(database_url) as connection:
@@ -216,7 +215,7 @@ def test_an_interrupted_run_says_so(packages: Path, database_url: str) -> None:
     assert json.loads(stdout)["finished"] is False
     assert stderr == "Error: interrupted: run the same command again: it goes on where it stopped\n"
     assert invoke(database_url, "--token-counter", "words").exit_code == 0
-    assert counters(database_url) == {"words"}
+    assert counters(database_url) == {"words@2"}
 
 
 @pytest.mark.parametrize(
@@ -232,7 +231,7 @@ def test_an_interrupted_run_says_so(packages: Path, database_url: str) -> None:
     ],
 )
 def test_what_it_cannot_do(arguments: list[str], said: str) -> None:
-    """One line says why."""
+    """One line names the reason of a failure."""
     done = run("recount", *arguments)
     assert done.returncode in (1, 2)
     assert done.stderr.startswith("Error: ")
@@ -241,7 +240,7 @@ def test_what_it_cannot_do(arguments: list[str], said: str) -> None:
 
 
 def test_a_database_without_a_schema(empty_database_url: str) -> None:
-    """It says what to run."""
+    """Without a schema the error names the command to run."""
     result = invoke(empty_database_url)
     assert result.exit_code == 1
     assert "run `session-history migrate`" in result.stderr
@@ -250,7 +249,7 @@ def test_a_database_without_a_schema(empty_database_url: str) -> None:
 async def test_what_fails_is_said_without_its_text(
     service: Service, packages: Path, database_url: str
 ) -> None:
-    """The log has the counter, the kind of error and its place."""
+    """A failure is logged with the counter, the kind of error and its place, and without text."""
     await append(service, says("poison in the cup"), session_id=SESSIONS[3])
     path = os.pathsep.join((str(packages), os.environ.get("PYTHONPATH", "")))
     arguments = ("--database-url", database_url, "--token-counter", "failing")

@@ -1,4 +1,4 @@
-"""The counter of a session: its numbers come from one, or it says that they do not."""
+"""The counter of a session: all its numbers come from that one, or the counter is "mixed"."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ SERVERS = pytest.mark.parametrize("coalesce", [True, False], ids=["shared", "alo
 async def test_sessions_are_counted_by_the_servers_counter(
     serve: Serve, database_url: str, vocabularies: Path
 ) -> None:
-    """Made by themselves or by an append, they say so; windows go by these numbers."""
+    """A new session names the server's counter, and its windows use that counter's numbers."""
     service = await serve(database_url, token_counter="tiktoken:tiny", tiktoken_dir=vocabularies)
     created = await service.stub.CreateSession(pb.CreateSessionRequest(session_id="t"))
-    assert created.session.token_counter == "tiktoken:tiny"
+    assert created.session.token_counter == "tiktoken:tiny@2"
     assert await append(service, says("hello world"), says("help"), says("日", token_count=9)) == [2, 3, 9]
     session = (await service.stub.GetSession(pb.GetSessionRequest(session_id="s"))).session
-    assert (session.token_counter, session.total_tokens) == ("tiktoken:tiny", 14)
+    assert (session.token_counter, session.total_tokens) == ("tiktoken:tiny@2", 14)
     cut = await window(service, token_budget=13)
     assert (sequences(cut), cut.total_tokens, cut.cut) == ([2, 3], 12, TOKEN_BUDGET)
     listed = await service.stub.ListSessions(pb.ListSessionsRequest())
-    assert [found.token_counter for found in listed.sessions] == ["tiktoken:tiny"] * 2
+    assert [found.token_counter for found in listed.sessions] == ["tiktoken:tiny@2"] * 2
 
 
 @SERVERS
 async def test_a_session_keeps_its_counter(serve: Serve, database_url: str, *, coalesce: bool) -> None:
-    """A server with another counter counts by the session's, message by message and in batches."""
+    """A server with another counter counts by the session's counter, for single messages and batches."""
     old = await serve(database_url)
     await append(old, says("a b c d e"))
     new = await serve(database_url, token_counter="words", coalesce=coalesce)
@@ -61,14 +61,14 @@ async def test_a_session_keeps_its_counter(serve: Serve, database_url: str, *, c
     assert ([message.token_count for message in answer.messages], answer.state_version) == ([3], 1)
     assert await append(new, says("a b c d e"), session_id="t") == [5]
     assert await append(old, says("a b c d e"), session_id="t") == [5]
-    assert [await counter_of(new, name) for name in ("s", "t")] == ["characters", "words"]
+    assert [await counter_of(new, name) for name in ("s", "t")] == ["characters@2", "words@2"]
     assert (await window(new, "s", token_budget=13)).total_tokens == 13
-    batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e")], replace_after_sequence=0)
+    batch = pb.AppendMessagesRequest(session_id="s", messages=[says("a b c d e")], keep_through_sequence=0)
     assert (await new.stub.AppendMessages(batch)).total_tokens == 3
 
 
 async def test_sessions_of_several_counters_at_once(serve: Serve, database_url: str) -> None:
-    """Appends that share statements are counted each by its own session's."""
+    """Appends that share statements are counted by the counter of each session."""
     servers = [await serve(database_url, token_counter=name) for name in ("characters", "words", "bytes:2")]
     for number, server in enumerate(servers):
         await append(server, says("a b c d e f"), session_id=f"s{number}")
@@ -79,30 +79,30 @@ async def test_sessions_of_several_counters_at_once(serve: Serve, database_url: 
     )
     assert counts == [[3], [6], [6]] * 20
     assert [await counter_of(servers[0], f"s{number}") for number in range(3)] == [
-        "characters",
-        "words",
-        "bytes:2",
+        "characters@2",
+        "words@2",
+        "bytes:2@2",
     ]
 
 
 async def test_a_retry_at_a_server_of_another_counter(serve: Serve, database_url: str) -> None:
-    """It returns the first result with its count, and stores nothing."""
+    """A retry returns the first result with its count, and stores nothing."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     message = says("a b c d e", message_id="m")
     assert await append(old, message) == [3]
     assert await append(new, message) == [3]
     session = (await new.stub.GetSession(pb.GetSessionRequest(session_id="s"))).session
-    assert (session.message_count, session.total_tokens, session.token_counter) == (1, 3, "characters")
+    assert (session.message_count, session.total_tokens, session.token_counter) == (1, 3, "characters@2")
 
 
 async def test_all_ways_to_append_heed_the_sessions_counter(serve: Serve, database_url: str) -> None:
-    """Alone, with a patch of the state, in the place of others, and as a stream."""
+    """Plain appends, appends with a patch, replacements and streams use the session's counter."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a b c d e"))
     patched = pb.AppendMessageRequest(session_id="s", message=says("a b c d e"), state_patch='{"a": 1}')
     assert (await new.stub.AppendMessage(patched)).message.token_count == 3
     replaced = pb.AppendMessagesRequest(
-        session_id="s", messages=[says("a b c d e"), says("a b")], replace_after_sequence=1
+        session_id="s", messages=[says("a b c d e"), says("a b")], keep_through_sequence=1
     )
     answer = await new.stub.AppendMessages(replaced)
     assert [message.token_count for message in answer.messages] == [3, 1]
@@ -114,27 +114,27 @@ async def test_all_ways_to_append_heed_the_sessions_counter(serve: Serve, databa
         stream_pb.AppendMessageStreamRequest(finish={}),
     ]
     assert (await new.stub.AppendMessageStream(iter(pieces))).message.token_count == 3
-    assert await counter_of(new) == "characters"
+    assert await counter_of(new) == "characters@2"
     assert inconsistent(database_url) == []
 
 
 async def test_copies_are_counted_as_what_they_hold(serve: Serve, database_url: str) -> None:
-    """By the counter of the messages that were copied; without any by the server's, as any new session."""
+    """A copy has the counter of the copied messages; without messages it has the server's."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a b c d e"))
-    for up_to, counter in ((1, "characters"), (0, "words")):
-        fork = pb.ForkSessionRequest(session_id="s", up_to_sequence=up_to)
+    for up_to, counter in ((1, "characters@2"), (0, "words@2")):
+        fork = pb.ForkSessionRequest(session_id="s", through_sequence=up_to)
         assert (await new.stub.ForkSession(fork)).session.token_counter == counter
     execute(database_url, "update sessions set token_counter = 'mixed'")
-    for keeps, counter in ((True, "mixed"), (False, "words")):
-        reset = pb.ResetSessionRequest(session_id="s", keep_history=keeps)
+    for keeps, counter in ((True, "mixed"), (False, "words@2")):
+        reset = pb.ResetSessionRequest(session_id="s", keep_messages=keeps)
         assert (await new.stub.ResetSession(reset)).session.token_counter == counter
-        opened = spb.Session(session_id="s", status=spb.SESSION_STATUS_ACTIVE)
-        await new.stub.UpdateSession(pb.UpdateSessionRequest(session=opened))
+        opened = spb.SessionFields(status=spb.SESSION_STATUS_ACTIVE)
+        await new.stub.UpdateSession(pb.UpdateSessionRequest(session_id="s", session=opened))
 
 
 async def test_refusals_come_before_counters(serve: Serve, database_url: str) -> None:
-    """Of a session of another counter one is told what one would be told of any."""
+    """The refusals of an append do not depend on the session's counter."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a"))
     request = pb.AppendMessageRequest(session_id="s", message=says("b"), expected_last_sequence=5)
@@ -145,10 +145,10 @@ async def test_refusals_come_before_counters(serve: Serve, database_url: str) ->
 
 
 async def test_summaries_are_counted_by_the_sessions_counter(serve: Serve, database_url: str) -> None:
-    """By the one that counts its messages; one that is not available leaves the session mixed."""
+    """A summary is counted by the session's counter; if that is not available, the session becomes mixed."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a b c d e"))
-    for service, name, text in ((new, "characters", "a b c d e"), (new, "characters", "f g h i j")):
+    for service, name, text in ((new, "characters@2", "a b c d e"), (new, "characters@2", "f g h i j")):
         assert (await compact(service, 1, None, text)).message.token_count == 3
         assert await counter_of(service) == name
     await append(new, says("a b c d e"), session_id="t")
@@ -161,7 +161,7 @@ async def test_summaries_are_counted_by_the_sessions_counter(serve: Serve, datab
 
 
 async def test_summaries_are_counted_again_with_their_session(serve: Serve, database_url: str) -> None:
-    """All of them, and what they cover; a count that was given stays."""
+    """A recount counts all summaries and their covered messages; a caller's count stays."""
     old, new = await serve(database_url), await serve(database_url, token_counter="words")
     await append(old, says("a b c d e"), says("f"), says("g"))
     for through, tokens in ((1, None), (2, 7), (3, None)):
@@ -173,7 +173,7 @@ async def test_summaries_are_counted_again_with_their_session(serve: Serve, data
 
 
 async def test_counts_of_callers_need_no_counter(serve: Serve, database_url: str) -> None:
-    """Where all counts are given nothing is counted, and the session stays of its counter."""
+    """If the caller gives all counts, no counter is needed, and the session keeps its counter."""
     service = await serve(database_url)
     await append(service, says("a", token_count=5))
     execute(database_url, "update sessions set token_counter = 'gone'")
@@ -186,7 +186,7 @@ async def test_counts_of_callers_need_no_counter(serve: Serve, database_url: str
 async def test_without_the_sessions_counter_it_says_mixed(
     serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture, gone: str, *, coalesce: bool
 ) -> None:
-    """No append is refused because a counter is gone: the server's counts, and the session says so."""
+    """If the session's counter is not available, the server's counts, and the session becomes mixed."""
     service = await serve(database_url, token_counter="words", coalesce=coalesce)
     await append(service, says("a b c d e"))
     execute(database_url, f"update sessions set token_counter = '{gone}'")
@@ -203,10 +203,13 @@ async def test_without_the_sessions_counter_it_says_mixed(
 async def test_a_counter_that_fails_loses_no_message(
     serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture, how: str
 ) -> None:
-    """The message is stored, counted by its characters; session and log say so, the log without text."""
+    """If the counter fails, the message is stored and counted by characters.
+
+    The session becomes mixed, and the log has a line without the text.
+    """
     service = await serve(database_url, token_counter=f"failing:{how}")
     assert await append(service, says("a b c")) == [3]
-    assert await counter_of(service) == f"failing:{how}"
+    assert await counter_of(service) == f"failing:{how}@2"
     assert await append(service, says("poison cup"), says("a b c")) == [3, 3]
     assert await counter_of(service) == "mixed"
     assert await append(service, says("poison cup"), session_id="new") == [3]
@@ -217,17 +220,17 @@ async def test_a_counter_that_fails_loses_no_message(
 
 
 async def test_a_batch_of_which_one_fails(serve: Serve, database_url: str) -> None:
-    """The others have the counter's counts."""
+    """Only the message at which the counter fails is counted by characters."""
     service = await serve(database_url, token_counter="failing")
     messages = [says("a b c d e f g"), says("poison"), says("a", token_count=4)]
-    request = pb.AppendMessagesRequest(session_id="s", messages=messages, create_session=spb.Session())
+    request = pb.AppendMessagesRequest(session_id="s", messages=messages, new_session=spb.SessionFields())
     answer = await service.stub.AppendMessages(request)
     assert [message.token_count for message in answer.messages] == [7, 2, 4]
     assert await counter_of(service) == "mixed"
 
 
 async def test_long_texts_are_counted_beside_the_event_loop(serve: Serve, database_url: str) -> None:
-    """While one is counted others are served; short ones are counted at once."""
+    """Calls are answered while a long text is counted in a thread; a short one is counted at once."""
     service = await serve(database_url, token_counter="slow")
     plugin: Any = sys.modules["test_plugin"]
     plugin.threads.clear()
@@ -245,14 +248,14 @@ async def test_long_texts_are_counted_beside_the_event_loop(serve: Serve, databa
 
 
 async def test_many_short_texts_are_counted_beside_the_event_loop(serve: Serve, database_url: str) -> None:
-    """A batch is counted as a whole; what has its counts already does not count."""
+    """A batch is counted as a whole; messages with a caller's count are not."""
     service = await serve(database_url, token_counter="slow")
     plugin: Any = sys.modules["test_plugin"]
     plugin.threads.clear()
     main = threading.current_thread().name
-    limit = counters._MAX_TOKENS_AT_ONCE  # noqa: SLF001 - what is told apart here
+    limit = counters._MAX_TOKENS_AT_ONCE  # noqa: SLF001 - the limit between the two
     texts = [mpb.Message(role=mpb.ROLE_USER, content="text") for _ in range(limit // 4)] * 1
-    request = pb.AppendMessagesRequest(messages=texts, create_session=spb.Session())
+    request = pb.AppendMessagesRequest(messages=texts, new_session=spb.SessionFields())
     await service.stub.AppendMessages(request)
     assert set(plugin.threads) == {main}
     plugin.threads.clear()

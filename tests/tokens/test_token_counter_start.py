@@ -1,4 +1,4 @@
-"""Starting with a counter: one clear line if it is not available, and one copy for all workers."""
+"""A start with a counter: one line if it is not available, and one loaded copy for all workers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def path(packages: Path) -> str:
 def test_a_counter_that_cannot_be_had_stops_the_start(
     packages: Path, tmp_path: Path, name: str, said: str, workers: str
 ) -> None:
-    """In one line, before a database is made."""
+    """The error is one line, and no database is created."""
     done = run(
         *("serve", "--token-counter", name, "--workers", workers, "--data-dir", tmp_path / "data"),
         variables={"PYTHONPATH": path(packages)},
@@ -49,7 +49,7 @@ def test_a_counter_that_cannot_be_had_stops_the_start(
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_workers_count_by_it(packages: Path, vocabularies: Path, database_url: str, workers: str) -> None:
-    """Each has what was loaded before it was forked: the vocabulary may be gone by then."""
+    """Workers use the vocabulary that the supervisor loaded before the fork, even if its file is deleted."""
     server = Server(
         *("--database-url", database_url, "--workers", workers),
         PYTHONPATH=path(packages),
@@ -62,11 +62,11 @@ def test_workers_count_by_it(packages: Path, vocabularies: Path, database_url: s
         for number in range(8):
             answer = server.stub().AppendMessage(
                 pb.AppendMessageRequest(
-                    session_id=f"s{number}", message=says("hello world"), create_session=spb.Session()
+                    session_id=f"s{number}", message=says("hello world"), new_session=spb.SessionFields()
                 )
             )
             assert answer.message.token_count == 2
         session = stub.GetSession(pb.GetSessionRequest(session_id="s0")).session
-        assert session.token_counter == "tiktoken:tiny"
+        assert session.token_counter == "tiktoken:tiny@2"
     finally:
         server.clean()

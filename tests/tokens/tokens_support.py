@@ -1,4 +1,4 @@
-"""Short ways to append what is to be counted, and to look at the numbers."""
+"""Short functions that append messages to count, and read the numbers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
 
 
 def says(text: str | None = "hello", **fields: Any) -> mpb.Message:
-    """Return a message of the user, without a token count."""
+    """Return a user message without a token count."""
     return mpb.Message(**{"role": mpb.ROLE_USER, "content": text} | fields)
 
 
 async def append(service: Service, *messages: mpb.Message, session_id: str = "s") -> list[int]:
-    """Append messages one by one to a session, which is made if it is missing; return their counts."""
+    """Append messages one by one to a session, which is created if missing; return their counts."""
     counts = []
     for message in messages:
         request = pb.AppendMessageRequest(
-            session_id=session_id, message=message, create_session=spb.Session()
+            session_id=session_id, message=message, new_session=spb.SessionFields()
         )
         counts.append((await service.stub.AppendMessage(request)).message.token_count)
     return counts
 
 
 async def counter_of(service: Service, session_id: str = "s") -> str:
-    """Return what a session says it is counted by."""
+    """Return the counter that a session names."""
     request = pb.GetSessionRequest(session_id=session_id)
     return str((await service.stub.GetSession(request)).session.token_counter)
 
 
 async def recount(service: Service, session_id: str = "s", **fields: Any) -> pb.RecountTokensResponse:
-    """Count a session again."""
+    """Recount a session."""
     request = pb.RecountTokensRequest(session_id=session_id, **fields)
     response: pb.RecountTokensResponse = await service.stub.RecountTokens(request)
     return response
 
 
 def numbers(url: str, session_id: str = "s") -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """Return all that counting leads to: of the messages, and of the session."""
+    """Return every number that depends on counting: of the messages, and of the session."""
     chosen = f"session_id = '{session_id}'"
     return execute(
         url,
@@ -57,7 +57,7 @@ def numbers(url: str, session_id: str = "s") -> tuple[list[tuple[object, ...]], 
 
 
 def inconsistent(url: str) -> list[tuple[object, ...]]:
-    """Return the sessions and messages whose totals are not those of what is there."""
+    """Return the sessions and messages whose totals are not those of the rows."""
     return execute(
         url,
         """

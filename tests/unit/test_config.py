@@ -1,4 +1,4 @@
-"""The settings: by flag, by environment, and refused."""
+"""The settings: given by flag, given by environment variable, and refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from sessionhistory_cli.commands import cli
 from sessionhistory_server import config
-from sessionhistory_server.cli import cli
 from sessionhistory_server.config import Address, Settings, options, variable
 
-# What can be set, each to something other than its default; and what cannot.
+# Each setting with a value other than its default, and with an invalid value.
 _GOOD: dict[str, tuple[str, object]] = {
     "database_url": ("postgresql://u@h/d", "postgresql://u@h/d"),
+    "pooler": ("transaction", "transaction"),
+    "direct_database_url": ("postgresql://u@h/e", "postgresql://u@h/e"),
     "data_dir": ("/some where/data", Path("/some where/data")),
     "listen": ("[::1]:0", Address("[::1]", 0)),
     "metrics_listen": ("off", None),
@@ -25,6 +27,7 @@ _GOOD: dict[str, tuple[str, object]] = {
     "pool_timeout_seconds": ("0.01", 0.01),
     "default_deadline_seconds": ("3600", 3_600.0),
     "stream_idle_seconds": ("86400", 86_400.0),
+    "max_memory_mib": ("64", 64),
     "history_max_messages": ("0", 0),
     "history_token_budget": ("2147483647", 2**31 - 1),
     "model_token_budgets": ("gpt-4o=100000,a=b=0", {"gpt-4o": 100_000, "a=b": 0}),
@@ -40,6 +43,7 @@ _GOOD: dict[str, tuple[str, object]] = {
     "log_format": ("json", "json"),
 }
 _BAD: dict[str, tuple[str, ...]] = {
+    "pooler": ("session", "yes", "pgbouncer"),
     "data_dir": (str(Path(__file__)),),
     "tiktoken_dir": (str(Path(__file__)),),
     "listen": ("", "50051", "host", "host:", ":1", "host:65536", "a:b:1", "http://host:1", "off", "h:-1"),
@@ -49,6 +53,7 @@ _BAD: dict[str, tuple[str, ...]] = {
     "pool_timeout_seconds": ("0", "601", "nan", "inf", "soon"),
     "default_deadline_seconds": ("0", "3601", "nan", "never"),
     "stream_idle_seconds": ("0", "86401", "nan", "never"),
+    "max_memory_mib": ("63", "1048577", "1.5", "all"),
     "history_max_messages": ("-1", "2147483648", "x"),
     "history_token_budget": ("-1", "2147483648", "x"),
     "model_token_budgets": ("gpt-4o", "=1", "m=-1", "m=2147483648", "m=x"),
@@ -62,8 +67,12 @@ _BAD: dict[str, tuple[str, ...]] = {
     "log_format": ("xml",),
 }
 _SWITCHES = {"coalesce": "--no-coalesce", "require_user_id": "--require-user-id"}
-_ANYTHING_GOES = {"database_url", "token_counter"}  # until it is used: then it is judged
-# An empty variable counts as none, and a flag that is a switch takes no value.
+_ANYTHING_GOES = {
+    "database_url",
+    "direct_database_url",
+    "token_counter",
+}  # checked when it is used
+# An empty variable counts as not set, and a switch takes no value.
 _BAD_BY = [
     (by, name, value)
     for name, values in _BAD.items()
@@ -94,20 +103,20 @@ def _flag(name: str) -> str:
 
 
 def test_every_setting_is_tested() -> None:
-    """A setting that is added is added here."""
+    """Every setting is in the test's table."""
     names = {field.name for field in dataclasses.fields(Settings)}
     assert set(_GOOD) == names
     assert set(_BAD) == names - _ANYTHING_GOES
 
 
 def test_nothing_set_is_the_defaults() -> None:
-    """Without flags and variables the settings are those of the class."""
+    """Without flags and variables the settings are the defaults of the class."""
     assert _settings() == Settings()
 
 
 @pytest.mark.parametrize("name", _GOOD)
 def test_a_flag_and_a_variable_say_the_same(name: str) -> None:
-    """Each setting is taken from its flag, and from the variable of the same name."""
+    """Each setting is read from its flag, and from the variable of the same name."""
     text, value = _GOOD[name]
     by_flag = _settings(_SWITCHES[name]) if name in _SWITCHES else _settings(_flag(name), text)
     assert by_flag == dataclasses.replace(Settings(), **{name: value})
@@ -115,14 +124,14 @@ def test_a_flag_and_a_variable_say_the_same(name: str) -> None:
 
 
 def test_a_flag_beats_a_variable() -> None:
-    """What is said on the command line counts."""
+    """A flag takes precedence over the variable."""
     assert _settings("--pool-size", "3", pool_size="4").pool_size == 3
     assert not _settings("--no-require-user-id", require_user_id="true").require_user_id
 
 
 @pytest.mark.parametrize(("by", "name", "value"), _BAD_BY)
 def test_nonsense_is_refused_in_one_line(by: str, name: str, value: str) -> None:
-    """A value that makes no sense ends the command with code 2 and one line that names its source."""
+    """An invalid value ends the command with code 2 and one line that names its source."""
     arguments = [f"{_flag(name)}={value}"] if by == "flag" else []
     variables = {} if by == "flag" else {variable(name): value}
     result = CliRunner(env=variables).invoke(_command, arguments, obj=[])
@@ -158,7 +167,7 @@ def test_an_unknown_flag_is_refused() -> None:
 def test_the_data_directory(
     monkeypatch: pytest.MonkeyPatch, uid: int, data_home: str | None, expected: str
 ) -> None:
-    """The embedded database lives with the system's data for root, else with the user's."""
+    """The embedded database is in the system's data folder for root, else in the user's."""
     monkeypatch.setattr(config.os, "geteuid", lambda: uid)
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
@@ -169,7 +178,7 @@ def test_the_data_directory(
 
 
 def test_help_shows_every_setting_and_no_value() -> None:
-    """Help names each flag with its variable, and never what a variable holds."""
+    """The help names each flag with its variable, and never shows a variable's value."""
     result = CliRunner(env={variable("database_url"): "postgresql://u:secret@h/d"}).invoke(
         _command, ["--help"], terminal_width=200
     )
@@ -180,7 +189,7 @@ def test_help_shows_every_setting_and_no_value() -> None:
 
 
 def test_help_shows_addresses_as_they_are_given() -> None:
-    """The default of an address is HOST:PORT, not its parts."""
+    """The help shows the default of an address as HOST:PORT, not as its parts."""
     result = CliRunner().invoke(_command, ["--help"], terminal_width=200)
     assert "default: 127.0.0.1:50051" in result.output
     assert "default: 127.0.0.1:9464" in result.output
@@ -188,7 +197,7 @@ def test_help_shows_addresses_as_they_are_given() -> None:
 
 @pytest.mark.parametrize("arguments", [["serve", "--pool-size", "0"], ["serve", "--no-such"], ["no-such"]])
 def test_the_command_says_it_in_one_line_alone(arguments: list[str]) -> None:
-    """Bad arguments of the command itself end it with one line, without its usage before it."""
+    """Invalid arguments of the command itself print one line, without the usage."""
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()

@@ -1,4 +1,4 @@
-"""Which environment variables are warned of."""
+"""The environment variables about which the server warns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from sessionhistory_server.config import Settings, variable
-from sessionhistory_server.environment import unknown_variables
+from sessionhistory_server.runtime.environment import unknown_variables
 
 _KNOWN = [
     *(variable(field.name) for field in dataclasses.fields(Settings)),
@@ -16,6 +16,7 @@ _KNOWN = [
     "SESSION_HISTORY_REQUIRE_RECORDINGS",
     "SESSION_HISTORY_REQUIRE_TOOLS",
     "SESSION_HISTORY_TEST_DATABASE_URL",
+    "SESSION_HISTORY_TEST_POOLER",
 ]
 _OF_KUBERNETES = {
     "SESSION_HISTORY_SERVICE_HOST": "10.0.0.1",
@@ -31,7 +32,7 @@ _OF_KUBERNETES = {
 
 @pytest.mark.parametrize("known", [dict.fromkeys(_KNOWN, "x"), _OF_KUBERNETES, {"PATH": "x", "HISTORY": "x"}])
 def test_what_somebody_reads_is_no_mistake(known: dict[str, str]) -> None:
-    """Settings, variables of other parts, what Kubernetes sets, and what is not ours are passed over."""
+    """There is no warning about settings, other parts' variables, Kubernetes' variables or foreign names."""
     assert list(unknown_variables(known)) == []
 
 
@@ -47,11 +48,11 @@ def test_what_somebody_reads_is_no_mistake(known: dict[str, str]) -> None:
     ],
 )
 def test_the_nearest_name_is_suggested(name: str, nearest: str | None) -> None:
-    """A misspelt name comes with the one that is meant, and another without."""
+    """A misspelt name comes with the name that is probably meant; a name like no other comes without."""
     assert list(unknown_variables({name: "1"})) == [(name, nearest)]
 
 
 def test_a_port_is_no_address_of_kubernetes() -> None:
-    """Who means to set the port is told that there is no such setting."""
+    """A variable that looks like a port setting is reported, because there is no such setting."""
     port = {"SESSION_HISTORY_PORT": "8080"}
     assert [name for name, _ in unknown_variables(port)] == list(port)

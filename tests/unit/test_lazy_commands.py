@@ -1,4 +1,4 @@
-"""Each command is imported when it is called, and says what to install if it cannot be."""
+"""Each command is imported when it is called, and names the package to install if the import fails."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from sessionhistory_server.cli import cli
-from sessionhistory_server.cli._lazy import LazyCommand
+from sessionhistory_cli.commands import cli
+from sessionhistory_cli.lazy_command import LazyCommand
 
 _HEAVY = ("alembic", "grpc", "prometheus_client", "psycopg", "sqlalchemy")
 
@@ -18,11 +18,11 @@ _ANY_PORT = "127.0.0.1:0"
 _NOWHERE = "postgresql://127.0.0.1:1/none"
 _SERVE = ["serve", "--database-url", _NOWHERE, "--listen", _ANY_PORT, "--metrics-listen", _ANY_PORT]
 
-# Runs the command in an interpreter of its own, without some packages; then prints which are loaded.
+# Runs the command in a new interpreter, without some packages; then prints the loaded ones.
 _RUN = f"""
 import sys
 sys.modules.update(dict.fromkeys(filter(None, sys.argv.pop(1).split(","))))
-from sessionhistory_server.__main__ import main
+from sessionhistory_cli.__main__ import main
 try:
     main()
 finally:
@@ -37,26 +37,26 @@ def _run(*arguments: str, missing: str = "") -> subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["servee"]])
 def test_nothing_is_loaded_before_it_is_needed(arguments: list[str]) -> None:
-    """What no command has to answer needs nothing of the server."""
+    """A call that runs no command imports nothing of the server."""
     done = _run(*arguments, missing=",".join(_HEAVY))
     assert done.returncode == (2 if arguments == ["servee"] else 0), done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_a_command_is_loaded_when_it_is_called() -> None:
-    """A command imports what it uses, and nothing that only others use."""
+    """A command imports the modules that it uses, and no module that only other commands use."""
     assert _run("health", "--help").stdout.splitlines()[-1] == "['grpc']"
     assert "psycopg" in _run("migrate", "--help").stdout.splitlines()[-1]
 
 
 def test_what_shows_metrics_is_not_loaded_to_serve() -> None:
-    """It is for who asks for them first, and a twentieth of the start."""
-    program = "import sys, sessionhistory_server.cli._serving as _; print('prometheus_client' in sys.modules)"
+    """The metrics' exposition is imported on the first request for it, because it takes 5% of the start."""
+    program = "import sys, sessionhistory_cli.server.service as _; print('prometheus_client' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 
 
 def test_every_command_is_listed_as_it_describes_itself() -> None:
-    """The list of commands has them all, each with the first sentence of its own help."""
+    """The list of commands is complete, and shows the first sentence of each command's help."""
     listed = CliRunner().invoke(cli, ["--help"]).output.partition("Commands:\n")[2]
     rows = dict(line.split(maxsplit=1) for line in listed.splitlines())
     assert list(rows) == list(cli.commands)
@@ -74,7 +74,7 @@ def test_every_command_is_listed_as_it_describes_itself() -> None:
     ],
 )
 def test_what_is_missing_is_named_with_what_to_install(command: list[str], package: str) -> None:
-    """Without a package that a command needs it says so in one line, and what brings it."""
+    """A command that lacks a package says so in one line, and names the extra that brings it."""
     done = _run(*command, missing=package)
     assert done.returncode == 1
     assert re.fullmatch(
@@ -83,7 +83,7 @@ def test_what_is_missing_is_named_with_what_to_install(command: list[str], packa
 
 
 def test_without_the_library_of_the_commands_the_extras_are_named() -> None:
-    """The bare install has the command, which says what it lacks."""
+    """The bare install has the command, which names the missing package and the extra."""
     done = _run("--help", missing="click")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
@@ -91,7 +91,7 @@ def test_without_the_library_of_the_commands_the_extras_are_named() -> None:
 
 
 def test_a_misspelt_flag_of_the_group_is_one_line_too() -> None:
-    """Not only commands' arguments are judged without a usage before it."""
+    """A misspelt flag of the group prints one line without the usage, as a command's flag does."""
     result = CliRunner().invoke(cli, ["--versoin"])
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
@@ -99,5 +99,5 @@ def test_a_misspelt_flag_of_the_group_is_one_line_too() -> None:
 
 
 def test_no_arguments_show_help() -> None:
-    """Who types the bare command is shown what there is."""
+    """The command without arguments prints its help."""
     assert "Commands:" in CliRunner().invoke(cli, []).output

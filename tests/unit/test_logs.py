@@ -1,4 +1,4 @@
-"""The logs' shape: one JSON object a line, errors by type and place."""
+"""The format of the logs: one JSON object a line, errors by type and place."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from grpc._cython import cygrpc
 
-from sessionhistory_server import logs
+from sessionhistory_server import call_context
+from sessionhistory_server.call_context import CallContext
+from sessionhistory_server.observability import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ class _Terminal(io.StringIO):
 
 @pytest.fixture
 def configure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configure]:
-    """Configures logging to a stream that is returned; afterwards all is as it was."""
+    """Configures logging to a stream, which it returns; the fixture restores the configuration."""
     handlers, level = _ROOT.handlers[:], _ROOT.level
 
     def to_stream(log_format: str, *, level: str = "info", terminal: bool = False) -> io.StringIO:
@@ -48,7 +50,7 @@ def _objects(stream: io.StringIO) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["sessionhistory_server.app", "psycopg", "grpc._cython.cygrpc"])
 def test_every_logger_writes_json(configure: Configure, name: str) -> None:
-    """A line of ours and of any library is one object, with level and time."""
+    """A line of our loggers and of any library is one object, with level and time."""
     stream = configure("json")
     logging.getLogger(name).warning("two\nlines and %s", "an argument", extra={"millis": 1.5})
     (line,) = _objects(stream)
@@ -68,7 +70,7 @@ def test_every_logger_writes_json(configure: Configure, name: str) -> None:
     ],
 )
 def test_the_format(configure: Configure, log_format: str, *, terminal: bool, is_json: bool) -> None:
-    """``auto`` is readable on a terminal and JSON elsewhere; colours are for terminals."""
+    """``auto`` is readable on a terminal and JSON elsewhere; only terminals get colours."""
     stream = configure(log_format, terminal=terminal)
     logging.getLogger("any").info("said")
     text = stream.getvalue()
@@ -79,7 +81,7 @@ def test_the_format(configure: Configure, log_format: str, *, terminal: bool, is
 
 @pytest.mark.parametrize("level", logs.LEVELS)
 def test_the_level(configure: Configure, level: str) -> None:
-    """Nothing below the level is written, everything else is."""
+    """Lines below the level are dropped, all others are written."""
     stream = configure("json", level=level)
     for each in logs.LEVELS:
         logging.getLogger("any").log(logging.getLevelName(each.upper()), each)
@@ -89,7 +91,10 @@ def test_the_level(configure: Configure, level: str) -> None:
 
 @pytest.mark.parametrize("level", logs.LEVELS)
 def test_lines_of_libraries(configure: Configure, level: str) -> None:
-    """Lost connections, plugins, answers to nobody: for who debugs; an event loop's start is for nobody."""
+    """Libraries' lines about lost connections, plugins and dead peers are logged at debug only.
+
+    The start of an event loop is never logged.
+    """
     stream = configure("json", level=level)
     logging.getLogger("psycopg.pool").error("discarding closed connection: %s", "<at 0x7f>")
     logging.getLogger("alembic.runtime.plugins").info("setup plugin %s", "alembic.autogenerate.tables")
@@ -108,9 +113,25 @@ def test_lines_of_libraries(configure: Configure, level: str) -> None:
     )
 
 
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_metadata_is_not_shown(configure: Configure, level: str) -> None:
+    """Metadata that gRPC cannot decode is not logged, although gRPC logs it as an error.
+
+    It may be a credential.
+    """
+    stream = configure("json", level=level)
+    try:
+        b"Bearer secret\xff".decode()
+    except UnicodeDecodeError:
+        logging.getLogger("grpc._cython.cygrpc").exception("Invalid encoding on %s", b"Bearer secret\xff")
+    assert "secret" not in stream.getvalue()
+    told = [(line["level"], line["event"]) for line in _objects(stream)]
+    assert told == ([("debug", "metadata is not UTF-8")] if level == "debug" else [])
+
+
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_errors_are_described_without_their_words(configure: Configure, log_format: str) -> None:
-    """An error is its type, its SQLSTATE, its place and its cause; what it says stays out."""
+    """A logged error has its type, SQLSTATE, place and cause, but not its text."""
     stream = configure(log_format)
 
     class DriverError(Exception):
@@ -133,7 +154,7 @@ def test_errors_are_described_without_their_words(configure: Configure, log_form
 
 
 def test_an_error_that_causes_itself_is_described(configure: Configure) -> None:
-    """A chain of causes that runs in a circle is logged, and ends."""
+    """A circular chain of causes is logged, and ends."""
     stream = configure("json")
     first, second = RuntimeError("one"), ValueError("two")
     first.__cause__, second.__cause__ = second, first
@@ -143,14 +164,14 @@ def test_an_error_that_causes_itself_is_described(configure: Configure) -> None:
 
 
 def test_bound_fields_are_on_every_line(configure: Configure) -> None:
-    """What is bound to a call is on each line that the call logs."""
+    """The fields that are bound to a call are on each line that the call logs."""
     stream = configure("json")
 
     def call() -> None:
-        logs.bind(request_id="r")
-        logs.bind(method="m")
+        logs.bind(worker=1)
+        call_context.begin(CallContext("r", "m"))
         logging.getLogger("psycopg").warning("said")
 
     contextvars.copy_context().run(call)
     (line,) = _objects(stream)
-    assert (line["request_id"], line["method"]) == ("r", "m")
+    assert (line["worker"], line["request_id"], line["method"]) == (1, "r", "m")

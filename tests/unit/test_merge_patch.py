@@ -1,4 +1,4 @@
-"""Merge patches of text: what RFC 7386 says, and that everything else keeps its bytes."""
+"""Merge patches of text: RFC 7386 applies, and all other bytes stay as they were."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sessionhistory_server.merge_patch import merge
+from sessionhistory_server.model.merge_patch import merge
 
-# Those of the RFC's test cases whose target and patch are objects.
+# The RFC's test cases whose target and patch are objects.
 RFC = [
     ('{"a":"b"}', '{"a":"c"}', '{"a":"c"}'),
     ('{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'),
@@ -76,19 +76,19 @@ EXACT = {
 
 @pytest.mark.parametrize(("target", "patch", "expected"), RFC)
 def test_the_cases_of_the_rfc(target: str, patch: str, expected: str) -> None:
-    """A patch does what the RFC says."""
+    """A patch has the result that the RFC gives."""
     assert merge(target, patch) == expected
 
 
 @pytest.mark.parametrize(("target", "patch", "expected"), EXACT.values(), ids=EXACT)
 def test_text_is_kept(target: str, patch: str, expected: str) -> None:
-    """What is not named keeps its bytes, and what is set comes as it was sent."""
+    """A member that the patch does not name keeps its bytes; a member that is set gets the patch's bytes."""
     assert merge(target, patch) == expected
     json.loads(merge(target, patch), parse_int=str)
 
 
 def test_the_deepest_objects() -> None:
-    """100 levels are merged to the last."""
+    """Objects of 100 levels are merged down to the last level."""
     deep = '{"a":' * 99 + '{"%s":1}' + "}" * 99
     assert merge(deep % "b", deep % "c") == '{"a":' * 99 + '{"b":1,"c":1}' + "}" * 99
 
@@ -109,13 +109,13 @@ _FORMS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 def test_any_patch_of_any_object(
     target: dict[str, Any], patch: dict[str, Any], form: dict[str, Any], other_form: dict[str, Any]
 ) -> None:
-    """However the two are written, the text says what the RFC's algorithm makes of their values."""
+    """For any spelling of target and patch, the result's value is that of the RFC's algorithm."""
     merged = merge(json.dumps(target, **form), json.dumps(patch, **other_form))
     assert json.loads(merged) == _merged(target, patch)
 
 
 def _merged(target: Any, patch: Any) -> Any:
-    """Return what the RFC's own pseudo-code returns."""
+    """Return the result of the RFC's pseudo-code."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}

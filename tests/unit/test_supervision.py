@@ -1,4 +1,4 @@
-"""When workers are replaced, and what is said for all of them."""
+"""When the supervisor replaces workers, and which lines it logs for all of them."""
 
 from __future__ import annotations
 
@@ -6,46 +6,57 @@ import errno
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sessionhistory_server.config import Address
-from sessionhistory_server.slots import Slots
-from sessionhistory_server.store.readiness import Finding, State
-from sessionhistory_server.workers import place as places
-from sessionhistory_server.workers.announcer import Announcer
-from sessionhistory_server.workers.place import Place
-from sessionhistory_server.workers.process import Process
-from sessionhistory_server.workers.supervisor import Supervisor, WorkersError
+from sessionhistory_server.observability.shared_memory import SharedNumbers
+from sessionhistory_server.runtime.server_log import ServerLog
+from sessionhistory_server.runtime.workers import supervised_worker
+from sessionhistory_server.runtime.workers.expectation import Expectation
+from sessionhistory_server.runtime.workers.process import Process
+from sessionhistory_server.runtime.workers.supervised_worker import SupervisedWorker
+from sessionhistory_server.runtime.workers.supervisor import Supervisor, WorkersError
+from sessionhistory_server.store.postgres.database_state import DatabaseState, Finding
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
 
 _ADDRESS = Address("127.0.0.1", 1)
 
 
 def _delays(monkeypatch: pytest.MonkeyPatch, lives_seconds: list[float]) -> list[float]:
-    """Return how long a place stays empty after lives of a length."""
+    """Return how long a slot stays empty after workers of these lifetimes."""
     now = 1_000.0
-    monkeypatch.setattr(places, "time", SimpleNamespace(monotonic=lambda: now))
-    place, delays = Place(0), []
+    monkeypatch.setattr(supervised_worker, "time", SimpleNamespace(monotonic=lambda: now))
+    worker, delays = SupervisedWorker(0), []
     for life_seconds in lives_seconds:
-        place.begin()
+        worker.starting()
         now += life_seconds
-        place.put_off()
-        assert place.waits_seconds == pytest.approx(place.delay_seconds)
-        delays.append(place.delay_seconds)
+        worker.schedule_restart()
+        assert worker.seconds_until_start == pytest.approx(worker.delay_seconds)
+        delays.append(worker.delay_seconds)
     return delays
 
 
 def test_who_dies_young_is_replaced_later_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a tenth of a second, twice as long each time, to ten seconds; at once after a long life."""
+    """A worker that dies young is replaced after 0.1 to 10 seconds, twice as long each time.
+
+    A worker that has lived long is replaced at once.
+    """
     delays = _delays(monkeypatch, [1.0] * 9 + [10.0, 1.0])
     assert delays == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0, 0.0, 0.1])
 
 
-_READY = Finding(State.READY)
-_REFUSED = Finding(State.UNAVAILABLE, "refused")
-_FULL = Finding(State.UNAVAILABLE, "too many clients")
+_READY = Finding(DatabaseState.READY)
+_REFUSED = Finding(DatabaseState.UNAVAILABLE, "refused")
+_FULL = Finding(DatabaseState.UNAVAILABLE, "too many clients")
 
 
 @pytest.mark.parametrize(
@@ -64,14 +75,14 @@ _FULL = Finding(State.UNAVAILABLE, "too many clients")
 def test_the_database_is_spoken_of_once(
     caplog: pytest.LogCaptureFixture, heard: list[tuple[int, Finding | None]], said: list[str]
 ) -> None:
-    """Trouble is said when the first worker has it, ready when all are, and neither twice in a row."""
-    announcer = Announcer(_ADDRESS, workers=2)
+    """The first worker's trouble with the database is logged once, and so is that all are ready again."""
+    server_log = ServerLog(_ADDRESS, workers=2)
     with caplog.at_level(logging.INFO):
         for slot, found in heard:
             if found is None:
-                announcer.ended(slot)
+                server_log.worker_ended(slot)
             else:
-                announcer.database(slot, found)
+                server_log.worker_found(slot, found)
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == len(said)
     words = {"ready": "database: ready", "refused": ": refused ", "full": ": too many clients "}
@@ -79,23 +90,30 @@ def test_the_database_is_spoken_of_once(
 
 
 def test_it_listens_when_all_do(caplog: pytest.LogCaptureFixture) -> None:
-    """That is said once, whoever listens again later."""
-    announcer = Announcer(_ADDRESS, workers=2)
+    """The server is logged as listening once, when all workers listen; later listeners log nothing."""
+    server_log = ServerLog(_ADDRESS, workers=2)
     with caplog.at_level(logging.INFO):
-        announcer.listening(1)
-        assert not announcer.has_started
+        server_log.worker_listens(1)
+        assert not server_log.has_started
         assert not caplog.records
-        announcer.listening(0)
-        announcer.ended(1)
-        announcer.listening(1)
-    assert announcer.has_started
+        server_log.worker_listens(0)
+        server_log.worker_ended(1)
+        server_log.worker_listens(1)
+    assert server_log.has_started
     (record,) = caplog.records
     assert record.getMessage().startswith("listening on 127.0.0.1:1: ")
 
 
+def _supervisor(work: Callable[[int, socket.socket], int], *, stop_seconds: float = 60.0) -> Supervisor:
+    server_log = ServerLog(_ADDRESS, workers=2)
+    return Supervisor(
+        SharedNumbers(2, 1), work, server_log, keep=(), stop_seconds=stop_seconds, tend=lambda: None
+    )
+
+
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There can be no more processes."""
+    """Make every fork fail."""
 
     def fork() -> int:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
@@ -105,7 +123,7 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_processes")
 def test_a_fork_that_fails_leaves_nothing() -> None:
-    """No descriptor stays open, and signals come through again."""
+    """A fork that fails leaves no descriptor open, and signals are delivered again."""
     before = sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
     with pytest.raises(BlockingIOError):
         Process.fork(lambda _line: 0)
@@ -115,7 +133,67 @@ def test_a_fork_that_fails_leaves_nothing() -> None:
 
 @pytest.mark.usefixtures("no_processes")
 def test_workers_that_cannot_be_forked() -> None:
-    """When the first ones cannot be, it says why and gives up."""
-    supervisor = Supervisor(Slots(2, 1), lambda _slot, _line: 0, Announcer(_ADDRESS, workers=2), keep=())
+    """If the first workers cannot be forked, the server logs the reason and ends."""
+    supervisor = _supervisor(lambda _slot, _line: 0)
     with pytest.raises(WorkersError, match="worker 1 did not start: no process: Resource temporarily"):
         supervisor.run()
+
+
+def _supervised(what: str) -> subprocess.Popen[str]:
+    program = Path(__file__).with_name("supervised.py")
+    return subprocess.Popen([sys.executable, program, what], stderr=subprocess.PIPE, text=True)
+
+
+def test_a_start_that_never_listens_is_ended() -> None:
+    """A server whose first workers never listen ends with the reason."""
+    with _supervised("never listen") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == "Error: worker 1 did not listen within 0.2 seconds"
+
+
+def test_a_worker_that_never_ends_is_killed() -> None:
+    """A stop kills a worker that does not end."""
+    with _supervised("never end") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "worker 1 did not end within 0.2 seconds: killing it" in said
+
+
+def test_a_worker_that_never_answers_is_replaced() -> None:
+    """A worker that has listened is asked repeatedly, and is replaced if it does not answer."""
+    with _supervised("never answer") as process:
+        assert process.stderr
+        said = iter(process.stderr)
+        assert any(line == "worker 1 did not answer within 0.2 seconds: killing it\n" for line in said)
+        assert next(said) == "worker 1 died: another follows\n"
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_an_error_of_tend_ends_the_server() -> None:
+    """An error while the embedded Postgres is tended ends the workers and the server."""
+    with _supervised("trouble outside") as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == "Error: what is tended has failed"
+
+
+def test_the_supervisor_expects_one_thing_at_a_time() -> None:
+    """A worker is asked only when no answer or end is due, and an answer does not delay its end."""
+    expectation = Expectation()
+    expectation.fulfil()
+    expectation.wait(2.0)
+    assert expectation.is_ping_due
+    expectation.expect("answer", 10.0)
+    expectation.wait(9.9)
+    assert not expectation.is_overdue
+    expectation.wait(0.1)
+    assert expectation.is_overdue
+    expectation.fulfil()
+    assert not expectation.is_overdue
+    expectation.expect("end", 1.0)
+    expectation.wait(1.0)
+    expectation.fulfil()
+    assert expectation.is_overdue

@@ -1,18 +1,12 @@
-"""Counting the tokens of a message, where the caller did not."""
+"""Counting the tokens of a message for which the caller gave no number."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import pytest
 
 from sessionhistory_server import tokens
-from sessionhistory_server.model import Media, MessageContent, Part, ToolCall
-
-
-def content(**fields: Any) -> MessageContent:
-    """Return a message with some fields."""
-    return MessageContent("id", "USER")._replace(**fields)
+from sessionhistory_server.model.message import Media, Part, Reasoning, ToolCall
+from support.messages import message_content
 
 
 @pytest.mark.parametrize(
@@ -20,8 +14,8 @@ def content(**fields: Any) -> MessageContent:
     [(None, 0), ("", 0), ("a", 1), ("abcd", 1), ("abcde", 2), ("a" * 8, 2), ("a" * 9, 3), ("  \n\t", 1)],
 )
 def test_a_quarter_of_the_characters_rounded_up(text: str | None, expected: int) -> None:
-    """Any character counts; null and empty weigh nothing."""
-    assert tokens.count(content(content=text)) == expected
+    """Each character counts; null and empty content have no tokens."""
+    assert tokens.count(message_content(content=text)) == expected
 
 
 @pytest.mark.parametrize(
@@ -29,15 +23,15 @@ def test_a_quarter_of_the_characters_rounded_up(text: str | None, expected: int)
     [("日本語です", 2), ("😀😀😀😀", 1), ("e\u0301e\u0301", 1), ("👩‍👩‍👧‍👧", 2), ("ΩΩΩΩΩ", 2)],
 )
 def test_characters_are_code_points(text: str, expected: int) -> None:
-    """Neither bytes, nor UTF-16 units, nor what a person sees as one character."""
-    assert tokens.count(content(content=text)) == expected
+    """Characters are code points, not bytes, UTF-16 units or what a reader sees as one character."""
+    assert tokens.count(message_content(content=text)) == expected
 
 
 def test_all_texts_are_added_up_and_rounded_once() -> None:
-    """Content, text parts, and the calls' names and arguments: five times one character is two tokens."""
-    message = content(
+    """Content, text and JSON parts, calls' names and arguments add up: six characters are two tokens."""
+    message = message_content(
         content="a",
-        parts=(Part(text="b"), Part(text="c")),
+        parts=(Part(text="b"), Part(text="c"), Part(json="1")),
         tool_calls=(ToolCall("an id is not counted", "d", "e"),),
     )
     assert tokens.count(message) == 2
@@ -46,17 +40,28 @@ def test_all_texts_are_added_up_and_rounded_once() -> None:
 def test_several_calls_are_counted() -> None:
     """Every call's name and arguments count, empty arguments too."""
     calls = (ToolCall("", "abcd", "{}"), ToolCall("", "abcd", ""), ToolCall("", "ab", "[1]"))
-    assert tokens.count(content(tool_calls=calls)) == 4
+    assert tokens.count(message_content(tool_calls=calls)) == 4
+
+
+def test_of_reasoning_the_text_counts() -> None:
+    """The text of reasoning counts; its encrypted content does not, because no server can count it."""
+    reasoning = Reasoning(text="12345678", opaque="x" * 999, signature="y" * 999)
+    assert tokens.count(message_content(parts=(Part(reasoning=reasoning),))) == 2
+
+
+def test_json_counts_as_it_was_sent() -> None:
+    """JSON counts with its spaces and escapes, because the model is shown that text."""
+    assert tokens.count(message_content(parts=(Part(json='{ "\\u00e9": 1 }'),))) == 4
+    assert tokens.count(message_content(parts=(Part(json=f'["{"x" * 199_996}"]'),))) == 50_000
 
 
 def test_nothing_else_counts() -> None:
-    """Ids, names, media, JSON parts, payload, metadata and models weigh nothing."""
-    message = content(
+    """Ids, names, media, payload, metadata and models have no tokens."""
+    message = message_content(
         message_id="m" * 100,
         name="n" * 100,
         tool_call_id="t" * 100,
         parts=(
-            Part(json='"long"' * 10),
             Part(media=Media("image/png", "https://example.org/" + "x" * 100, None)),
             Part(media=Media("", None, b"x" * 100)),
         ),

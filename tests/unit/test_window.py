@@ -1,22 +1,23 @@
-"""Making a window of the rows that fit: repair, totals, and where the one before it ends."""
+"""Building a window from the rows that fit: repair, totals, and the end of the window before it."""
 
 from __future__ import annotations
 
 import pytest
 
-from sessionhistory_server.history import assemble
-from sessionhistory_server.model import Message, MessageContent, ToolCall
-from sessionhistory_server.store.window import WindowRows
+from sessionhistory_server.model.message import Message, ToolCall
+from sessionhistory_server.store.windows.read import WindowRows
+from sessionhistory_server.usecases.windows import assemble
+from support.messages import message_content
 
 
 def rows(kinds: str, *, cut: str | None = None, first: int = 1, stored: int | None = None) -> WindowRows:
     """Return rows of plain messages (u), calls (c), results (t) and pinned ones (p), of ten tokens each."""
     messages = [
         Message(
-            MessageContent(
+            message_content(
                 message_id=f"m{sequence}",
                 role="TOOL" if kind == "t" else "USER",
-                tool_calls=(ToolCall("", "f", ""),) if kind == "c" else (),
+                tool_calls=(ToolCall("", "f", ""),) if kind == "c" else None,
                 pinned=kind == "p",
             ),
             sequence=sequence,
@@ -61,7 +62,7 @@ def test_results_without_their_call_are_dropped(kinds: str, kept: str) -> None:
 
 
 def test_the_totals_are_of_what_is_kept() -> None:
-    """Dropped results count as omitted, with all that was not read."""
+    """The totals count kept messages; dropped results count as omitted, like all messages not read."""
     window = assemble(rows("ttuu", first=97, stored=90, cut="MAX_MESSAGES"))
     assert [message.sequence for message in window.messages] == [99, 100]
     assert (window.total_tokens, window.omitted_message_count, window.last_sequence) == (20, 88, 100)
@@ -83,7 +84,10 @@ def test_the_totals_are_of_what_is_kept() -> None:
 def test_the_window_before_ends_where_the_run_began(
     kinds: str, cut: str | None, expected: int | None
 ) -> None:
-    """Before results were dropped; absent if nothing cut the run, or it was empty."""
+    """The window before ends where the run began before results were dropped.
+
+    The field is absent if nothing cut the run, or if the run was empty.
+    """
     window = assemble(rows(kinds, first=11, cut=cut, stored=50))
     assert window.next_before_sequence == expected
     assert window.cut == (cut or "NONE")

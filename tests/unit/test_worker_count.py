@@ -1,4 +1,4 @@
-"""How many workers a machine gets, or a container."""
+"""The default number of workers on a machine or in a container."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sessionhistory_server.workers import cores
+from sessionhistory_server.runtime.workers import worker_count
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    """We may run on eight cores."""
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda _pid: set(range(8)))
+    """Let the process run on eight cores."""
+    monkeypatch.setattr(worker_count.os, "sched_getaffinity", lambda _pid: set(range(8)))
 
 
 def _files(root: Path, files: dict[str, str]) -> Path:
@@ -71,15 +71,18 @@ def _files(root: Path, files: dict[str, str]) -> Path:
     ],
 )
 def test_the_cores_that_we_may_keep_busy(tmp_path: Path, files: dict[str, str], usable: int) -> None:
-    """Those we may run on, but no more than whole ones of the quotas of our cgroup and those around it."""
-    assert cores.usable_cores(_files(tmp_path, files)) == usable
+    """The process may use its cores, but not more than the whole cores of any quota of its cgroups."""
+    assert worker_count.usable_cores(_files(tmp_path, files)) == usable
 
 
 @pytest.mark.parametrize(
     ("platform", "usable", "workers"), [("linux", 1, 1), ("linux", 3, 3), ("linux", 8, 4), ("darwin", 8, 1)]
 )
 def test_the_default(monkeypatch: pytest.MonkeyPatch, platform: str, usable: int, workers: int) -> None:
-    """One for each core, but not more than a small Postgres has connections for; one where no more can be."""
-    monkeypatch.setattr(cores.sys, "platform", platform)
-    monkeypatch.setattr(cores, "usable_cores", lambda: usable)
-    assert cores.default_workers() == workers
+    """The default is one worker a core, limited by a small Postgres's connections.
+
+    It is one where processes cannot share a port.
+    """
+    monkeypatch.setattr(worker_count.sys, "platform", platform)
+    monkeypatch.setattr(worker_count, "usable_cores", lambda: usable)
+    assert worker_count.default_workers() == workers

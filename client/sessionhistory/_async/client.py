@@ -1,13 +1,16 @@
-"""The client."""
+"""The client: all its methods, its construction and its end."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from sessionhistory._async.edits import AsyncEdits
+from sessionhistory._async.active_sessions import AsyncActiveSessions
+from sessionhistory._async.forks import AsyncForks
+from sessionhistory._async.history import AsyncHistories
 from sessionhistory._async.messages import AsyncMessages
 from sessionhistory._async.sessions import AsyncSessions
+from sessionhistory._async.state import AsyncState
 from sessionhistory._async.stream import AsyncStreams
 from sessionhistory._async.transport import AsyncTransport
 
@@ -21,35 +24,48 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
-class AsyncSessionHistoryClient(AsyncSessions, AsyncMessages, AsyncStreams, AsyncEdits):
-    """A client of a Session History service, to be shared and kept: it holds the connections.
+class AsyncSessionHistoryClient(
+    AsyncSessions,
+    AsyncActiveSessions,
+    AsyncState,
+    AsyncForks,
+    AsyncMessages,
+    AsyncStreams,
+    AsyncHistories,
+):
+    """Call a Session History service. Create one client, keep it, and share it: it holds the connections.
 
-    - Sessions: ``create_session``, ``get_session``, ``get_active_session``, ``list_sessions``,
-      ``list_sessions_page``, ``update_session``, ``update_state``, ``delete_session``, ``undelete_session``,
-      ``fork_session``, ``reset_session``, ``recount_tokens``.
-    - Messages: ``append_message``, ``append_messages``, ``append_message_stream``, ``get_message``,
-      ``list_messages``, ``list_messages_page``, ``truncate_history``.
-    - The context for the next model call: ``get_history``, ``compact_history``.
-    - The end: ``close``, or the end of a block.
+    The client opens a connection to each server when the first call begins. It opens another one when a call
+    begins while others are in flight, up to eight.
 
-    Every call has a deadline, and is tried again until then while the service is unavailable, if doing it
-    twice does what doing it once does. That is so for all calls but these, which are then yours to repeat:
-    ``create_session`` and ``fork_session`` with an id and without ``allow_existing``, ``update_session`` with
-    an etag, ``update_state`` with an expected version, ``delete_session`` without ``allow_missing``,
-    ``undelete_session``, and ``truncate_history`` without ``expected_last_sequence``.
+    - Sessions: ``create_session``, ``get_session``, ``get_active_session``, ``ensure_active_session``,
+      ``list_sessions``, ``list_sessions_page``, ``update_session``, ``update_state``, ``delete_session``,
+      ``undelete_session``, ``fork_session``, ``reset_session``, ``recount_tokens``.
+    - Messages, the whole conversation, as it was stored: ``append_message``, ``append_messages``,
+      ``append_message_stream``, ``get_message``, ``list_messages``, ``list_messages_page``,
+      ``truncate_messages``.
+    - History, the context that a model is shown: ``get_history``, ``compact_history``.
+    - The end: ``close``, or the end of the client's block.
 
-    ``user_id`` says which user a call acts for: another's session is then not found.
+    Every call has a deadline. Until the deadline, the client retries the call while the service is
+    unavailable, if two executions have the same effect as one. This holds for all calls except these, which
+    you must repeat yourself: ``create_session`` and ``fork_session`` with an id and without
+    ``allow_existing``, ``update_session`` with an etag, ``update_state`` with an expected version,
+    ``delete_session`` without ``allow_missing``, ``undelete_session``, and ``truncate_messages`` without
+    ``expected_last_sequence``.
 
-    A call that fails raises ``SessionHistoryError``, in one of the classes of ``sessionhistory.errors``;
-    a client that is closed raises ``RuntimeError``.
+    ``user_id`` names the user that a call acts for: the call does not find the sessions of other users.
+
+    A call that fails raises ``SessionHistoryError``, or one of its subclasses in ``sessionhistory.errors``.
+    A call of a closed client raises ``RuntimeError``.
 
     Args:
-        target: ``HOST:PORT``, or any target of gRPC; where it names several addresses, all of them are used.
-        credentials: TLS, as ``grpc.ssl_channel_credentials()`` gives it; ``None``: plaintext.
-        metadata: What to send with every call, for example ``{"authorization": "Bearer …"}``, or a function
-            that returns it anew for each attempt. Keys are lower case.
-        timeout_seconds: How long a call may take in all, where it does not say itself.
-        options: Channel arguments of gRPC, beside or instead of the client's own.
+        target: ``HOST:PORT``, or any target of gRPC. If it names several addresses, the client uses all.
+        credentials: TLS, as ``grpc.ssl_channel_credentials()`` returns it; ``None``: plaintext.
+        metadata: The metadata of every call, for example ``{"authorization": "Bearer …"}``, or a function
+            that returns the metadata for each attempt. Keys are lower case.
+        timeout_seconds: How long a call may take, with all its retries, if the call does not say.
+        options: Channel arguments of gRPC, which are added to the client's own or replace them.
     """
 
     def __init__(
@@ -83,5 +99,5 @@ class AsyncSessionHistoryClient(AsyncSessions, AsyncMessages, AsyncStreams, Asyn
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections. Calls under way, and those that come later, raise ``RuntimeError``."""
+        """Close the connections. Calls in flight, and later calls, raise ``RuntimeError``."""
         await self._transport.close()

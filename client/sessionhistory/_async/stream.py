@@ -1,14 +1,23 @@
-"""A message that is stored while it is written."""
+"""The client's method for a message that is stored while it is written, and the stream that it returns."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory import _pieces, _responses
-from sessionhistory._retry import may_help
+from sessionhistory._codec.enums import MESSAGE_STATUSES, ON_BREAKS
+from sessionhistory._codec.fields import build
+from sessionhistory._codec.history import encode_history_options
+from sessionhistory._codec.ids import checked_user_id, id_or_new
+from sessionhistory._codec.json_text import encode_json_object
+from sessionhistory._codec.message import encode_message, encode_usage
+from sessionhistory._codec.results import append_message_result
+from sessionhistory._codec.session import encode_new_session
+from sessionhistory._codec.stream import WrittenMessage
+from sessionhistory._transport.retry import may_help
 from sessionhistory.errors import SessionHistoryError
 from sessionhistory.types import Message, MessageStatus, OnBreak, Role
+from sessionhistory.v1 import append_message_stream_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,38 +25,51 @@ if TYPE_CHECKING:
     from typing import Self
 
     from sessionhistory._async.transport import AsyncTransport
-    from sessionhistory._uploads import AsyncUpload
-    from sessionhistory.types import AppendMessageResult, HistoryOptions, JsonObject, Part, Session, Usage
+    from sessionhistory._transport import aio
+    from sessionhistory.types import (
+        AppendMessageResult,
+        HistoryOptions,
+        JsonObject,
+        Part,
+        SessionFields,
+        Usage,
+    )
 
 _METHOD: Final = "AppendMessageStream"
 _LONGEST_BREAK_SECONDS: Final = 2.0
 
 
 class AsyncMessageStream:
-    """A message that is stored while it is written: a block, whose end is the message's.
+    """A message that is stored while it is written. Use it as a block: the end of the block stores it.
 
-    Entering the block sends what the message begins with, and raises what the message would be refused for.
-    Leaving it finishes the message, unless ``finish`` has done so; ``result`` then has what was stored.
-    Leaving it by an exception breaks the stream: what was written is kept or dropped, as ``on_break`` says.
+    Entering the block sends the beginning of the message; it raises the error if the service refuses it.
+    Leaving the block finishes the message, unless you called ``finish``. Then ``result`` has the outcome.
+    If the block raises an exception, ``on_break`` decides whether the written part is kept.
 
-    A write waits while the service is slower than the writer, and raises what the service refuses. If the
-    service is lost meanwhile, writing goes on, and the finish sends the whole message once more.
+    A write waits while the service is slower than the writer. If the service refuses the message, a write
+    raises the error. If the connection to the service is lost, you can go on writing, and the finish sends
+    the whole message again.
     """
 
     def __init__(
-        self, transport: AsyncTransport, header: _pieces.Piece, *, on_break: OnBreak, timeout_seconds: float
+        self,
+        transport: AsyncTransport,
+        header: pb.AppendMessageStreamRequest,
+        *,
+        on_break: OnBreak,
+        timeout_seconds: float,
     ) -> None:
         self._transport = transport
         self._header = header
         self._on_break = on_break
         self._timeout_seconds = timeout_seconds
-        self._written = _pieces.Written(header)
-        self._upload: AsyncUpload | None = None
+        self._written = WrittenMessage(header)
+        self._upload: aio.Upload | None = None
         self._open = False
         self.message_id: str = header.header.message.message_id
-        """The message's id, by which a stream that has failed can be repeated."""
+        """The id of the message, with which you can repeat a failed stream."""
         self.result: AppendMessageResult | None = None
-        """What was stored, once it is."""
+        """The stored message and the session's counters; ``None`` until then."""
 
     async def __aenter__(self) -> Self:
         """Open the stream."""
@@ -61,7 +83,7 @@ class AsyncMessageStream:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Finish the message; or break the stream, if the block has failed."""
+        """Finish the message; if the block has failed, break the stream."""
         if self._open and kind is None:
             await self.finish()
         elif self._open:
@@ -69,21 +91,21 @@ class AsyncMessageStream:
 
     async def write(self, text: str) -> None:
         """Add text to the message's content."""
-        await self._send(self._written.text(text))
+        await self._send(self._written.add_text(text))
 
     async def call_tool(self, name: str, arguments: str = "", *, id: str = "") -> int:  # noqa: A002 - as in ToolCall
         """Begin a tool call; return its index, for ``write_arguments``."""
-        index, piece = self._written.call(name, arguments, id)
-        await self._send(piece)
+        index, request = self._written.begin_tool_call(name, arguments, id)
+        await self._send(request)
         return index
 
     async def write_arguments(self, index: int, arguments: str) -> None:
-        """Add to the arguments of the tool call of this index; several calls may come in turn."""
-        await self._send(self._written.arguments(index, arguments))
+        """Add to the arguments of the tool call with this index. Several tool calls may be interleaved."""
+        await self._send(self._written.add_arguments(index, arguments))
 
     async def add_part(self, part: Part) -> None:
         """Add a part to the message."""
-        await self._send(self._written.part(part))
+        await self._send(self._written.add_part(part))
 
     async def finish(
         self,
@@ -94,45 +116,55 @@ class AsyncMessageStream:
         payload: bytes = b"",
         payload_type: str = "",
         status: MessageStatus = MessageStatus.COMPLETE,
+        finish_reason: str = "",
     ) -> AppendMessageResult:
         """Store the message, and return it as it is stored.
 
         Args:
-            usage: What the model call used.
-            token_count: What the message weighs against a token budget; ``None``: counted by the server.
-            metadata: Anything about the message, instead of what it began with.
+            usage: The tokens that the model call used.
+            token_count: The tokens of the message for a token budget; ``None``: the server counts them.
+            metadata: Any data about the message; it replaces the metadata that the message began with.
             payload: A framework's own form of the message.
-            payload_type: What the payload is.
-            status: ``INTERRUPTED``, if it was the model that broke off or somebody who stopped it.
+            payload_type: The type of the payload, such as a media type or a class name.
+            status: ``INTERRUPTED`` if the model or a user stopped the generation.
+            finish_reason: The reason why the model ended the message, in the provider's own word.
         """
-        last = _pieces.finish(
-            usage=usage,
+        finish = build(
+            pb.AppendMessageStreamFinish,
+            "finish",
+            usage=encode_usage(usage, "finish.usage"),
             token_count=token_count,
-            metadata=metadata,
+            metadata=encode_json_object(metadata, "finish.metadata"),
             payload=payload,
             payload_type=payload_type,
-            status=status,
+            status=MESSAGE_STATUSES.encode(status, "finish.status"),
+            finish_reason=finish_reason,
         )
+        response = await self._end(pb.AppendMessageStreamRequest(finish=finish))
+        self.result = append_message_result(response)
+        return self.result
+
+    async def _end(self, last: pb.AppendMessageStreamRequest) -> pb.AppendMessageStreamResponse:
+        """Send the last request. If the service is lost, send the whole message again."""
         self._require_open()
         self._open = False
-        response = None
+        response: pb.AppendMessageStreamResponse | None = None
         if self._upload is not None:
             with self._losing_the_service():
                 response = await self._upload.end(last, self._timeout_seconds)
         if response is None:
             whole = (self._written.whole(), last)
             response = await self._transport.call(_METHOD, whole, timeout_seconds=self._timeout_seconds)
-        self.result = _responses.append_message_stream_result(response)
-        return self.result
+        return response
 
-    async def _send(self, piece: _pieces.Piece) -> None:
+    async def _send(self, request: pb.AppendMessageStreamRequest) -> None:
         self._require_open()
         if self._upload is not None:
             with self._losing_the_service():
-                await self._upload.write(piece, self._timeout_seconds)
+                await self._upload.write(request, self._timeout_seconds)
 
     async def _break(self) -> None:
-        """End the stream without a finish: so that what was written arrives, if it is to be kept."""
+        """End the stream without a finish. If the written part must be kept, it still arrives."""
         self._open = False
         if self._upload is None:
             return
@@ -141,18 +173,15 @@ class AsyncMessageStream:
             return
         try:
             await self._upload.end(None, min(self._timeout_seconds, _LONGEST_BREAK_SECONDS))
-        except BaseException as error:  # noqa: BLE001 - what the block has failed with is what counts
+        except BaseException as error:  # noqa: BLE001 - the caller gets the exception of the block
             with suppress(SessionHistoryError, RuntimeError):
                 self._transport.failed(error)
 
     @contextmanager
     def _losing_the_service(self) -> Iterator[None]:
-        """Go on without the stream if the service is lost; raise what else it says."""
+        """Continue without the stream if the service is lost; raise any other error."""
         try:
             yield
-        except SessionHistoryError:
-            self._upload = None
-            raise
         except BaseException as error:
             ours = self._transport.failed(error)
             self._upload = None
@@ -165,7 +194,7 @@ class AsyncMessageStream:
 
 
 class AsyncStreams:
-    """A part of the client."""
+    """The method that stores a message while it is written."""
 
     _transport: AsyncTransport
 
@@ -175,33 +204,41 @@ class AsyncStreams:
         message: Message | None = None,
         *,
         user_id: str | None = None,
-        create_session: Session | None = None,
+        new_session: SessionFields | None = None,
         expected_last_sequence: int | None = None,
         history: HistoryOptions | None = None,
         on_break: OnBreak = OnBreak.KEEP,
         timeout_seconds: float | None = None,
     ) -> AsyncMessageStream:
-        """Store a message while it is written: a block, in which it grows, and at whose end it is stored.
+        """Return a stream: a block in which you write a message, which is stored at its end.
 
         Args:
-            session_id: The session; ``None``, with ``create_session``: a new one.
-            message: What the message begins with; ``None``: an empty one of the assistant.
-            user_id: The user the call acts for.
-            create_session: What to make, at the end, if there is no such session.
-            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
-            history: Return the window after it, with these limits.
-            on_break: What becomes of what was written if the block fails, or the service loses its caller.
-            timeout_seconds: How long each step may take: opening, a write that has to wait, finishing. The
-                whole may take as long as it is written to.
+            session_id: The session; ``None``, with ``new_session``: a new one, whose id the client makes.
+            message: The beginning of the message; ``None``: an empty message of the assistant.
+            user_id: The user that the call acts for, and the owner of a new session.
+            new_session: The fields of the session to create at the end if no session has this id; ``None``:
+                raise ``SessionNotFoundError``.
+            expected_last_sequence: The last sequence that the session must have; otherwise the call raises
+                ``SequenceMismatchError``.
+            history: Return the history with the new message, with these limits.
+            on_break: Whether the written part is kept if the block fails, or if the service loses the caller.
+            timeout_seconds: How long each step may take: the opening, a write that has to wait, the finish.
+                The stream itself may last as long as you write to it.
         """
-        header = _pieces.header(
-            session_id,
-            message or Message(role=Role.ASSISTANT),
-            user_id=user_id,
-            create=create_session,
+        header = build(
+            pb.AppendMessageStreamHeader,
+            "header",
+            session_id=id_or_new(session_id, new_session),
+            user_id=checked_user_id(user_id),
+            message=encode_message(message or Message(role=Role.ASSISTANT), "header.message"),
+            new_session=encode_new_session(new_session, "header.new_session"),
             expected_last_sequence=expected_last_sequence,
-            history=history,
-            on_break=on_break,
+            history=encode_history_options(history, "header.history"),
+            on_break=ON_BREAKS.encode(on_break, "header.on_break"),
         )
-        limit = self._transport.limit(timeout_seconds)
-        return AsyncMessageStream(self._transport, header, on_break=on_break, timeout_seconds=limit)
+        return AsyncMessageStream(
+            self._transport,
+            pb.AppendMessageStreamRequest(header=header),
+            on_break=on_break,
+            timeout_seconds=self._transport.limit(timeout_seconds),
+        )

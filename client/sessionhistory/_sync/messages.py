@@ -1,10 +1,23 @@
-"""The methods of the client for messages and windows."""
+"""The client's methods for messages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sessionhistory import _requests, _responses
+from sessionhistory._codec.fields import build, encode_list, invalid_field, optional
+from sessionhistory._codec.filters import encode_message_filters
+from sessionhistory._codec.history import encode_history_options
+from sessionhistory._codec.ids import checked_user_id, id_or_new
+from sessionhistory._codec.json_text import encode_json_object
+from sessionhistory._codec.message import decode_message, encode_message
+from sessionhistory._codec.results import (
+    append_message_result,
+    append_messages_result,
+    message_page,
+    truncate_messages_result,
+)
+from sessionhistory._codec.session import encode_new_session
+from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -14,18 +27,18 @@ if TYPE_CHECKING:
     from sessionhistory.types import (
         AppendMessageResult,
         AppendMessagesResult,
-        History,
         HistoryOptions,
         JsonObject,
         Message,
         MessageFilters,
         MessagePage,
-        Session,
+        SessionFields,
+        TruncateMessagesResult,
     )
 
 
 class Messages:
-    """A part of the client."""
+    """The methods that append, read, list and remove messages: the whole conversation, as it was stored."""
 
     _transport: Transport
 
@@ -35,7 +48,7 @@ class Messages:
         message: Message,
         *,
         user_id: str | None = None,
-        create_session: Session | None = None,
+        new_session: SessionFields | None = None,
         expected_last_sequence: int | None = None,
         history: HistoryOptions | None = None,
         state_patch: JsonObject | None = None,
@@ -45,28 +58,32 @@ class Messages:
         """Store a message at the end of a session. The same message again returns the stored one.
 
         Args:
-            session_id: The session; ``None``, with ``create_session``: a new one.
+            session_id: The session; ``None``, with ``new_session``: a new one, whose id the client makes.
             message: The message.
-            user_id: The user the call acts for.
-            create_session: What to make if there is no such session.
-            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
-            history: Return the window after it, with these limits.
-            state_patch: Changes the state with it, as ``update_state`` does; once, whatever is retried.
-            expected_state_version: What ``state_version`` must be, or ``StateVersionMismatchError``.
-            timeout_seconds: How long the call may take in all.
+            user_id: The user that the call acts for, and the owner of a new session.
+            new_session: The fields of the session to create if no session has this id; ``None``: raise
+                ``SessionNotFoundError``.
+            expected_last_sequence: The last sequence that the session must have; otherwise the call raises
+                ``SequenceMismatchError``.
+            history: Return the history with the new message, with these limits.
+            state_patch: Change the state with the message, as ``update_state`` does. Retries change it once.
+            expected_state_version: The ``state_version`` that the session must have; otherwise the call
+                raises ``StateVersionMismatchError``.
+            timeout_seconds: How long the call may take, with all its retries.
         """
-        request = _requests.append_message(
-            session_id,
-            message,
-            user_id=user_id,
-            create=create_session,
+        request = build(
+            pb.AppendMessageRequest,
+            session_id=id_or_new(session_id, new_session),
+            user_id=checked_user_id(user_id),
+            message=encode_message(message, "message"),
+            new_session=encode_new_session(new_session, "new_session"),
             expected_last_sequence=expected_last_sequence,
-            history=history,
-            state_patch=state_patch,
+            history=encode_history_options(history, "history"),
+            state_patch=encode_json_object(state_patch, "state_patch"),
             expected_state_version=expected_state_version,
         )
         response = self._transport.call("AppendMessage", request, timeout_seconds=timeout_seconds)
-        return _responses.append_message_result(response)
+        return append_message_result(response, state_version=optional(response, "state_version"))
 
     def append_messages(  # noqa: PLR0913 - of the contract
         self,
@@ -74,9 +91,9 @@ class Messages:
         messages: Iterable[Message],
         *,
         user_id: str | None = None,
-        create_session: Session | None = None,
+        new_session: SessionFields | None = None,
         expected_last_sequence: int | None = None,
-        replace_after_sequence: int | None = None,
+        keep_through_sequence: int | None = None,
         state_patch: JsonObject | None = None,
         expected_state_version: int | None = None,
         timeout_seconds: float | None = None,
@@ -84,28 +101,34 @@ class Messages:
         """Store 1 to 500 messages at the end of a session, in order, all or nothing.
 
         Args:
-            session_id: The session; ``None``, with ``create_session``: a new one.
+            session_id: The session; ``None``, with ``new_session``: a new one, whose id the client makes.
             messages: The messages, together below 3 MiB.
-            user_id: The user the call acts for.
-            create_session: What to make if there is no such session.
-            expected_last_sequence: What the session's last must be, or ``SequenceMismatchError``.
-            replace_after_sequence: Remove the messages after this one first, to edit and ask again; 0: all.
-            state_patch: Changes the state with them, as ``update_state`` does; once, whatever is retried.
-            expected_state_version: What ``state_version`` must be, or ``StateVersionMismatchError``.
-            timeout_seconds: How long the call may take in all.
+            user_id: The user that the call acts for, and the owner of a new session.
+            new_session: The fields of the session to create if no session has this id; ``None``: raise
+                ``SessionNotFoundError``.
+            expected_last_sequence: The last sequence that the session must have; otherwise the call raises
+                ``SequenceMismatchError``.
+            keep_through_sequence: First remove the messages after this sequence, in the same transaction: to
+                edit a message and ask the model again, or with 0 to replace all messages; ``None``: remove
+                nothing.
+            state_patch: Change the state with the messages, as ``update_state`` does. Retries change it once.
+            expected_state_version: The ``state_version`` that the session must have; otherwise the call
+                raises ``StateVersionMismatchError``.
+            timeout_seconds: How long the call may take, with all its retries.
         """
-        request = _requests.append_messages(
-            session_id,
-            messages,
-            user_id=user_id,
-            create=create_session,
+        request = build(
+            pb.AppendMessagesRequest,
+            session_id=id_or_new(session_id, new_session),
+            user_id=checked_user_id(user_id),
+            messages=encode_list(encode_message, messages, "messages"),
+            new_session=encode_new_session(new_session, "new_session"),
             expected_last_sequence=expected_last_sequence,
-            replace_after_sequence=replace_after_sequence,
-            state_patch=state_patch,
+            keep_through_sequence=keep_through_sequence,
+            state_patch=encode_json_object(state_patch, "state_patch"),
             expected_state_version=expected_state_version,
         )
         response = self._transport.call("AppendMessages", request, timeout_seconds=timeout_seconds)
-        return _responses.append_messages_result(response)
+        return append_messages_result(response)
 
     def get_message(
         self,
@@ -117,46 +140,17 @@ class Messages:
         timeout_seconds: float | None = None,
     ) -> Message:
         """Return one message, by its id or its sequence."""
-        request = _requests.get_message(session_id, message_id=message_id, sequence=sequence, user_id=user_id)
-        response = self._transport.call("GetMessage", request, timeout_seconds=timeout_seconds)
-        return _responses.message(response.message)
-
-    def get_history(  # noqa: PLR0913 - of the contract
-        self,
-        session_id: str,
-        *,
-        user_id: str | None = None,
-        max_messages: int | None = None,
-        token_budget: int | None = None,
-        before_sequence: int | None = None,
-        include_pinned: bool | None = None,
-        max_turns: int | None = None,
-        timeout_seconds: float | None = None,
-    ) -> History:
-        """Return the context for the next model call: the newest messages that fit the limits.
-
-        Args:
-            session_id: The session.
-            user_id: The user the call acts for.
-            max_messages: At most this many, 0 to 1,000; ``None``: the session's, else the server's.
-            token_budget: At most this many tokens; ``None``: the session's, else the server's.
-            before_sequence: Only messages before this one.
-            include_pinned: Whether pinned messages are part of it; ``None``: they are.
-            max_turns: At most this many turns of the newest messages, each whole; ``None``: the oldest may be
-                cut anywhere.
-            timeout_seconds: How long the call may take in all.
-        """
-        request = _requests.get_history(
-            session_id,
-            user_id=user_id,
-            max_messages=max_messages,
-            token_budget=token_budget,
-            before_sequence=before_sequence,
-            include_pinned=include_pinned,
-            max_turns=max_turns,
+        if (message_id is None) == (sequence is None):
+            raise invalid_field("key", "give either message_id or sequence")
+        request = build(
+            pb.GetMessageRequest,
+            session_id=session_id,
+            user_id=checked_user_id(user_id),
+            message_id=message_id,
+            sequence=sequence,
         )
-        response = self._transport.call("GetHistory", request, timeout_seconds=timeout_seconds)
-        return _responses.history(response.history)
+        response = self._transport.call("GetMessage", request, timeout_seconds=timeout_seconds)
+        return decode_message(response.message)
 
     def list_messages(
         self,
@@ -170,11 +164,11 @@ class Messages:
 
         Args:
             session_id: The session.
-            page_size: How many to fetch at once, 1 to 1,000; 0: 50.
-            timeout_seconds: How long the call for each page may take.
-            **filters: Which messages, and in which direction: ``user_id``, ``descending``,
-                ``after_sequence``, ``before_sequence``, ``roles``, ``create_time_after``,
-                ``create_time_before``, as in ``MessageFilters``.
+            page_size: How many messages to fetch at once, 1 to 1,000; 0: 50.
+            timeout_seconds: How long the call for each page may take, with all its retries.
+            **filters: Which messages, and in which order: ``user_id``, ``order_by``, ``after_sequence``,
+                ``before_sequence``, ``roles``, ``create_time_after``, ``create_time_before``, as in
+                ``MessageFilters``.
         """
         token = ""
         while True:
@@ -196,7 +190,45 @@ class Messages:
         timeout_seconds: float | None = None,
         **filters: Unpack[MessageFilters],
     ) -> MessagePage:
-        """Return one page of messages; the token of the page before leads to the next, with equal filters."""
-        request = _requests.list_messages(session_id, page_size=page_size, page_token=page_token, **filters)
+        """Return a page of messages. With the same filters, the token of a page leads to the next page."""
+        request = build(
+            pb.ListMessagesRequest,
+            session_id=session_id,
+            page_size=page_size,
+            page_token=page_token,
+            **encode_message_filters(filters),
+        )
         response = self._transport.call("ListMessages", request, timeout_seconds=timeout_seconds)
-        return _responses.message_page(response)
+        return message_page(response)
+
+    def truncate_messages(
+        self,
+        session_id: str,
+        *,
+        keep_through_sequence: int,
+        user_id: str | None = None,
+        expected_last_sequence: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> TruncateMessagesResult:
+        """Remove the messages after a sequence permanently. Their sequences are not used again.
+
+        Args:
+            session_id: The session.
+            keep_through_sequence: The last sequence to keep; 0 removes all messages.
+            user_id: The user that the call acts for.
+            expected_last_sequence: The last sequence that the session must have; otherwise the call raises
+                ``SequenceMismatchError``. It protects messages that another caller appends meanwhile.
+            timeout_seconds: How long the call may take, with all its retries.
+        """
+        request = build(
+            pb.TruncateMessagesRequest,
+            session_id=session_id,
+            user_id=checked_user_id(user_id),
+            keep_through_sequence=keep_through_sequence,
+            expected_last_sequence=expected_last_sequence,
+        )
+        repeatable = expected_last_sequence is not None
+        response = self._transport.call(
+            "TruncateMessages", request, repeatable=repeatable, timeout_seconds=timeout_seconds
+        )
+        return truncate_messages_result(response)

@@ -17,26 +17,26 @@ from sessionhistory.v1 import message_pb2 as sessionhistory_dot_v1_dot_message__
 from sessionhistory.v1 import session_pb2 as sessionhistory_dot_v1_dot_session__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sessionhistory/v1/append_message_stream.proto\x12\x11sessionhistory.v1\x1a\x1fsessionhistory/v1/history.proto\x1a\x1fsessionhistory/v1/message.proto\x1a\x1fsessionhistory/v1/session.proto\"\xe3\x01\n\x1a\x41ppendMessageStreamRequest\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.sessionhistory.v1.AppendMessageStreamHeaderH\x00\x12<\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32+.sessionhistory.v1.AppendMessageStreamDeltaH\x00\x12>\n\x06\x66inish\x18\x03 \x01(\x0b\x32,.sessionhistory.v1.AppendMessageStreamFinishH\x00\x42\x07\n\x05piece\"\xec\x02\n\x19\x41ppendMessageStreamHeader\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12+\n\x07message\x18\x03 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x37\n\x0e\x63reate_session\x18\x04 \x01(\x0b\x32\x1a.sessionhistory.v1.SessionH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x37\n\x07history\x18\x06 \x01(\x0b\x32!.sessionhistory.v1.HistoryOptionsH\x02\x88\x01\x01\x12,\n\x08on_break\x18\x08 \x01(\x0e\x32\x1a.sessionhistory.v1.OnBreakB\x11\n\x0f_create_sessionB\x19\n\x17_expected_last_sequenceB\n\n\x08_history\"\x94\x01\n\x18\x41ppendMessageStreamDelta\x12\x11\n\x04text\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x34\n\ntool_calls\x18\x02 \x03(\x0b\x32 .sessionhistory.v1.ToolCallDelta\x12&\n\x05parts\x18\x03 \x03(\x0b\x32\x17.sessionhistory.v1.PartB\x07\n\x05_text\"K\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\"\xd9\x01\n\x19\x41ppendMessageStreamFinish\x12\'\n\x05usage\x18\x01 \x01(\x0b\x32\x18.sessionhistory.v1.Usage\x12\x18\n\x0btoken_count\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08metadata\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x05 \x01(\t\x12\x30\n\x06status\x18\x06 \x01(\x0e\x32 .sessionhistory.v1.MessageStatusB\x0e\n\x0c_token_count\"\xe8\x01\n\x1b\x41ppendMessageStreamResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07message\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\x12+\n\x07history\x18\x07 \x01(\x0b\x32\x1a.sessionhistory.v1.History*I\n\x07OnBreak\x12\x18\n\x14ON_BREAK_UNSPECIFIED\x10\x00\x12\x11\n\rON_BREAK_KEEP\x10\x01\x12\x11\n\rON_BREAK_DROP\x10\x02\x42<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-sessionhistory/v1/append_message_stream.proto\x12\x11sessionhistory.v1\x1a\x1fsessionhistory/v1/history.proto\x1a\x1fsessionhistory/v1/message.proto\x1a\x1fsessionhistory/v1/session.proto\"\xe3\x01\n\x1a\x41ppendMessageStreamRequest\x12>\n\x06header\x18\x01 \x01(\x0b\x32,.sessionhistory.v1.AppendMessageStreamHeaderH\x00\x12<\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32+.sessionhistory.v1.AppendMessageStreamDeltaH\x00\x12>\n\x06\x66inish\x18\x03 \x01(\x0b\x32,.sessionhistory.v1.AppendMessageStreamFinishH\x00\x42\x07\n\x05piece\"\xf2\x02\n\x19\x41ppendMessageStreamHeader\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12+\n\x07message\x18\x03 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12:\n\x0bnew_session\x18\x04 \x01(\x0b\x32 .sessionhistory.v1.SessionFieldsH\x00\x88\x01\x01\x12#\n\x16\x65xpected_last_sequence\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x37\n\x07history\x18\x06 \x01(\x0b\x32!.sessionhistory.v1.HistoryOptionsH\x02\x88\x01\x01\x12,\n\x08on_break\x18\x08 \x01(\x0e\x32\x1a.sessionhistory.v1.OnBreakB\x0e\n\x0c_new_sessionB\x19\n\x17_expected_last_sequenceB\n\n\x08_historyJ\x04\x08\x07\x10\x08\"\x94\x01\n\x18\x41ppendMessageStreamDelta\x12\x11\n\x04text\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x34\n\ntool_calls\x18\x02 \x03(\x0b\x32 .sessionhistory.v1.ToolCallDelta\x12&\n\x05parts\x18\x03 \x03(\x0b\x32\x17.sessionhistory.v1.PartB\x07\n\x05_text\"K\n\rToolCallDelta\x12\r\n\x05index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\t\"\xf0\x01\n\x19\x41ppendMessageStreamFinish\x12\'\n\x05usage\x18\x01 \x01(\x0b\x32\x18.sessionhistory.v1.Usage\x12\x18\n\x0btoken_count\x18\x02 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08metadata\x18\x03 \x01(\t\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\x12\x14\n\x0cpayload_type\x18\x05 \x01(\t\x12\x30\n\x06status\x18\x06 \x01(\x0e\x32 .sessionhistory.v1.MessageStatus\x12\x15\n\rfinish_reason\x18\x07 \x01(\tB\x0e\n\x0c_token_count\"\xe8\x01\n\x1b\x41ppendMessageStreamResponse\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07message\x18\x02 \x01(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x15\n\rlast_sequence\x18\x03 \x01(\x03\x12\x15\n\rmessage_count\x18\x04 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x05 \x01(\x03\x12\x17\n\x0fsession_created\x18\x06 \x01(\x08\x12+\n\x07history\x18\x07 \x01(\x0b\x32\x1a.sessionhistory.v1.History*I\n\x07OnBreak\x12\x18\n\x14ON_BREAK_UNSPECIFIED\x10\x00\x12\x11\n\rON_BREAK_KEEP\x10\x01\x12\x11\n\rON_BREAK_DROP\x10\x02\x42\x65\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.append_message_stream_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z\"sessionhistory/v1;sessionhistoryv1'
-  _globals['_ONBREAK']._serialized_start=1447
-  _globals['_ONBREAK']._serialized_end=1520
+  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\252\002\021SessionHistory.V1'
+  _globals['_ONBREAK']._serialized_start=1476
+  _globals['_ONBREAK']._serialized_end=1549
   _globals['_APPENDMESSAGESTREAMREQUEST']._serialized_start=168
   _globals['_APPENDMESSAGESTREAMREQUEST']._serialized_end=395
   _globals['_APPENDMESSAGESTREAMHEADER']._serialized_start=398
-  _globals['_APPENDMESSAGESTREAMHEADER']._serialized_end=762
-  _globals['_APPENDMESSAGESTREAMDELTA']._serialized_start=765
-  _globals['_APPENDMESSAGESTREAMDELTA']._serialized_end=913
-  _globals['_TOOLCALLDELTA']._serialized_start=915
-  _globals['_TOOLCALLDELTA']._serialized_end=990
-  _globals['_APPENDMESSAGESTREAMFINISH']._serialized_start=993
-  _globals['_APPENDMESSAGESTREAMFINISH']._serialized_end=1210
-  _globals['_APPENDMESSAGESTREAMRESPONSE']._serialized_start=1213
-  _globals['_APPENDMESSAGESTREAMRESPONSE']._serialized_end=1445
+  _globals['_APPENDMESSAGESTREAMHEADER']._serialized_end=768
+  _globals['_APPENDMESSAGESTREAMDELTA']._serialized_start=771
+  _globals['_APPENDMESSAGESTREAMDELTA']._serialized_end=919
+  _globals['_TOOLCALLDELTA']._serialized_start=921
+  _globals['_TOOLCALLDELTA']._serialized_end=996
+  _globals['_APPENDMESSAGESTREAMFINISH']._serialized_start=999
+  _globals['_APPENDMESSAGESTREAMFINISH']._serialized_end=1239
+  _globals['_APPENDMESSAGESTREAMRESPONSE']._serialized_start=1242
+  _globals['_APPENDMESSAGESTREAMRESPONSE']._serialized_end=1474
 # @@protoc_insertion_point(module_scope)

@@ -29,22 +29,22 @@ class AppendMessageStreamRequest(_message.Message):
     def __init__(self, header: _Optional[_Union[AppendMessageStreamHeader, _Mapping]] = ..., delta: _Optional[_Union[AppendMessageStreamDelta, _Mapping]] = ..., finish: _Optional[_Union[AppendMessageStreamFinish, _Mapping]] = ...) -> None: ...
 
 class AppendMessageStreamHeader(_message.Message):
-    __slots__ = ("session_id", "user_id", "message", "create_session", "expected_last_sequence", "history", "on_break")
+    __slots__ = ("session_id", "user_id", "message", "new_session", "expected_last_sequence", "history", "on_break")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     ON_BREAK_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     message: _message_pb2.Message
-    create_session: _session_pb2.Session
+    new_session: _session_pb2.SessionFields
     expected_last_sequence: int
     history: _history_pb2.HistoryOptions
     on_break: OnBreak
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ..., on_break: _Optional[_Union[OnBreak, str]] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ..., on_break: _Optional[_Union[OnBreak, str]] = ...) -> None: ...
 
 class AppendMessageStreamDelta(_message.Message):
     __slots__ = ("text", "tool_calls", "parts")
@@ -69,20 +69,22 @@ class ToolCallDelta(_message.Message):
     def __init__(self, index: _Optional[int] = ..., id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
 
 class AppendMessageStreamFinish(_message.Message):
-    __slots__ = ("usage", "token_count", "metadata", "payload", "payload_type", "status")
+    __slots__ = ("usage", "token_count", "metadata", "payload", "payload_type", "status", "finish_reason")
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TOKEN_COUNT_FIELD_NUMBER: _ClassVar[int]
     METADATA_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_TYPE_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     usage: _message_pb2.Usage
     token_count: int
     metadata: str
     payload: bytes
     payload_type: str
     status: _message_pb2.MessageStatus
-    def __init__(self, usage: _Optional[_Union[_message_pb2.Usage, _Mapping]] = ..., token_count: _Optional[int] = ..., metadata: _Optional[str] = ..., payload: _Optional[bytes] = ..., payload_type: _Optional[str] = ..., status: _Optional[_Union[_message_pb2.MessageStatus, str]] = ...) -> None: ...
+    finish_reason: str
+    def __init__(self, usage: _Optional[_Union[_message_pb2.Usage, _Mapping]] = ..., token_count: _Optional[int] = ..., metadata: _Optional[str] = ..., payload: _Optional[bytes] = ..., payload_type: _Optional[str] = ..., status: _Optional[_Union[_message_pb2.MessageStatus, str]] = ..., finish_reason: _Optional[str] = ...) -> None: ...
 
 class AppendMessageStreamResponse(_message.Message):
     __slots__ = ("session_id", "message", "last_sequence", "message_count", "total_tokens", "session_created", "history")

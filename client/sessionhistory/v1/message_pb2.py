@@ -15,26 +15,28 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/message.proto\x12\x11sessionhistory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x04\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.sessionhistory.v1.Role\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x14\n\x07\x63ontent\x18\x05 \x01(\tH\x00\x88\x01\x01\x12/\n\ntool_calls\x18\x06 \x03(\x0b\x32\x1b.sessionhistory.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x07 \x01(\t\x12&\n\x05parts\x18\x08 \x03(\x0b\x32\x17.sessionhistory.v1.Part\x12\x0f\n\x07payload\x18\t \x01(\x0c\x12\x14\n\x0cpayload_type\x18\n \x01(\t\x12\x10\n\x08metadata\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x10\n\x08provider\x18\r \x01(\t\x12\'\n\x05usage\x18\x0e \x01(\x0b\x32\x18.sessionhistory.v1.Usage\x12\x18\n\x0btoken_count\x18\x0f \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06pinned\x18\x10 \x01(\x08\x12\x30\n\x06status\x18\x11 \x01(\x0e\x32 .sessionhistory.v1.MessageStatus\x12\x0f\n\x07turn_id\x18\x12 \x01(\t\x12/\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsend_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\n\n\x08_contentB\x0e\n\x0c_token_count\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"Y\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x05media\x18\x02 \x01(\x0b\x32\x18.sessionhistory.v1.MediaH\x00\x12\x0e\n\x04json\x18\x03 \x01(\tH\x00\x42\x06\n\x04kind\"C\n\x05Media\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x42\x08\n\x06source\"\xcf\x01\n\x05Usage\x12\x19\n\x0cinput_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x1f\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x14\n\x12_cache_read_tokensB\x15\n\x13_cache_write_tokens*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*l\n\rMessageStatus\x12\x1e\n\x1aMESSAGE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17MESSAGE_STATUS_COMPLETE\x10\x01\x12\x1e\n\x1aMESSAGE_STATUS_INTERRUPTED\x10\x02\x42<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/message.proto\x12\x11sessionhistory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x04\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12%\n\x04role\x18\x03 \x01(\x0e\x32\x17.sessionhistory.v1.Role\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x14\n\x07\x63ontent\x18\x05 \x01(\tH\x00\x88\x01\x01\x12/\n\ntool_calls\x18\x06 \x03(\x0b\x32\x1b.sessionhistory.v1.ToolCall\x12\x14\n\x0ctool_call_id\x18\x07 \x01(\t\x12&\n\x05parts\x18\x08 \x03(\x0b\x32\x17.sessionhistory.v1.Part\x12\x0f\n\x07payload\x18\t \x01(\x0c\x12\x14\n\x0cpayload_type\x18\n \x01(\t\x12\x10\n\x08metadata\x18\x0b \x01(\t\x12\r\n\x05model\x18\x0c \x01(\t\x12\x10\n\x08provider\x18\r \x01(\t\x12\'\n\x05usage\x18\x0e \x01(\x0b\x32\x18.sessionhistory.v1.Usage\x12\x18\n\x0btoken_count\x18\x0f \x01(\x05H\x01\x88\x01\x01\x12\x0e\n\x06pinned\x18\x10 \x01(\x08\x12\x30\n\x06status\x18\x11 \x01(\x0e\x32 .sessionhistory.v1.MessageStatus\x12\x0f\n\x07turn_id\x18\x12 \x01(\t\x12/\n\x0b\x63reate_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tsend_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rfinish_reason\x18\x15 \x01(\tB\n\n\x08_contentB\x0e\n\x0c_token_count\"7\n\x08ToolCall\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\targuments\x18\x03 \x01(\t\"\x8c\x01\n\x04Part\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12)\n\x05media\x18\x02 \x01(\x0b\x32\x18.sessionhistory.v1.MediaH\x00\x12\x0e\n\x04json\x18\x03 \x01(\tH\x00\x12\x31\n\treasoning\x18\x04 \x01(\x0b\x32\x1c.sessionhistory.v1.ReasoningH\x00\x42\x06\n\x04kind\"<\n\tReasoning\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0e\n\x06opaque\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\t\"C\n\x05Media\x12\x11\n\tmime_type\x18\x01 \x01(\t\x12\r\n\x03uri\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x42\x08\n\x06source\"\xcf\x01\n\x05Usage\x12\x19\n\x0cinput_tokens\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1e\n\x11\x63\x61\x63he_read_tokens\x18\x03 \x01(\x05H\x02\x88\x01\x01\x12\x1f\n\x12\x63\x61\x63he_write_tokens\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x14\n\x12_cache_read_tokensB\x15\n\x13_cache_write_tokens*s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\x12\n\x0eROLE_DEVELOPER\x10\x02\x12\r\n\tROLE_USER\x10\x03\x12\x12\n\x0eROLE_ASSISTANT\x10\x04\x12\r\n\tROLE_TOOL\x10\x05*l\n\rMessageStatus\x12\x1e\n\x1aMESSAGE_STATUS_UNSPECIFIED\x10\x00\x12\x1b\n\x17MESSAGE_STATUS_COMPLETE\x10\x01\x12\x1e\n\x1aMESSAGE_STATUS_INTERRUPTED\x10\x02\x42\x65\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.message_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z\"sessionhistory/v1;sessionhistoryv1'
-  _globals['_ROLE']._serialized_start=1114
-  _globals['_ROLE']._serialized_end=1229
-  _globals['_MESSAGESTATUS']._serialized_start=1231
-  _globals['_MESSAGESTATUS']._serialized_end=1339
+  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\252\002\021SessionHistory.V1'
+  _globals['_ROLE']._serialized_start=1251
+  _globals['_ROLE']._serialized_end=1366
+  _globals['_MESSAGESTATUS']._serialized_start=1368
+  _globals['_MESSAGESTATUS']._serialized_end=1476
   _globals['_MESSAGE']._serialized_start=88
-  _globals['_MESSAGE']._serialized_end=685
-  _globals['_TOOLCALL']._serialized_start=687
-  _globals['_TOOLCALL']._serialized_end=742
-  _globals['_PART']._serialized_start=744
-  _globals['_PART']._serialized_end=833
-  _globals['_MEDIA']._serialized_start=835
-  _globals['_MEDIA']._serialized_end=902
-  _globals['_USAGE']._serialized_start=905
-  _globals['_USAGE']._serialized_end=1112
+  _globals['_MESSAGE']._serialized_end=708
+  _globals['_TOOLCALL']._serialized_start=710
+  _globals['_TOOLCALL']._serialized_end=765
+  _globals['_PART']._serialized_start=768
+  _globals['_PART']._serialized_end=908
+  _globals['_REASONING']._serialized_start=910
+  _globals['_REASONING']._serialized_end=970
+  _globals['_MEDIA']._serialized_start=972
+  _globals['_MEDIA']._serialized_end=1039
+  _globals['_USAGE']._serialized_start=1042
+  _globals['_USAGE']._serialized_end=1249
 # @@protoc_insertion_point(module_scope)

@@ -32,7 +32,7 @@ MESSAGE_STATUS_COMPLETE: MessageStatus
 MESSAGE_STATUS_INTERRUPTED: MessageStatus
 
 class Message(_message.Message):
-    __slots__ = ("message_id", "sequence", "role", "name", "content", "tool_calls", "tool_call_id", "parts", "payload", "payload_type", "metadata", "model", "provider", "usage", "token_count", "pinned", "status", "turn_id", "create_time", "send_time")
+    __slots__ = ("message_id", "sequence", "role", "name", "content", "tool_calls", "tool_call_id", "parts", "payload", "payload_type", "metadata", "model", "provider", "usage", "token_count", "pinned", "status", "turn_id", "create_time", "send_time", "finish_reason")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -53,6 +53,7 @@ class Message(_message.Message):
     TURN_ID_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     SEND_TIME_FIELD_NUMBER: _ClassVar[int]
+    FINISH_REASON_FIELD_NUMBER: _ClassVar[int]
     message_id: str
     sequence: int
     role: Role
@@ -73,7 +74,8 @@ class Message(_message.Message):
     turn_id: str
     create_time: _timestamp_pb2.Timestamp
     send_time: _timestamp_pb2.Timestamp
-    def __init__(self, message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., content: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., tool_call_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., payload: _Optional[bytes] = ..., payload_type: _Optional[str] = ..., metadata: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., token_count: _Optional[int] = ..., pinned: bool = ..., status: _Optional[_Union[MessageStatus, str]] = ..., turn_id: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., send_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    finish_reason: str
+    def __init__(self, message_id: _Optional[str] = ..., sequence: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., content: _Optional[str] = ..., tool_calls: _Optional[_Iterable[_Union[ToolCall, _Mapping]]] = ..., tool_call_id: _Optional[str] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., payload: _Optional[bytes] = ..., payload_type: _Optional[str] = ..., metadata: _Optional[str] = ..., model: _Optional[str] = ..., provider: _Optional[str] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., token_count: _Optional[int] = ..., pinned: bool = ..., status: _Optional[_Union[MessageStatus, str]] = ..., turn_id: _Optional[str] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., send_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., finish_reason: _Optional[str] = ...) -> None: ...
 
 class ToolCall(_message.Message):
     __slots__ = ("id", "name", "arguments")
@@ -86,14 +88,26 @@ class ToolCall(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., arguments: _Optional[str] = ...) -> None: ...
 
 class Part(_message.Message):
-    __slots__ = ("text", "media", "json")
+    __slots__ = ("text", "media", "json", "reasoning")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MEDIA_FIELD_NUMBER: _ClassVar[int]
     JSON_FIELD_NUMBER: _ClassVar[int]
+    REASONING_FIELD_NUMBER: _ClassVar[int]
     text: str
     media: Media
     json: str
-    def __init__(self, text: _Optional[str] = ..., media: _Optional[_Union[Media, _Mapping]] = ..., json: _Optional[str] = ...) -> None: ...
+    reasoning: Reasoning
+    def __init__(self, text: _Optional[str] = ..., media: _Optional[_Union[Media, _Mapping]] = ..., json: _Optional[str] = ..., reasoning: _Optional[_Union[Reasoning, _Mapping]] = ...) -> None: ...
+
+class Reasoning(_message.Message):
+    __slots__ = ("text", "opaque", "signature")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    OPAQUE_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    opaque: str
+    signature: str
+    def __init__(self, text: _Optional[str] = ..., opaque: _Optional[str] = ..., signature: _Optional[str] = ...) -> None: ...
 
 class Media(_message.Message):
     __slots__ = ("mime_type", "uri", "data")

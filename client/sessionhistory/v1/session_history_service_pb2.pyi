@@ -15,21 +15,36 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class SessionOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SESSION_ORDER_UNSPECIFIED: _ClassVar[SessionOrder]
-    SESSION_ORDER_LAST_ACTIVITY: _ClassVar[SessionOrder]
-    SESSION_ORDER_CREATION: _ClassVar[SessionOrder]
+    SESSION_ORDER_LAST_ACTIVITY_TIME_DESC: _ClassVar[SessionOrder]
+    SESSION_ORDER_CREATE_TIME_DESC: _ClassVar[SessionOrder]
+    SESSION_ORDER_LAST_ACTIVITY_TIME_ASC: _ClassVar[SessionOrder]
+    SESSION_ORDER_CREATE_TIME_ASC: _ClassVar[SessionOrder]
+
+class MessageOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MESSAGE_ORDER_UNSPECIFIED: _ClassVar[MessageOrder]
+    MESSAGE_ORDER_SEQUENCE_ASC: _ClassVar[MessageOrder]
+    MESSAGE_ORDER_SEQUENCE_DESC: _ClassVar[MessageOrder]
 SESSION_ORDER_UNSPECIFIED: SessionOrder
-SESSION_ORDER_LAST_ACTIVITY: SessionOrder
-SESSION_ORDER_CREATION: SessionOrder
+SESSION_ORDER_LAST_ACTIVITY_TIME_DESC: SessionOrder
+SESSION_ORDER_CREATE_TIME_DESC: SessionOrder
+SESSION_ORDER_LAST_ACTIVITY_TIME_ASC: SessionOrder
+SESSION_ORDER_CREATE_TIME_ASC: SessionOrder
+MESSAGE_ORDER_UNSPECIFIED: MessageOrder
+MESSAGE_ORDER_SEQUENCE_ASC: MessageOrder
+MESSAGE_ORDER_SEQUENCE_DESC: MessageOrder
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("session_id", "session", "allow_existing")
+    __slots__ = ("session_id", "user_id", "session", "allow_existing")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EXISTING_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    session: _session_pb2.Session
+    user_id: str
+    session: _session_pb2.SessionFields
     allow_existing: bool
-    def __init__(self, session_id: _Optional[str] = ..., session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., allow_existing: bool = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., allow_existing: bool = ...) -> None: ...
 
 class CreateSessionResponse(_message.Message):
     __slots__ = ("session", "created")
@@ -54,14 +69,18 @@ class GetSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
 class UpdateSessionRequest(_message.Message):
-    __slots__ = ("session", "update_mask", "user_id")
+    __slots__ = ("session_id", "user_id", "session", "update_mask", "etag")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
-    USER_ID_FIELD_NUMBER: _ClassVar[int]
-    session: _session_pb2.Session
-    update_mask: _field_mask_pb2.FieldMask
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
     user_id: str
-    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., user_id: _Optional[str] = ...) -> None: ...
+    session: _session_pb2.SessionFields
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ...) -> None: ...
 
 class UpdateSessionResponse(_message.Message):
     __slots__ = ("session",)
@@ -88,7 +107,7 @@ class UpdateStateResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
 class ListSessionsRequest(_message.Message):
-    __slots__ = ("user_id", "statuses", "labels", "title_contains", "create_time_after", "create_time_before", "active_after", "active_before", "show_deleted", "order_by", "page_size", "page_token")
+    __slots__ = ("user_id", "application_id", "statuses", "labels", "title_contains", "create_time_after", "create_time_before", "last_activity_time_after", "last_activity_time_before", "show_deleted", "order_by", "page_size", "page_token")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -97,30 +116,32 @@ class ListSessionsRequest(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_ID_FIELD_NUMBER: _ClassVar[int]
     STATUSES_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     TITLE_CONTAINS_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_AFTER_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_BEFORE_FIELD_NUMBER: _ClassVar[int]
-    ACTIVE_AFTER_FIELD_NUMBER: _ClassVar[int]
-    ACTIVE_BEFORE_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACTIVITY_TIME_AFTER_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACTIVITY_TIME_BEFORE_FIELD_NUMBER: _ClassVar[int]
     SHOW_DELETED_FIELD_NUMBER: _ClassVar[int]
     ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     user_id: str
+    application_id: str
     statuses: _containers.RepeatedScalarFieldContainer[_session_pb2.SessionStatus]
     labels: _containers.ScalarMap[str, str]
     title_contains: str
     create_time_after: _timestamp_pb2.Timestamp
     create_time_before: _timestamp_pb2.Timestamp
-    active_after: _timestamp_pb2.Timestamp
-    active_before: _timestamp_pb2.Timestamp
+    last_activity_time_after: _timestamp_pb2.Timestamp
+    last_activity_time_before: _timestamp_pb2.Timestamp
     show_deleted: bool
     order_by: SessionOrder
     page_size: int
     page_token: str
-    def __init__(self, user_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[_session_pb2.SessionStatus, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title_contains: _Optional[str] = ..., create_time_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., active_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., active_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., show_deleted: bool = ..., order_by: _Optional[_Union[SessionOrder, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, user_id: _Optional[str] = ..., application_id: _Optional[str] = ..., statuses: _Optional[_Iterable[_Union[_session_pb2.SessionStatus, str]]] = ..., labels: _Optional[_Mapping[str, str]] = ..., title_contains: _Optional[str] = ..., create_time_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_activity_time_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_activity_time_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., show_deleted: bool = ..., order_by: _Optional[_Union[SessionOrder, str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ListSessionsResponse(_message.Message):
     __slots__ = ("sessions", "next_page_token")
@@ -131,14 +152,30 @@ class ListSessionsResponse(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[_session_pb2.Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class GetActiveSessionRequest(_message.Message):
-    __slots__ = ("user_id", "create_session")
+    __slots__ = ("user_id", "application_id")
     USER_ID_FIELD_NUMBER: _ClassVar[int]
-    CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_ID_FIELD_NUMBER: _ClassVar[int]
     user_id: str
-    create_session: _session_pb2.Session
-    def __init__(self, user_id: _Optional[str] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
+    application_id: str
+    def __init__(self, user_id: _Optional[str] = ..., application_id: _Optional[str] = ...) -> None: ...
 
 class GetActiveSessionResponse(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: _session_pb2.Session
+    def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
+
+class EnsureActiveSessionRequest(_message.Message):
+    __slots__ = ("user_id", "new_session_id", "new_session")
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
+    user_id: str
+    new_session_id: str
+    new_session: _session_pb2.SessionFields
+    def __init__(self, user_id: _Optional[str] = ..., new_session_id: _Optional[str] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ...) -> None: ...
+
+class EnsureActiveSessionResponse(_message.Message):
     __slots__ = ("session", "created")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -195,11 +232,11 @@ class RecountTokensResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., changed_message_count: _Optional[int] = ...) -> None: ...
 
 class AppendMessageRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "message", "create_session", "expected_last_sequence", "history", "state_patch", "expected_state_version")
+    __slots__ = ("session_id", "user_id", "message", "new_session", "expected_last_sequence", "history", "state_patch", "expected_state_version")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
     STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
@@ -207,12 +244,12 @@ class AppendMessageRequest(_message.Message):
     session_id: str
     user_id: str
     message: _message_pb2.Message
-    create_session: _session_pb2.Session
+    new_session: _session_pb2.SessionFields
     expected_last_sequence: int
     history: _history_pb2.HistoryOptions
     state_patch: str
     expected_state_version: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., history: _Optional[_Union[_history_pb2.HistoryOptions, _Mapping]] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ...) -> None: ...
 
 class AppendMessageResponse(_message.Message):
     __slots__ = ("session_id", "message", "last_sequence", "message_count", "total_tokens", "session_created", "history", "state_version")
@@ -235,24 +272,24 @@ class AppendMessageResponse(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., session_created: bool = ..., history: _Optional[_Union[_history_pb2.History, _Mapping]] = ..., state_version: _Optional[int] = ...) -> None: ...
 
 class AppendMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "messages", "create_session", "expected_last_sequence", "state_patch", "expected_state_version", "replace_after_sequence")
+    __slots__ = ("session_id", "user_id", "messages", "new_session", "expected_last_sequence", "state_patch", "expected_state_version", "keep_through_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
-    CREATE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     STATE_PATCH_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
-    REPLACE_AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
-    create_session: _session_pb2.Session
+    new_session: _session_pb2.SessionFields
     expected_last_sequence: int
     state_patch: str
     expected_state_version: int
-    replace_after_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., create_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ..., replace_after_sequence: _Optional[int] = ...) -> None: ...
+    keep_through_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., expected_last_sequence: _Optional[int] = ..., state_patch: _Optional[str] = ..., expected_state_version: _Optional[int] = ..., keep_through_sequence: _Optional[int] = ...) -> None: ...
 
 class AppendMessagesResponse(_message.Message):
     __slots__ = ("session_id", "messages", "last_sequence", "message_count", "total_tokens", "session_created", "state_version")
@@ -315,10 +352,10 @@ class GetHistoryResponse(_message.Message):
     def __init__(self, history: _Optional[_Union[_history_pb2.History, _Mapping]] = ...) -> None: ...
 
 class ListMessagesRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "descending", "after_sequence", "before_sequence", "roles", "page_size", "page_token", "create_time_after", "create_time_before")
+    __slots__ = ("session_id", "user_id", "order_by", "after_sequence", "before_sequence", "roles", "page_size", "page_token", "create_time_after", "create_time_before")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
-    DESCENDING_FIELD_NUMBER: _ClassVar[int]
+    ORDER_BY_FIELD_NUMBER: _ClassVar[int]
     AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
@@ -328,7 +365,7 @@ class ListMessagesRequest(_message.Message):
     CREATE_TIME_BEFORE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
-    descending: bool
+    order_by: MessageOrder
     after_sequence: int
     before_sequence: int
     roles: _containers.RepeatedScalarFieldContainer[_message_pb2.Role]
@@ -336,7 +373,7 @@ class ListMessagesRequest(_message.Message):
     page_token: str
     create_time_after: _timestamp_pb2.Timestamp
     create_time_before: _timestamp_pb2.Timestamp
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., descending: bool = ..., after_sequence: _Optional[int] = ..., before_sequence: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[_message_pb2.Role, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., create_time_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., order_by: _Optional[_Union[MessageOrder, str]] = ..., after_sequence: _Optional[int] = ..., before_sequence: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[_message_pb2.Role, str]]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., create_time_after: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_before: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListMessagesResponse(_message.Message):
     __slots__ = ("messages", "next_page_token")
@@ -370,19 +407,19 @@ class CompactHistoryResponse(_message.Message):
     message: _message_pb2.Message
     def __init__(self, summary: _Optional[_Union[_history_pb2.HistorySummary, _Mapping]] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ...) -> None: ...
 
-class TruncateHistoryRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "after_sequence", "expected_last_sequence")
+class TruncateMessagesRequest(_message.Message):
+    __slots__ = ("session_id", "user_id", "keep_through_sequence", "expected_last_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
-    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    KEEP_THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
-    after_sequence: int
+    keep_through_sequence: int
     expected_last_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., after_sequence: _Optional[int] = ..., expected_last_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., keep_through_sequence: _Optional[int] = ..., expected_last_sequence: _Optional[int] = ...) -> None: ...
 
-class TruncateHistoryResponse(_message.Message):
+class TruncateMessagesResponse(_message.Message):
     __slots__ = ("removed_message_count", "last_sequence", "message_count", "total_tokens")
     REMOVED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -395,18 +432,22 @@ class TruncateHistoryResponse(_message.Message):
     def __init__(self, removed_message_count: _Optional[int] = ..., last_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ...) -> None: ...
 
 class ForkSessionRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "up_to_sequence", "session", "allow_existing")
+    __slots__ = ("session_id", "user_id", "through_sequence", "new_session_id", "new_user_id", "new_session", "allow_existing")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
-    UP_TO_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    SESSION_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
     ALLOW_EXISTING_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
-    up_to_sequence: int
-    session: _session_pb2.Session
+    through_sequence: int
+    new_session_id: str
+    new_user_id: str
+    new_session: _session_pb2.SessionFields
     allow_existing: bool
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., up_to_sequence: _Optional[int] = ..., session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., allow_existing: bool = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., through_sequence: _Optional[int] = ..., new_session_id: _Optional[str] = ..., new_user_id: _Optional[str] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., allow_existing: bool = ...) -> None: ...
 
 class ForkSessionResponse(_message.Message):
     __slots__ = ("session", "created")
@@ -417,20 +458,24 @@ class ForkSessionResponse(_message.Message):
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., created: bool = ...) -> None: ...
 
 class ResetSessionRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "session", "keep_history", "keep_state", "previous_status")
+    __slots__ = ("session_id", "user_id", "new_session_id", "new_user_id", "new_session", "keep_messages", "keep_state", "previous_status")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
-    SESSION_FIELD_NUMBER: _ClassVar[int]
-    KEEP_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_USER_ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SESSION_FIELD_NUMBER: _ClassVar[int]
+    KEEP_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     KEEP_STATE_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_STATUS_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
-    session: _session_pb2.Session
-    keep_history: bool
+    new_session_id: str
+    new_user_id: str
+    new_session: _session_pb2.SessionFields
+    keep_messages: bool
     keep_state: bool
     previous_status: _session_pb2.SessionStatus
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., keep_history: bool = ..., keep_state: bool = ..., previous_status: _Optional[_Union[_session_pb2.SessionStatus, str]] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., new_session_id: _Optional[str] = ..., new_user_id: _Optional[str] = ..., new_session: _Optional[_Union[_session_pb2.SessionFields, _Mapping]] = ..., keep_messages: bool = ..., keep_state: bool = ..., previous_status: _Optional[_Union[_session_pb2.SessionStatus, str]] = ...) -> None: ...
 
 class ResetSessionResponse(_message.Message):
     __slots__ = ("session", "previous_session")

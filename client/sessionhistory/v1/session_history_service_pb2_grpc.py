@@ -7,28 +7,35 @@ from sessionhistory.v1 import session_history_service_pb2 as sessionhistory_dot_
 
 
 class SessionHistoryServiceStub(object):
-    """Keeps the conversation history of LLM applications.
+    """Keeps the conversations of LLM applications.
 
-    Errors carry google.rpc.ErrorInfo with domain "sessionhistory.v1" and one of these reasons; where a
-    field is at fault, google.rpc.BadRequest names it by its path, and where waiting helps,
-    google.rpc.RetryInfo says how long:
+    A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
+    returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
+    messages that fit a message limit and a token budget, with the pinned messages and a summary of older ones.
+    GetHistory returns it, and CompactHistory makes it shorter without removing a message.
+
+    Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
+    TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
-    value.
+    If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
+    google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
+    hold, the metadata of ErrorInfo has the actual value.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
-    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
-    UndeleteSession.
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
+    DeleteSession with `purge`. ListSessions shows it with `show_deleted`. It holds its id until it is
+    removed, at its `purge_time` or soon after. If a call would create a session with that id, the error's
+    message and its metadata (`purge_time`, in RFC 3339) say so, unless the session is another user's.
     """
 
     def __init__(self, channel):
@@ -66,6 +73,11 @@ class SessionHistoryServiceStub(object):
                 '/sessionhistory.v1.SessionHistoryService/GetActiveSession',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.FromString,
+                )
+        self.EnsureActiveSession = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/EnsureActiveSession',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionResponse.FromString,
                 )
         self.DeleteSession = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/DeleteSession',
@@ -117,10 +129,10 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryResponse.FromString,
                 )
-        self.TruncateHistory = channel.unary_unary(
-                '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
-                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
-                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
+        self.TruncateMessages = channel.unary_unary(
+                '/sessionhistory.v1.SessionHistoryService/TruncateMessages',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesResponse.FromString,
                 )
         self.ForkSession = channel.unary_unary(
                 '/sessionhistory.v1.SessionHistoryService/ForkSession',
@@ -140,28 +152,35 @@ class SessionHistoryServiceStub(object):
 
 
 class SessionHistoryServiceServicer(object):
-    """Keeps the conversation history of LLM applications.
+    """Keeps the conversations of LLM applications.
 
-    Errors carry google.rpc.ErrorInfo with domain "sessionhistory.v1" and one of these reasons; where a
-    field is at fault, google.rpc.BadRequest names it by its path, and where waiting helps,
-    google.rpc.RetryInfo says how long:
+    A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
+    returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
+    messages that fit a message limit and a token budget, with the pinned messages and a summary of older ones.
+    GetHistory returns it, and CompactHistory makes it shorter without removing a message.
+
+    Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
+    TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
-    value.
+    If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
+    google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
+    hold, the metadata of ErrorInfo has the actual value.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
-    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
-    UndeleteSession.
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
+    DeleteSession with `purge`. ListSessions shows it with `show_deleted`. It holds its id until it is
+    removed, at its `purge_time` or soon after. If a call would create a session with that id, the error's
+    message and its metadata (`purge_time`, in RFC 3339) say so, unless the session is another user's.
     """
 
     def CreateSession(self, request, context):
@@ -186,32 +205,40 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateState(self, request, context):
-        """Changes the state of a session by a JSON merge patch (RFC 7386), atomically: concurrent patches are not
-        lost. Works on a session of any status.
+        """Changes the state of a session by a JSON merge patch (RFC 7386), atomically: no concurrent patch is lost.
+        The session may have any status.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSessions(self, request, context):
-        """Lists sessions, newest first, page by page.
+        """Lists sessions, page by page, the latest activity first unless the request says otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetActiveSession(self, request, context):
-        """Returns the user's most recently active session, of those that are ACTIVE and neither deleted nor
-        expired. With `create_session`, creates one if there is none. The cost does not depend on how many
-        sessions of the user are COMPLETED, ABANDONED or deleted; expired ones are skipped one by one until they
-        are purged, some microseconds each.
+        """Returns the ACTIVE session of a user that has the latest `last_activity_time`, of those that are neither
+        deleted nor expired. If the user has none, the call is NOT_FOUND. The cost does not depend on how many
+        sessions of the user are COMPLETED, ABANDONED or deleted. The server skips expired sessions one by one,
+        and those of other applications if the request names one; each takes some microseconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EnsureActiveSession(self, request, context):
+        """Returns the same session as GetActiveSession, or creates one if the user has none. Of concurrent calls,
+        one creates it and all return it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteSession(self, request, context):
-        """Deletes a session: restorable until its `purge_time`, or permanently at once.
+        """Deletes a session, which can be restored until its `purge_time`, or removes it permanently at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -226,23 +253,24 @@ class SessionHistoryServiceServicer(object):
 
     def RecountTokens(self, request, context):
         """Counts the tokens of a session's messages again, with the server's token counter, which becomes the
-        session's. It reads the whole session. Appends wait only while the new numbers are written at the end, a
-        second or two for 100,000 messages. Until then the old numbers apply; no window mixes the two.
+        session's. The server reads the whole session. Appends wait only while it writes the new numbers at the
+        end: a second or two for 100,000 messages. Until then the old numbers apply. No window mixes the two.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessage(self, request, context):
-        """Stores one message at the end of a session, and on request returns the new context window. The window is
-        read after the message is stored: if that fails, a retry with the same message_id returns both.
+        """Stores one message at the end of a session, and on request returns the new context window. The server
+        reads the window after it has stored the message. If the read fails, a retry with the same message_id
+        returns both.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AppendMessages(self, request, context):
-        """Stores 1 to 500 messages at the end of a session, in order, all or none; with `replace_after_sequence`,
+        """Stores 1 to 500 messages at the end of a session, in order, all or none; with `keep_through_sequence`,
         they replace the messages after that sequence.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -254,27 +282,27 @@ class SessionHistoryServiceServicer(object):
         message is stored at the finish, and gets its sequence then. Retries, owners and limits work as in
         AppendMessage.
 
-        The header is checked at once: if the session is missing, another user's or not ACTIVE, the stream fails
-        before the first delta. Otherwise the server sends the initial metadata, with the `x-request-id`.
+        The server checks the header at once. If the session is missing, another user's or not ACTIVE, the stream
+        fails before the first delta. Otherwise the server sends the initial metadata, with the `x-request-id`.
 
         A stream breaks when its caller cancels or disappears, its deadline passes, the server stops, a piece is
-        invalid, or it ends without a finish. `on_break` then decides what is stored. After a break, the response
-        is OK only if the stream ended without a finish and something was kept; otherwise the error's metadata
-        has `kept`, "true" or "false". After the finish has arrived, a stream can no longer break: the message is
-        stored whole or, if the append fails, not at all.
+        invalid, or it ends without a finish. `on_break` then decides which part is stored. After a break, the
+        response is OK only if the stream ended without a finish and a part was kept; otherwise the error's
+        metadata has `kept`, "true" or "false". After the finish has arrived, a stream can no longer break: the
+        message is stored whole or, if the append fails, not at all.
 
-        If the server or its machine is killed, its open streams are lost, whatever `on_break` says. What was
-        acknowledged is stored.
+        If the server or its machine is killed, its open streams are lost, also with ON_BREAK_KEEP. An
+        acknowledged message is stored.
 
-        A stream may be repeated with the same `message_id`. Its finish stores the message if it is not stored
-        yet, returns it if it is, and replaces an INTERRUPTED one that is still the session's last message (with
-        a new sequence). Any other message of that id is ALREADY_EXISTS, MESSAGE_ID_REUSED. A break replaces
-        nothing.
+        A stream may be repeated with the same `message_id`. At the finish, the server stores the message if
+        there is none with this id, and returns it if it is stored already. If an INTERRUPTED one is still the
+        session's last message, the server replaces it, with a new sequence. Any other message with this id is
+        ALREADY_EXISTS, MESSAGE_ID_REUSED. A break replaces nothing.
 
-        Without a deadline, a stream may last as long as no more than ten minutes (a setting of the server) pass
-        between two pieces. While it is open, the server holds in memory at most its header, 1 MiB of its
-        message, and the piece being received. A piece larger than 4 MiB is refused after it has been received,
-        one larger than 32 MiB before.
+        Without a deadline, a stream lasts until no piece has arrived for ten minutes (a setting of the server).
+        While it is open, the server holds in memory at most its header, 1 MiB of its message, and the piece
+        being received. A piece larger than 4 MiB is refused after it has been received, one larger than 8 MiB
+        before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -295,35 +323,36 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """Lists all messages of a session, by sequence, page by page; never trimmed or repaired.
+        """Lists all messages of a session, by sequence, page by page, as they were stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompactHistory(self, request, context):
-        """Stores a summary that takes the place, in the windows of a session, of all unpinned messages up to one of
-        them. ListMessages and GetMessage still return the messages themselves. The session may have any status.
-        Storing the same summary for the same messages again returns the stored one; a different summary replaces
-        it.
+        """Stores a summary. In the windows of the session it takes the place of all unpinned messages through a
+        sequence. ListMessages and GetMessage still return the messages themselves. The session may have any
+        status. If the same summary of the same messages is stored already, it is returned; a different one
+        replaces it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def TruncateHistory(self, request, context):
-        """Permanently removes the messages after a sequence. Their ids may be reused; their sequences are not. It
-        takes some seconds for a million messages. Meanwhile appends to the session wait, and after 5 seconds
-        fail with UNAVAILABLE, TRANSACTION_CONFLICT.
+    def TruncateMessages(self, request, context):
+        """Permanently removes the messages after a sequence. Their ids may be used again, their sequences are not.
+        A million messages take some seconds. Meanwhile appends to the session wait, and fail after 5 seconds
+        with UNAVAILABLE, TRANSACTION_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ForkSession(self, request, context):
-        """Creates a session with the messages of another one, or those up to a sequence, with their ids, sequences
-        and times, as of one moment. The original may have any status, and does not change. It takes some seconds
-        for a million messages; after 60 seconds it is DEADLINE_EXCEEDED, and nothing has been created.
+        """Creates a session with the messages of another one, all or those through a sequence, as they are at one
+        moment. They keep their ids, sequences and times. The original may have any status, and does not change.
+        A million messages take some seconds; after 60 seconds the call is DEADLINE_EXCEEDED, and nothing has
+        been created.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -338,11 +367,12 @@ class SessionHistoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def MultiCall(self, request, context):
-        """Makes 1 to 64 calls of AppendMessage and GetHistory at once, in one request: for clients that have many
-        under way, and that would spend more on requests than on what is in them. Each is as if it were made
-        alone: with its own user, its own outcome, in no order, and counted in the metrics as itself. What is
-        done comes as soon as it is, in one response or several, each outcome once. The deadline is of all of
-        them; what has no outcome by then fails with it, and may or may not have been done.
+        """Makes 1 to 64 calls of AppendMessage and GetHistory in one request. It is for clients that make many
+        calls at a time, because a request costs more than a call in it. Each call behaves as if it were made
+        alone: it has its own user and its own outcome, and the metrics count it as a call of its method. The
+        order of the calls is undefined. The server sends each outcome as soon as it exists, in a stream of one
+        or several responses. The deadline applies to all calls: a call without an outcome by then fails, and may
+        or may not have been carried out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -380,6 +410,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     servicer.GetActiveSession,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.SerializeToString,
+            ),
+            'EnsureActiveSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EnsureActiveSession,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionResponse.SerializeToString,
             ),
             'DeleteSession': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteSession,
@@ -431,10 +466,10 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CompactHistoryResponse.SerializeToString,
             ),
-            'TruncateHistory': grpc.unary_unary_rpc_method_handler(
-                    servicer.TruncateHistory,
-                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.FromString,
-                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.SerializeToString,
+            'TruncateMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.TruncateMessages,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesResponse.SerializeToString,
             ),
             'ForkSession': grpc.unary_unary_rpc_method_handler(
                     servicer.ForkSession,
@@ -459,28 +494,35 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionHistoryService(object):
-    """Keeps the conversation history of LLM applications.
+    """Keeps the conversations of LLM applications.
 
-    Errors carry google.rpc.ErrorInfo with domain "sessionhistory.v1" and one of these reasons; where a
-    field is at fault, google.rpc.BadRequest names it by its path, and where waiting helps,
-    google.rpc.RetryInfo says how long:
+    A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
+    returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
+    messages that fit a message limit and a token budget, with the pinned messages and a summary of older ones.
+    GetHistory returns it, and CompactHistory makes it shorter without removing a message.
+
+    Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED
-    UNAVAILABLE          DATABASE_UNAVAILABLE, SCHEMA_OUTDATED, SERVER_STOPPING, TRANSACTION_CONFLICT
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
+    TRANSACTION_CONFLICT
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
-    If the call is ABORTED because an expectation of the caller does not hold, the metadata has the actual
-    value.
+    If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
+    google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
+    hold, the metadata of ErrorInfo has the actual value.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
-    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for everything but DeleteSession and
-    UndeleteSession.
+    is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
+    DeleteSession with `purge`. ListSessions shows it with `show_deleted`. It holds its id until it is
+    removed, at its `purge_time` or soon after. If a call would create a session with that id, the error's
+    message and its metadata (`purge_time`, in RFC 3339) say so, unless the session is another user's.
     """
 
     @staticmethod
@@ -582,6 +624,23 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/GetActiveSession',
             sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.GetActiveSessionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def EnsureActiveSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/EnsureActiveSession',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.EnsureActiveSessionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
@@ -756,7 +815,7 @@ class SessionHistoryService(object):
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 
     @staticmethod
-    def TruncateHistory(request,
+    def TruncateMessages(request,
             target,
             options=(),
             channel_credentials=None,
@@ -766,9 +825,9 @@ class SessionHistoryService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/TruncateHistory',
-            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryRequest.SerializeToString,
-            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateHistoryResponse.FromString,
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/TruncateMessages',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.TruncateMessagesResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

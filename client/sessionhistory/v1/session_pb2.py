@@ -16,24 +16,30 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/session.proto\x12\x11sessionhistory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x07\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x30\n\x06status\x18\x05 \x01(\x0e\x32 .sessionhistory.v1.SessionStatus\x12\x36\n\x06labels\x18\x06 \x03(\x0b\x32&.sessionhistory.v1.Session.LabelsEntry\x12\x10\n\x08metadata\x18\x07 \x01(\t\x12\r\n\x05state\x18\x08 \x01(\t\x12<\n\x10history_settings\x18\t \x01(\x0b\x32\".sessionhistory.v1.HistorySettings\x12\x15\n\rmessage_count\x18\n \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x0b \x01(\x03\x12\x15\n\rlast_sequence\x18\x0c \x01(\x03\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11last_message_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x0b\x65xpire_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12\x0c\n\x04\x65tag\x18\x15 \x01(\t\x12\x15\n\rstate_version\x18\x16 \x01(\x03\x12\x30\n\x06parent\x18\x17 \x01(\x0b\x32 .sessionhistory.v1.SessionParent\x12\x15\n\rtoken_counter\x18\x18 \x01(\t\x12\"\n\x1a\x63ompacted_through_sequence\x18\x19 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\nexpiration\"5\n\rSessionParent\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"i\n\x0fHistorySettings\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budget*\x86\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18SESSION_STATUS_COMPLETED\x10\x02\x12\x1c\n\x18SESSION_STATUS_ABANDONED\x10\x03\x42<\n\x14io.sessionhistory.v1P\x01Z\"sessionhistory/v1;sessionhistoryv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/session.proto\x12\x11sessionhistory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x07\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x1a \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x30\n\x06status\x18\x05 \x01(\x0e\x32 .sessionhistory.v1.SessionStatus\x12\x36\n\x06labels\x18\x06 \x03(\x0b\x32&.sessionhistory.v1.Session.LabelsEntry\x12\x10\n\x08metadata\x18\x07 \x01(\t\x12\r\n\x05state\x18\x08 \x01(\t\x12<\n\x10history_settings\x18\t \x01(\x0b\x32\".sessionhistory.v1.HistorySettings\x12\x15\n\rmessage_count\x18\n \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x0b \x01(\x03\x12\x15\n\rlast_sequence\x18\x0c \x01(\x03\x12/\n\x0b\x63reate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x12last_activity_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x64\x65lete_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\npurge_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x15 \x01(\t\x12\x15\n\rstate_version\x18\x16 \x01(\x03\x12\x30\n\x06parent\x18\x17 \x01(\x0b\x32 .sessionhistory.v1.SessionParent\x12\x15\n\rtoken_counter\x18\x18 \x01(\t\x12\"\n\x1a\x63ompacted_through_sequence\x18\x19 \x01(\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01J\x04\x08\x14\x10\x15\"\xc0\x03\n\rSessionFields\x12\x16\n\x0e\x61pplication_id\x18\x1a \x01(\t\x12\r\n\x05title\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x30\n\x06status\x18\x05 \x01(\x0e\x32 .sessionhistory.v1.SessionStatus\x12<\n\x06labels\x18\x06 \x03(\x0b\x32,.sessionhistory.v1.SessionFields.LabelsEntry\x12\x10\n\x08metadata\x18\x07 \x01(\t\x12\r\n\x05state\x18\x08 \x01(\t\x12<\n\x10history_settings\x18\t \x01(\x0b\x32\".sessionhistory.v1.HistorySettings\x12\x31\n\x0b\x65xpire_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12(\n\x03ttl\x18\x14 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x0c\n\nexpirationJ\x04\x08\x01\x10\x02J\x04\x08\x02\x10\x03J\x04\x08\x15\x10\x16\"=\n\rSessionParent\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x18\n\x10through_sequence\x18\x02 \x01(\x03\"i\n\x0fHistorySettings\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budget*\x86\x01\n\rSessionStatus\x12\x1e\n\x1aSESSION_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18SESSION_STATUS_COMPLETED\x10\x02\x12\x1c\n\x18SESSION_STATUS_ABANDONED\x10\x03\x42\x65\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.session_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z\"sessionhistory/v1;sessionhistoryv1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\252\002\021SessionHistory.V1'
   _globals['_SESSION_LABELSENTRY']._options = None
   _globals['_SESSION_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_SESSIONSTATUS']._serialized_start=1231
-  _globals['_SESSIONSTATUS']._serialized_end=1365
+  _globals['_SESSIONFIELDS_LABELSENTRY']._options = None
+  _globals['_SESSIONFIELDS_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_SESSIONSTATUS']._serialized_start=1658
+  _globals['_SESSIONSTATUS']._serialized_end=1792
   _globals['_SESSION']._serialized_start=120
-  _globals['_SESSION']._serialized_end=1066
-  _globals['_SESSION_LABELSENTRY']._serialized_start=1007
-  _globals['_SESSION_LABELSENTRY']._serialized_end=1052
-  _globals['_SESSIONPARENT']._serialized_start=1068
-  _globals['_SESSIONPARENT']._serialized_end=1121
-  _globals['_HISTORYSETTINGS']._serialized_start=1123
-  _globals['_HISTORYSETTINGS']._serialized_end=1228
+  _globals['_SESSION']._serialized_end=1034
+  _globals['_SESSION_LABELSENTRY']._serialized_start=983
+  _globals['_SESSION_LABELSENTRY']._serialized_end=1028
+  _globals['_SESSIONFIELDS']._serialized_start=1037
+  _globals['_SESSIONFIELDS']._serialized_end=1485
+  _globals['_SESSIONFIELDS_LABELSENTRY']._serialized_start=983
+  _globals['_SESSIONFIELDS_LABELSENTRY']._serialized_end=1028
+  _globals['_SESSIONPARENT']._serialized_start=1487
+  _globals['_SESSIONPARENT']._serialized_end=1548
+  _globals['_HISTORYSETTINGS']._serialized_start=1550
+  _globals['_HISTORYSETTINGS']._serialized_end=1655
 # @@protoc_insertion_point(module_scope)

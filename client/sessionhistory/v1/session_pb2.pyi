@@ -20,7 +20,7 @@ SESSION_STATUS_COMPLETED: SessionStatus
 SESSION_STATUS_ABANDONED: SessionStatus
 
 class Session(_message.Message):
-    __slots__ = ("session_id", "user_id", "title", "model", "status", "labels", "metadata", "state", "history_settings", "message_count", "total_tokens", "last_sequence", "create_time", "update_time", "last_message_time", "complete_time", "delete_time", "purge_time", "expire_time", "ttl", "etag", "state_version", "parent", "token_counter", "compacted_through_sequence")
+    __slots__ = ("session_id", "user_id", "application_id", "title", "model", "status", "labels", "metadata", "state", "history_settings", "message_count", "total_tokens", "last_sequence", "create_time", "update_time", "last_activity_time", "end_time", "delete_time", "purge_time", "expire_time", "etag", "state_version", "parent", "token_counter", "compacted_through_sequence")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class Session(_message.Message):
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_ID_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -42,12 +43,11 @@ class Session(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
-    LAST_MESSAGE_TIME_FIELD_NUMBER: _ClassVar[int]
-    COMPLETE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACTIVITY_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
     DELETE_TIME_FIELD_NUMBER: _ClassVar[int]
     PURGE_TIME_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
-    TTL_FIELD_NUMBER: _ClassVar[int]
     ETAG_FIELD_NUMBER: _ClassVar[int]
     STATE_VERSION_FIELD_NUMBER: _ClassVar[int]
     PARENT_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class Session(_message.Message):
     COMPACTED_THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
+    application_id: str
     title: str
     model: str
     status: SessionStatus
@@ -67,26 +68,56 @@ class Session(_message.Message):
     last_sequence: int
     create_time: _timestamp_pb2.Timestamp
     update_time: _timestamp_pb2.Timestamp
-    last_message_time: _timestamp_pb2.Timestamp
-    complete_time: _timestamp_pb2.Timestamp
+    last_activity_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
     delete_time: _timestamp_pb2.Timestamp
     purge_time: _timestamp_pb2.Timestamp
     expire_time: _timestamp_pb2.Timestamp
-    ttl: _duration_pb2.Duration
     etag: str
     state_version: int
     parent: SessionParent
     token_counter: str
     compacted_through_sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[SessionStatus, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[str] = ..., state: _Optional[str] = ..., history_settings: _Optional[_Union[HistorySettings, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_message_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., complete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., etag: _Optional[str] = ..., state_version: _Optional[int] = ..., parent: _Optional[_Union[SessionParent, _Mapping]] = ..., token_counter: _Optional[str] = ..., compacted_through_sequence: _Optional[int] = ...) -> None: ...
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., application_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[SessionStatus, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[str] = ..., state: _Optional[str] = ..., history_settings: _Optional[_Union[HistorySettings, _Mapping]] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., last_sequence: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_activity_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., delete_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., purge_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., etag: _Optional[str] = ..., state_version: _Optional[int] = ..., parent: _Optional[_Union[SessionParent, _Mapping]] = ..., token_counter: _Optional[str] = ..., compacted_through_sequence: _Optional[int] = ...) -> None: ...
+
+class SessionFields(_message.Message):
+    __slots__ = ("application_id", "title", "model", "status", "labels", "metadata", "state", "history_settings", "expire_time", "ttl")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    APPLICATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TITLE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    METADATA_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_SETTINGS_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    TTL_FIELD_NUMBER: _ClassVar[int]
+    application_id: str
+    title: str
+    model: str
+    status: SessionStatus
+    labels: _containers.ScalarMap[str, str]
+    metadata: str
+    state: str
+    history_settings: HistorySettings
+    expire_time: _timestamp_pb2.Timestamp
+    ttl: _duration_pb2.Duration
+    def __init__(self, application_id: _Optional[str] = ..., title: _Optional[str] = ..., model: _Optional[str] = ..., status: _Optional[_Union[SessionStatus, str]] = ..., labels: _Optional[_Mapping[str, str]] = ..., metadata: _Optional[str] = ..., state: _Optional[str] = ..., history_settings: _Optional[_Union[HistorySettings, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class SessionParent(_message.Message):
-    __slots__ = ("session_id", "sequence")
+    __slots__ = ("session_id", "through_sequence")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
-    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    THROUGH_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
-    sequence: int
-    def __init__(self, session_id: _Optional[str] = ..., sequence: _Optional[int] = ...) -> None: ...
+    through_sequence: int
+    def __init__(self, session_id: _Optional[str] = ..., through_sequence: _Optional[int] = ...) -> None: ...
 
 class HistorySettings(_message.Message):
     __slots__ = ("max_messages", "token_budget")

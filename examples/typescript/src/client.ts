@@ -1,9 +1,16 @@
+import { setTimeout } from "node:timers/promises";
+
 import * as protobuf from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 
-import { ErrorInfoSchema, StatusSchema } from "./gen/google/rpc/error_pb.js";
-import { SessionHistoryService } from "./gen/sessionhistory/v1/session_history_service_pb.js";
+import { ErrorInfoSchema, StatusSchema } from "./gen/google/rpc/error_pb.ts";
+import type {
+  AppendMessageStreamRequest,
+  AppendMessageStreamRequestSchema,
+  AppendMessageStreamResponse,
+} from "./gen/sessionhistory/v1/append_message_stream_pb.ts";
+import { SessionHistoryService } from "./gen/sessionhistory/v1/session_history_service_pb.ts";
 
 /** How long a call may take, with all its retries. */
 const DEADLINE_MILLIS = 5_000;
@@ -23,6 +30,13 @@ const SERVICE_CONFIG: grpc.ServiceConfig = {
     },
   ],
 };
+
+/** A message that streams takes as long as its model. It is sent again after waits that double. */
+const STREAM_DEADLINE_MILLIS = 300_000;
+const STREAM_WAIT_MILLIS = 200;
+
+/** A piece of a message that streams: a header, deltas, a finish. */
+export type Piece = protobuf.MessageInitShape<typeof AppendMessageStreamRequestSchema>;
 
 /** A call that failed. Its name is the gRPC code and the server's reason. */
 export class RpcError extends Error {
@@ -53,16 +67,76 @@ export class SessionHistoryClient extends grpc.Client {
   ): Promise<protobuf.MessageShape<O>> {
     return new Promise((resolve, reject) => {
       this.makeUnaryRequest(
-        `/${method.parent.typeName}/${method.name}`,
-        (message: protobuf.MessageShape<I>) =>
-          Buffer.from(protobuf.toBinary(method.input, message)),
-        (bytes) => protobuf.fromBinary(method.output, bytes),
+        ...wire(method),
         protobuf.create(method.input, request),
         new grpc.Metadata(),
         { deadline: Date.now() + DEADLINE_MILLIS },
         (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
       );
     });
+  }
+
+  /**
+   * Stores a message while its pieces arrive, or throws an RpcError. If the pieces end without a
+   * finish, the stream breaks, and the service keeps the part that has arrived.
+   *
+   * If the connection is lost meanwhile, collects the remaining pieces and sends all of them again.
+   * Because of the message id in the header, the message is stored once.
+   */
+  async appendStream(pieces: AsyncIterable<Piece>): Promise<AppendMessageStreamResponse> {
+    const deadline = Date.now() + STREAM_DEADLINE_MILLIS;
+    const sent: Piece[] = [];
+    let source: AsyncIterable<Piece> | Piece[] = remembered(pieces, sent);
+    for (let wait = STREAM_WAIT_MILLIS; ; wait *= 2) {
+      try {
+        return await this.#send(source, deadline);
+      } catch (error) {
+        if (!(error instanceof RpcError && error.code === grpc.status.UNAVAILABLE)) throw error;
+      }
+      await setTimeout(wait);
+      source = sent;
+    }
+  }
+
+  async #send(
+    pieces: AsyncIterable<Piece> | Piece[],
+    deadline: number,
+  ): Promise<AppendMessageStreamResponse> {
+    const method = SessionHistoryService.method.appendMessageStream;
+    let call!: grpc.ClientWritableStream<AppendMessageStreamRequest>;
+    const answer = new Promise<AppendMessageStreamResponse>((resolve, reject) => {
+      call = this.makeClientStreamRequest(
+        ...wire(method),
+        new grpc.Metadata(),
+        { deadline },
+        (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
+      );
+    });
+    answer.catch(() => {}); // it is thrown below, after the last piece
+    try {
+      for await (const piece of pieces) call.write(protobuf.create(method.input, piece));
+    } finally {
+      call.end();
+    }
+    return answer;
+  }
+}
+
+/** Returns the description of a method for gRPC: its path, and how its messages become bytes. */
+function wire<I extends protobuf.DescMessage, O extends protobuf.DescMessage>(
+  method: protobuf.DescMethod & { input: I; output: O },
+) {
+  return [
+    `/${method.parent.typeName}/${method.name}`,
+    (message: protobuf.MessageShape<I>) => Buffer.from(protobuf.toBinary(method.input, message)),
+    (bytes: Buffer) => protobuf.fromBinary(method.output, bytes),
+  ] as const;
+}
+
+async function* remembered<T>(items: AsyncIterable<T>, seen: T[]): AsyncGenerator<T> {
+  for await (const item of items) {
+    seen.push(item);
+    yield item;
   }
 }
 

@@ -1,21 +1,23 @@
 import { randomUUID } from "node:crypto";
 
-import { RpcError, SessionHistoryClient } from "./client.js";
-import type { History } from "./gen/sessionhistory/v1/history_pb.js";
-import { Role } from "./gen/sessionhistory/v1/message_pb.js";
-import { SessionHistoryService } from "./gen/sessionhistory/v1/session_history_service_pb.js";
+import { RpcError, SessionHistoryClient } from "./client.ts";
+import type { History } from "./gen/sessionhistory/v1/history_pb.ts";
+import { MessageStatus, Role } from "./gen/sessionhistory/v1/message_pb.ts";
+import { SessionHistoryService } from "./gen/sessionhistory/v1/session_history_service_pb.ts";
+import { broken, pieces, whole } from "./reply.ts";
 
 const { method } = SessionHistoryService;
 const client = new SessionHistoryClient(process.argv[2] ?? "127.0.0.1:50051");
 
-// Sessions and messages get their ids here, before the calls: a retry finds what the first attempt
-// has stored, and stores nothing twice.
+// Sessions and messages get their ids here, before the calls. So a retry stores nothing twice: the
+// service recognises the id from the first attempt.
 const sessionId = `example-${randomUUID()}`;
 
 async function create(): Promise<void> {
   await client.call(method.createSession, {
     sessionId,
-    session: { userId: "ada", labels: { app: "travel" } },
+    userId: "ada",
+    session: { labels: { app: "travel" } },
     allowExisting: true,
   });
   console.log(`created session ${sessionId}`);
@@ -86,7 +88,25 @@ async function list(): Promise<void> {
   console.log(`listed ${messages} messages in ${pages} pages`);
 }
 
-/** Asks for the session as somebody else, to whom it does not exist. */
+/**
+ * Stores an answer while the model generates it. If the model breaks off, the service keeps the
+ * part as INTERRUPTED. The next answer has the same message id, and replaces it.
+ */
+async function reply(): Promise<void> {
+  await client.call(method.appendMessage, {
+    sessionId,
+    message: { messageId: randomUUID(), role: Role.USER, content: "What do I pack?" },
+  });
+  const messageId = randomUUID();
+  for (const model of [broken, whole]) {
+    const answer = pieces({ sessionId, message: { messageId } }, model());
+    const { message } = await client.appendStream(answer);
+    const state = MessageStatus[message!.status];
+    console.log(`streamed message ${message?.sequence}, ${state}: ${message?.content}`);
+  }
+}
+
+/** Asks for the session as another user, for whom it does not exist. */
 async function intrude(): Promise<void> {
   try {
     await client.call(method.getHistory, { sessionId, userId: "eve" });
@@ -111,6 +131,7 @@ try {
   await answer();
   await look();
   await list();
+  await reply();
   await intrude();
   await client.call(method.deleteSession, { sessionId, allowMissing: true });
   console.log("deleted");

@@ -1,4 +1,4 @@
-"""The table of sessions and its lists."""
+"""Add the table of sessions, with the indexes of its lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of messages."""
+"""Add the table of messages."""
 
 from __future__ import annotations
 

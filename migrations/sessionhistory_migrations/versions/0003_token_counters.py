@@ -1,4 +1,4 @@
-"""What the token counts of a session come from."""
+"""Add the name of the counter that counted a session's tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add the column; all counts were made by the one counter there was."""
+    """Add the column. Until now a single counter made all counts."""
     op.add_column(
         "sessions",
         sa.Column(

@@ -1,4 +1,4 @@
-"""The version of a session's state."""
+"""Add the version of a session's state."""
 
 from __future__ import annotations
 

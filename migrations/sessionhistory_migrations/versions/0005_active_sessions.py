@@ -1,4 +1,4 @@
-"""The activity of a user's sessions, those that are open apart from the others."""
+"""Index a user's sessions by activity, the open sessions apart from the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Put an index in the place of one, so that an append costs what it did.
+    """Replace an index by another one, so that an append costs as much as before.
 
-    A release that does not know it lists a user's sessions more slowly, and all the same.
+    A release that does not know it lists a user's sessions correctly, but more slowly.
     """
     op.create_index(
         "sessions_by_user_open_activity",

@@ -1,4 +1,4 @@
-"""Which session a session was made from."""
+"""Add the session from which a session was copied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Add the columns; until now no session was made from another."""
+    """Add the columns. Until now no session was a copy."""
     op.add_column(
         "sessions",
         sa.Column("parent_session_id", sa.Text(), comment="of the session it was made from"),

@@ -1,4 +1,4 @@
-"""The table of summaries, and how far a session has one."""
+"""Add the table of summaries, and the sequence up to which a session is compacted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Create the table, and the column that keeps other sessions from looking into it."""
+    """Create the table, and the column that distinguishes sessions without summaries."""
     op.add_column(
         "sessions",
         sa.Column(

@@ -1,11 +1,13 @@
-"""A real Postgres 18 of our own, for when no database is given.
+"""Run an embedded Postgres 18, if no database is given.
 
     with embedded.running(Path("data")) as url:
         psycopg.connect(url)
 
-It serves one data directory to one server, over a private Unix socket, and cannot outlive us.
-In the directory: `lock` (our process id and the socket's folder), `postgres/` (the data, with
-fsync on), `postgres.log`.
+A server uses `embedded.kept` instead: its keeper restarts Postgres when it has ended.
+
+Postgres serves one data directory to one server, over a private Unix socket, and ends with that server.
+The directory contains `lock` (the server's process id and the socket's folder), `postgres/` (the data, with
+fsync on) and `postgres.log`.
 """
 
 from __future__ import annotations
@@ -13,22 +15,21 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from sessionhistory_server.embedded import account as accounts
-from sessionhistory_server.embedded import cluster as clusters
-from sessionhistory_server.embedded import folder as folders
-from sessionhistory_server.embedded import lock as locks
-from sessionhistory_server.embedded import log as logs
-from sessionhistory_server.embedded import sockets, wheel
+from sessionhistory_server.embedded import account, cluster, data_directory, lock, log, sockets, wheel
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
+from sessionhistory_server.embedded.keeper import Keeper
 from sessionhistory_server.embedded.processes import Processes
-from sessionhistory_server.embedded.server import Server
+from sessionhistory_server.embedded.server import PostgresServer
 from sessionhistory_server.embedded.wheel import binaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["EmbeddedPostgresError", "binaries", "running"]
+    from sessionhistory_server.embedded.account import Account
+    from sessionhistory_server.embedded.lock import Lock
+
+__all__ = ["EmbeddedPostgresError", "Keeper", "binaries", "kept", "running"]
 
 
 def _silent(_message: str) -> None:
@@ -40,75 +41,84 @@ def _idle() -> None:
 
 
 @contextmanager
-def running(
+def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Iterator[str]:
+    """Run Postgres as `kept` does, and yield its URL. If Postgres ends, it is not restarted."""
+    with kept(data_dir, report=report) as keeper:
+        yield keeper.url
+
+
+@contextmanager
+def kept(
     data_dir: Path,
     *,
     report: Callable[[str], None] = _silent,
     meanwhile: Callable[[], object] = _idle,
-) -> Iterator[str]:
-    """Runs Postgres on a data directory, making it on first use, for the length of the block.
+) -> Iterator[Keeper]:
+    """Run Postgres on a data directory during the block; create the directory on first use.
 
-    Call it on the main thread: on Linux Postgres is told to stop when the thread that started it
-    ends, so that it goes down even if we are killed.
+    Call it on the main thread. On Linux, Postgres gets a signal to stop when the thread that started it ends,
+    so that it stops even if this process is killed.
 
     Args:
-        data_dir: The folder for everything; made, with mode 0700, if it is missing. One that
-            holds something else is refused.
+        data_dir: The data directory. A missing one is created, mode 0700; one with other files is refused.
         report: Called with a line of text before each step that may take a while.
         meanwhile: Called once, while Postgres starts.
 
     Yields:
-        A libpq URL; role and database are `session_history`, the host is the socket's folder.
+        The keeper, which has the libpq URL. Role and database are `session_history`, the host is the
+        socket's folder.
 
     Raises:
-        EmbeddedPostgresError: It cannot run; the message says what to do.
+        EmbeddedPostgresError: Postgres cannot run. The message has the remedy.
     """
     with ExitStack() as stack:
         try:
             server = _prepare(stack, data_dir, report)
-            url = stack.enter_context(server.running(meanwhile))
+            keeper = Keeper(server)
+            stack.callback(keeper.stop)
+            meanwhile()
+            keeper.wait()
         except OSError as error:
             raise EmbeddedPostgresError(
                 f"cannot use {error.filename or data_dir}: {error.strerror}:"
                 " put that right, or choose another --data-dir"
             ) from error
-        yield url
+        yield keeper
 
 
-def _prepare(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> Server:
-    data_dir = folders.prepare(data_dir)
-    lock = stack.enter_context(locks.held(data_dir / "lock"))
-    cluster = data_dir / "postgres"
-    account = accounts.serving(cluster)
-    programs = wheel.reachable(account, clusters.VERSION, report)
-    _tidy(data_dir, lock, account, report)
-    if not cluster.exists():
+def _prepare(stack: ExitStack, data_dir: Path, report: Callable[[str], None]) -> PostgresServer:
+    data_dir = data_directory.prepare(data_dir)
+    held = stack.enter_context(lock.held(data_dir / "lock"))
+    data = data_dir / "postgres"
+    owner = account.serving(data)
+    programs = wheel.reachable(owner, cluster.VERSION, report)
+    _clean_up(data_dir, held, owner, report)
+    if not data.exists():
         report(f"creating a new database in {data_dir}")
-        clusters.create(cluster, account, programs)
-    log = stack.enter_context(logs.opened(data_dir / "postgres.log"))
-    folder = _socket_folder(stack, lock, account)
-    return Server(cluster, account, programs, folder, log, report)
+        cluster.create(data, owner, programs)
+    opened = stack.enter_context(log.opened(data_dir / "postgres.log"))
+    return PostgresServer(data, owner, programs, _socket_folder(stack, held, owner), opened, report)
 
 
-def _tidy(data_dir: Path, lock: locks.Lock, account: accounts.Account, report: Callable[[str], None]) -> None:
-    """Clears away what a run that was killed has left."""
-    clusters.discard_unfinished(data_dir)
-    cluster = data_dir / "postgres"
-    if cluster.exists():
-        clusters.check(cluster)
-        left = Processes(cluster, account.uid)
+def _clean_up(data_dir: Path, held: Lock, owner: Account, report: Callable[[str], None]) -> None:
+    """Remove the files and end the processes that a killed run has left."""
+    cluster.discard_unfinished(data_dir)
+    data = data_dir / "postgres"
+    if data.exists():
+        cluster.check(data)
+        left = Processes(data, owner.uid)
         if left.alive():
-            report("stopping a Postgres that an earlier run left behind")
+            report("stopping a Postgres that an earlier run left running")
         left.end()
-    if lock.former_sockets:
-        sockets.discard(lock.former_sockets, account)
+    if held.former_sockets:
+        sockets.discard(held.former_sockets, owner)
 
 
-def _socket_folder(stack: ExitStack, lock: locks.Lock, account: accounts.Account) -> Path:
-    folder = sockets.name(account)
-    # Known before it is made, so that the next run can remove it whatever happens to this one.
-    lock.record(folder)
-    stack.callback(lock.record, None)
-    stack.callback(sockets.discard, folder, account)
-    sockets.make(folder, account)
+def _socket_folder(stack: ExitStack, held: Lock, owner: Account) -> Path:
+    folder = sockets.name(owner)
+    # Recorded before it is created, so that the next run can remove it if this one is killed.
+    held.record(folder)
+    stack.callback(held.record, None)
+    stack.callback(sockets.discard, folder, owner)
+    sockets.make(folder, owner)
     return folder

@@ -1,4 +1,4 @@
-"""The operating system account that Postgres runs under."""
+"""The account of the operating system that Postgres runs under."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 
 class Account(NamedTuple):
-    """A user of this machine, with its primary group and no others."""
+    """A user of this machine, with its primary group only."""
 
     name: str
     uid: int
     gid: int
 
     def adopt(self, folder: Path) -> None:
-        """Makes a folder that we have just made this account's own."""
+        """Give a folder that this process has just created to the account."""
         if os.geteuid() == 0:
             os.chown(folder, self.uid, self.gid)
 
     def reaches(self, path: Path) -> bool:
-        """Tells whether the account may go to `path` and read it, by the permission bits.
+        """Return whether the permission bits let the account reach and read a path.
 
-        A program or folder must be executable as well, as must every folder on the way.
+        A program or folder must also be executable, and so must every folder on the way.
         """
         path = path.resolve()
         if not all(self._may(folder, 0o1) for folder in path.parents):
@@ -49,13 +49,13 @@ class Account(NamedTuple):
 
 
 def serving(cluster: Path) -> Account:
-    """Returns the account to run Postgres under for a cluster that may not exist yet.
+    """Return the account to run Postgres under for a cluster that may not exist yet.
 
-    An ordinary user runs it as himself. Postgres refuses root, which therefore uses `postgres`
-    or else `nobody`; a cluster keeps the one of the two that made it.
+    An ordinary user runs Postgres under its own account. Postgres refuses root, so that root uses `postgres`
+    or else `nobody`. A cluster keeps the account that created it.
 
     Raises:
-        EmbeddedPostgresError: The cluster belongs to somebody else, or root finds no account.
+        EmbeddedPostgresError: The cluster belongs to another account, or root finds no account.
     """
     candidates = _candidates()
     if not cluster.exists():
@@ -66,7 +66,7 @@ def serving(cluster: Path) -> Account:
             return account
     raise EmbeddedPostgresError(
         f"{cluster} belongs to {_named(owner).name}, but Postgres would run as"
-        f" {candidates[0].name}: start as the user that made it, or choose another --data-dir"
+        f" {candidates[0].name}: start as the user that created it, or choose another --data-dir"
     )
 
 

@@ -1,4 +1,4 @@
-"""The cluster: the folder that holds the data."""
+"""The cluster: the folder with the data of Postgres."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _INITDB = (
 
 
 def create(cluster: Path, account: Account, programs: Path) -> None:
-    """Makes a new cluster; it gets its name when it is complete, whatever happens before.
+    """Create a new cluster. It gets its name when it is complete, so an unfinished cluster never has it.
 
     Raises:
         EmbeddedPostgresError: initdb failed.
@@ -46,22 +46,22 @@ def create(cluster: Path, account: Account, programs: Path) -> None:
 
 
 def discard_unfinished(data_dir: Path) -> None:
-    """Removes what interrupted runs of `create` left."""
+    """Remove the unfinished clusters of interrupted runs of `create`."""
     for folder in data_dir.glob(f"{_UNFINISHED}*"):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def check(cluster: Path) -> None:
-    """Makes sure that our Postgres can serve the cluster.
+    """Check that the embedded Postgres can serve a cluster.
 
     Raises:
-        EmbeddedPostgresError: It is of another major version, or no cluster at all.
+        EmbeddedPostgresError: The cluster has another major version, or the folder is not a cluster.
     """
     try:
         version = (cluster / "PG_VERSION").read_text().strip()
     except (FileNotFoundError, NotADirectoryError):
         raise EmbeddedPostgresError(
-            f"{cluster} is no Postgres cluster: move it away, or choose another --data-dir"
+            f"{cluster} is no Postgres cluster: move it elsewhere, or choose another --data-dir"
         ) from None
     if version != str(VERSION):
         raise EmbeddedPostgresError(
@@ -71,7 +71,7 @@ def check(cluster: Path) -> None:
 
 
 def _initdb(folder: Path, account: Account, programs: Path) -> None:
-    with program.started(
+    with program.start(
         [programs / "initdb", *_INITDB],
         folder,
         account,
@@ -85,7 +85,7 @@ def _initdb(folder: Path, account: Account, programs: Path) -> None:
             raise
     if process.returncode != 0:
         raise EmbeddedPostgresError(
-            f"initdb could not make {folder.parent / 'postgres'}:"
+            f"initdb could not create {folder.parent / 'postgres'}:"
             f" {log.cause(output.decode(errors='replace'))}"
         )
 

@@ -1,7 +1,7 @@
-"""The one error of the embedded database."""
+"""The error of the embedded Postgres."""
 
 from __future__ import annotations
 
 
 class EmbeddedPostgresError(Exception):
-    """The embedded Postgres cannot run; the message says in one line what to do next."""
+    """The embedded Postgres cannot run. The message is one line, with the remedy."""

@@ -1,9 +1,9 @@
-"""Turns itself into a Postgres program that cannot outlive the server. Run as a script.
+"""Run a Postgres program that does not outlive the server. This module is a script.
 
-A program of its own and not a `preexec_fn`: that would fork a process in which gRPC may already
-have threads, which can hang and which Python 3.12 warns about.
+This is a program and not a `preexec_fn`, because that would run in a fork of a process in which gRPC may
+have threads already: the fork can hang, and Python 3.12 warns of it.
 
-Arguments: the server's process id, the signal to die by, uid, gid, the program and its arguments.
+Arguments: the server's process id, the signal when the server ends, uid, gid, the program and its arguments.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
-# Nothing of the user's settings (PGDATA, PGOPTIONS, TZ, LANG) reaches Postgres.
+# The whole environment of Postgres: the user's PGDATA, PGOPTIONS, TZ and LANG do not reach it.
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC", "PATH": os.defpath}
 
 
 def main(arguments: list[str]) -> None:
-    """Changes the account, ties our life to the server's, and becomes the program."""
+    """Change the account, request a signal for the end of the server, and execute the program."""
     parent, death, uid, gid = map(int, arguments[:4])
     command = arguments[4:]
     if os.geteuid() == 0:
         _become(uid, gid)
-    # After the change of account, which clears it.
+    # After the change of account, which would clear the request for a signal.
     _die_with(parent, death)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
-        os.execve(command[0], command, _ENVIRONMENT)  # noqa: S606 - no shell is the point
+        os.execve(command[0], command, _ENVIRONMENT)  # noqa: S606 - the program needs no shell
     except OSError as error:
         sys.exit(f"FATAL: cannot run {command[0]}: {error.strerror}")
 

@@ -1,4 +1,4 @@
-"""The lock that keeps a data directory to one server."""
+"""The lock that reserves a data directory for one server."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Lock(NamedTuple):
-    """A held lock. Its file says who holds it and where the socket is, a line each."""
+    """A held lock. Its file contains the owner's process id and the socket's folder, a line each."""
 
     fd: int
     former_sockets: Path | None
 
     def record(self, sockets: Path | None) -> None:
-        """Writes our process id and the folder of the socket into the file."""
+        """Write the id of this process and the folder of the socket into the file."""
         text = os.fsencode(f"{os.getpid()}\n{sockets or ''}\n")
         os.pwrite(self.fd, text, 0)
         os.ftruncate(self.fd, len(text))
@@ -29,10 +29,10 @@ class Lock(NamedTuple):
 
 @contextmanager
 def held(path: Path) -> Iterator[Lock]:
-    """Holds the lock file `path` for the length of the block; it stays when we die or leave.
+    """Hold the lock file `path` during the block. The file is never removed.
 
     Raises:
-        EmbeddedPostgresError: Another process holds it.
+        EmbeddedPostgresError: Another process holds the lock.
         OSError: The file cannot be opened.
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""The file that Postgres writes to."""
+"""The log file of Postgres."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 _ROTATE_BYTES = 4 * 1024 * 1024
 _TAIL_BYTES = 16 * 1024
-_TROUBLE = re.compile(r"\b(PANIC|FATAL|ERROR|error):\s")
+_ERROR = re.compile(r"\b(PANIC|FATAL|ERROR|error):\s")
 
 
 class Log(NamedTuple):
-    """A log open for appending; what was there before this run ends at `begin` bytes."""
+    """A log that is open for appending. The lines of this run begin at byte `begin`."""
 
     path: Path
     fd: int
     begin: int
 
     def cause(self) -> str:
-        """Returns the line of this run that best says what went wrong."""
+        """Return the line of this run that explains a failure best."""
         with self.path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(self.begin, size - _TAIL_BYTES))
@@ -32,15 +32,15 @@ class Log(NamedTuple):
 
 
 def cause(output: str) -> str:
-    """Returns the last line of a program's output that tells of trouble, else its last line."""
+    """Return the last line of a program's output that is an error, or else its last line."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    troubles = [line[match.start() :] for line in lines if (match := _TROUBLE.search(line))]
-    return (troubles or lines or ["it said nothing"])[-1]
+    errors = [line[match.start() :] for line in lines if (match := _ERROR.search(line))]
+    return (errors or lines or ["it printed nothing"])[-1]
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Log]:
-    """Opens the log, after keeping an overlong one as `<name>.1`."""
+    """Open the log. A log that is too long is first renamed to `<name>.1`."""
     if path.exists() and path.stat().st_size > _ROTATE_BYTES:
         path.replace(path.with_name(f"{path.name}.1"))
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

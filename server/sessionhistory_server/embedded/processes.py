@@ -1,9 +1,8 @@
-"""The processes of a cluster, also those that a dead server left behind.
+"""The processes of a cluster, including those of a dead server.
 
-They are known by the cluster's name, which stands in the arguments of the postmaster and in the
-titles of its children. So a process id that was used again is never taken for one of them, and
-nothing more than /proc as everyone may read it is needed. Without /proc nothing is found, and
-what is left is to Postgres, which refuses to serve a cluster twice.
+They are found by the cluster's name, which is in the arguments of the postmaster and in the titles of its
+children. So another process that has got a used id is never mistaken for one of them. /proc shows the names
+to every account. Without /proc no process is found, and Postgres itself refuses to serve a cluster twice.
 """
 
 from __future__ import annotations
@@ -34,23 +33,23 @@ class Processes(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The cluster's name: the same for a folder under all of its paths, unlike any other's."""
+        """The unique name of the cluster: the same under all paths of its folder."""
         status = self.cluster.stat()
         return f"session_history.{status.st_dev:x}.{status.st_ino:x}"
 
     def alive(self) -> list[int]:
-        """Returns the process ids, in no order."""
+        """Return the ids of the running processes, in no order."""
         name = os.fsencode(self.name)
         return [pid for pid in _pids() if _owner(pid) == self.uid and _belongs(pid, name)]
 
     def end(self) -> None:
-        """Stops them all: the postmaster in its own fast way, and by force what then remains.
+        """Stop all processes: the postmaster by a fast shutdown, then the others, at last by SIGKILL.
 
         Raises:
-            EmbeddedPostgresError: Some of them cannot be stopped.
+            EmbeddedPostgresError: A process cannot be stopped.
         """
         postmaster = self._postmaster()
-        # Only to the postmaster: to its children SIGINT means other things.
+        # Only to the postmaster: SIGINT cancels a statement of its children.
         self._stop(lambda pid: pid == postmaster, signal.SIGINT, FAST_SECONDS)
         self._stop(lambda _: True, signal.SIGQUIT, QUIT_SECONDS)
         self._stop(lambda _: True, signal.SIGKILL, QUIT_SECONDS)
@@ -58,25 +57,30 @@ class Processes(NamedTuple):
             raise EmbeddedPostgresError(
                 f"process {left[0]} of an earlier run still uses {self.cluster}: end it"
             )
-        self._forget()
+        self.forget()
 
-    def _stop(self, chosen: Callable[[int], bool], signum: signal.Signals, seconds: float) -> None:
+    def send(self, signum: signal.Signals, chosen: Callable[[int], bool] = lambda _: True) -> list[int]:
+        """Send a signal to all processes, or to the chosen ones; return their ids."""
         pids = [pid for pid in self.alive() if chosen(pid)]
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signum)
-        deadline = time.monotonic() + seconds
-        while pids and self.alive() and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+        return pids
 
-    def _forget(self) -> None:
-        """Removes a stale postmaster.pid whose number another process has got in the meantime.
+    def forget(self) -> None:
+        """Remove a stale postmaster.pid if another process has got its process id.
 
-        Postgres would take that process for a postmaster and refuse to start.
+        Postgres would mistake that process for a postmaster, and refuse to start.
         """
         pid = self._postmaster()
         if pid and (_PROC / str(pid)).exists():
             (self.cluster / "postmaster.pid").unlink()
+
+    def _stop(self, chosen: Callable[[int], bool], signum: signal.Signals, seconds: float) -> None:
+        pids = self.send(signum, chosen)
+        deadline = time.monotonic() + seconds
+        while pids and self.alive() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def _postmaster(self) -> int:
         with suppress(OSError, ValueError, IndexError):

@@ -1,18 +1,17 @@
-"""The Postgres server process: its start, its readiness, its stop."""
+"""Start the Postgres server, wait until it is ready, and stop it."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.embedded import log, processes, program, sockets
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from sessionhistory_server.embedded.account import Account
@@ -27,13 +26,13 @@ _SETTINGS = (
     "fsync=on",
     "timezone=UTC",
     "log_timezone=UTC",
-    # Details and contexts of errors can quote rows, and rows are conversations.
+    # Details and contexts of errors can quote rows, which contain conversations.
     "log_error_verbosity=terse",
 )
 
 
-class Server(NamedTuple):
-    """What is needed to start Postgres on a cluster."""
+class PostgresServer(NamedTuple):
+    """A Postgres server on a cluster, with its programs, account, socket and log."""
 
     cluster: Path
     account: Account
@@ -42,30 +41,57 @@ class Server(NamedTuple):
     log: log.Log
     report: Callable[[str], None]
 
-    @contextmanager
-    def running(self, meanwhile: Callable[[], object]) -> Iterator[str]:
-        """Runs Postgres for the length of the block, and yields the URL of our database.
+    @property
+    def url(self) -> str:
+        """The URL of the service's database."""
+        return sockets.url(self.sockets, DATABASE)
 
-        Args:
-            meanwhile: Called while Postgres starts.
-
-        Raises:
-            EmbeddedPostgresError: It does not become ready.
-        """
-        with program.started(
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start Postgres, without waiting until it is ready."""
+        return program.start(
             [self.programs / "postgres", *self._settings()],
             self.cluster,
             self.account,
             death=DEATH_SIGNAL,
             output=self.log.fd,
-        ) as process:
+        )
+
+    def wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until a started Postgres is ready; create the database if it is missing.
+
+        Raises:
+            EmbeddedPostgresError: Postgres does not become ready.
+        """
+        self._wait(process)
+        self._create_database()
+
+    def stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop Postgres and its remaining processes within half a minute."""
+        # Through the handle first: only the parent can see that its child has ended.
+        for signum, seconds in (
+            (signal.SIGINT, processes.FAST_SECONDS),
+            (signal.SIGQUIT, processes.QUIT_SECONDS),
+            (signal.SIGKILL, processes.QUIT_SECONDS),
+        ):
+            process.send_signal(signum)
             try:
-                meanwhile()
-                self._wait(process)
-                self._create_database()
-                yield sockets.url(self.sockets, DATABASE)
-            finally:
-                self._stop(process)
+                process.wait(seconds)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+        self._processes.end()
+
+    def clear(self, *, force: bool) -> bool:
+        """Signal the processes of a dead postmaster; return whether none is left. Never wait.
+
+        Args:
+            force: Kill the processes instead of asking them to quit.
+        """
+        if self._processes.send(signal.SIGKILL if force else signal.SIGQUIT):
+            return False
+        self._processes.forget()
+        sockets.clear(self.sockets)
+        return True
 
     @property
     def _processes(self) -> processes.Processes:
@@ -82,14 +108,14 @@ class Server(NamedTuple):
         while not self._ready(process.pid):
             waited = time.monotonic() - begin
             if process.poll() is not None or waited > _READY_SECONDS:
-                raise self._failure("did not start", self.log.cause())
+                raise self.failure("did not start", self.log.cause())
             if waited > _SLOW_SECONDS and not slow:
                 slow = True
                 self.report(f"waiting for Postgres to recover, see {self.log.path}")
             time.sleep(processes.POLL_SECONDS)
 
     def _ready(self, pid: int) -> bool:
-        """Reads the status Postgres keeps for pg_ctl: asking by connecting would fill the log."""
+        """Read the status that Postgres writes for pg_ctl: attempts to connect would fill the log."""
         try:
             lines = (self.cluster / "postmaster.pid").read_text(errors="replace").split("\n")
         except OSError:
@@ -97,7 +123,7 @@ class Server(NamedTuple):
         return lines[0] == str(pid) and lines[7:8] == ["ready   "]
 
     def _create_database(self) -> None:
-        import psycopg  # noqa: PLC0415 - not before Postgres starts: it takes as long to import
+        import psycopg  # noqa: PLC0415 - imported while Postgres starts, because the import takes as long
 
         url = sockets.url(self.sockets, "postgres")
         try:
@@ -107,22 +133,8 @@ class Server(NamedTuple):
                     connection.execute(f"create database {DATABASE}")
         except psycopg.Error as error:
             reason = next(iter(str(error).splitlines()), type(error).__name__)
-            raise self._failure("cannot be used", reason) from error
+            raise self.failure("cannot be used", reason) from error
 
-    def _failure(self, what: str, cause: str) -> EmbeddedPostgresError:
+    def failure(self, what: str, cause: str) -> EmbeddedPostgresError:
+        """Return an error that names the log."""
         return EmbeddedPostgresError(f"the embedded Postgres {what}: {cause} (see {self.log.path})")
-
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
-        # By way of the handle first, since only the parent can see its child to the very end.
-        for signum, seconds in (
-            (signal.SIGINT, processes.FAST_SECONDS),
-            (signal.SIGQUIT, processes.QUIT_SECONDS),
-            (signal.SIGKILL, processes.QUIT_SECONDS),
-        ):
-            process.send_signal(signum)
-            try:
-                process.wait(seconds)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        self._processes.end()

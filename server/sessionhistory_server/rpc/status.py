@@ -1,4 +1,4 @@
-"""From the service's errors to google.rpc.Status."""
+"""Convert the service's errors to google.rpc.Status."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 _CODES: Final = (
     (errors.InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.MalformedRequestError, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
     (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (errors.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (errors.AbortedError, grpc.StatusCode.ABORTED),
@@ -40,7 +41,7 @@ def code_of(error: errors.SessionHistoryError) -> grpc.StatusCode:
 
 
 def details_of(error: errors.SessionHistoryError, request_id: str | None = None) -> bytes:
-    """Return an error as a serialized google.rpc.Status, with its details; with a request id, that too."""
+    """Return an error as a serialized google.rpc.Status, with its details, and with a request id if given."""
     status = Status(code=code_of(error).value[0], message=str(error))
     for detail in _details(error):
         packed = Any()

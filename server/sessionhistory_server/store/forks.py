@@ -1,53 +1,89 @@
-"""New sessions made from others: forks, and what goes on after a reset.
+"""Create a session from another one: a fork, or the successor after a reset.
 
-The messages are copied by one statement, and the summaries of them, so of one moment: no row leaves the
-database, and no append waits.
+One statement copies the messages and their summaries, all of one snapshot. No row leaves the database, and no
+append waits.
 """
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import psycopg
 
-from sessionhistory_server.errors import NotFoundError, session_exists, session_not_found
-from sessionhistory_server.model import ACTIVE
-from sessionhistory_server.store import rows
-from sessionhistory_server.store.compaction import COPIED as SUMMARY_COPIED
-from sessionhistory_server.store.sessions import (
+from sessionhistory_server.errors import session_exists, session_not_found
+from sessionhistory_server.model.session import ACTIVE
+from sessionhistory_server.store.columns.message import SENT_COLUMNS
+from sessionhistory_server.store.columns.session import (
+    COLUMN_NAMES,
     COLUMNS,
+    COMPLETE_TIME,
+    CONTENT,
     EXPIRE_TIME,
-    LIVE,
-    NAMED,
-    OWNED,
-    get,
-    is_taken,
     session_of,
-    timestamp,
+    session_parameters,
 )
-from sessionhistory_server.store.standing import require_reached, session_not_active, standing
+from sessionhistory_server.store.columns.times import timestamp
+from sessionhistory_server.store.guard import (
+    SUMMARIES_IN_FORCE,
+    read_snapshot,
+    require_reached,
+    session_not_active,
+)
+from sessionhistory_server.store.session_ref import LIVE, NAMED, OWNED
+from sessionhistory_server.store.summaries import COPIED_COLUMNS as SUMMARY_COLUMNS
+from sessionhistory_server.store.summaries import COVERED_LAST_EXISTS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
-    from sessionhistory_server.model import Session, SessionContent
-    from sessionhistory_server.store.connection import Connection, Row
-    from sessionhistory_server.store.sessions import SessionRef
+    from sessionhistory_server.model.session import Session, SessionContent
+    from sessionhistory_server.store.postgres.connection import Connection, Row
+    from sessionhistory_server.store.session_ref import SessionRef
 
-COPIED: Final = ("sequence", "create_time", *rows.SENT_COLUMNS.split(", "))
-"""The columns of a message that a copy shares with it: all but the session's key."""
+COPIED_COLUMNS: Final = ("sequence", "create_time", *SENT_COLUMNS)
+"""The columns that a copy takes from a message: all but the session's key."""
 
-# No conflict is passed over: messages would be left without their session.
+# The columns of the new session: a field that the caller does not set is the original's.
+_COPY: Final[Mapping[str, LiteralString]] = {
+    "session_key": "%(new_key)s::uuid",
+    "tenant_id": "tenant_id",
+    "session_id": "%(new_id)s::text",
+    "user_id": "coalesce(%(new_owner)s::text, user_id)",
+    **{name: f"coalesce({value}, {name})" for name, value in CONTENT.items()},
+    "title": f"coalesce({CONTENT['title']}, case when %(keeps_title)s::boolean then title end)",
+    "status": CONTENT["status"],
+    "state": f"coalesce({CONTENT['state']}, case when %(keeps_state)s::boolean then state end)",
+    "message_count": "counted.messages",
+    "total_tokens": "counted.tokens",
+    "last_sequence": "counted.last_sequence",
+    "unpinned_tokens": "counted.unpinned_tokens",
+    "unpinned_bytes": "counted.unpinned_bytes",
+    "pinned_count": "counted.pins",
+    "revision": "1",
+    "create_time": "now()",
+    "update_time": "now()",
+    "active_time": "counted.active_time",
+    "complete_time": COMPLETE_TIME,
+    "expire_time": f"coalesce({EXPIRE_TIME}, expire_time)",
+    "purge_time": f"coalesce({EXPIRE_TIME}, expire_time) + %(retention)s::interval",
+    "token_counter": "case when counted.messages = 0 then %(token_counter)s::text else token_counter end",
+    "parent_session_id": "source.session_id",
+    "parent_sequence": "coalesce(%(parent_sequence)s::bigint, fork_sequence)",
+    "compacted_through_sequence": "(select coalesce(max(through_sequence), 0) from summed_up)",
+    "compacted_removed_count": "counted.last_sequence - counted.messages",
+}
+
+# No "on conflict do nothing", which would leave the copied messages without a session.
 _FORK: Final = f"""
 with source as materialized (
-    select *, coalesce(%(up_to)s::bigint, last_sequence) as fork_sequence
+    select *, coalesce(%(through)s::bigint, last_sequence) as fork_sequence, {SUMMARIES_IN_FORCE} as in_force
     from sessions
     where session_key = %(source_key)s::uuid and {OWNED} and {LIVE}
-      and coalesce(%(up_to)s::bigint, 0) <= last_sequence
+      and coalesce(%(through)s::bigint, 0) <= last_sequence
 ), copied as (
-    insert into messages (session_key, {", ".join(COPIED)})
-    select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in COPIED)}
+    insert into messages (session_key, {", ".join(COPIED_COLUMNS)})
+    select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in COPIED_COLUMNS)}
     from source cross join lateral (
         select * from messages
         where messages.session_key = source.session_key and messages.sequence <= source.fork_sequence
@@ -55,12 +91,13 @@ with source as materialized (
     ) as original
     returning sequence, create_time, token_count, pinned, tokens_through, bytes_through
 ), summed_up as (
-    insert into summaries (session_key, {", ".join(SUMMARY_COPIED)})
-    select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in SUMMARY_COPIED)}
+    insert into summaries (session_key, {", ".join(SUMMARY_COLUMNS)})
+    select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in SUMMARY_COLUMNS)}
     from source cross join lateral (
         select * from summaries
         where summaries.session_key = source.session_key
           and through_sequence <= least(source.fork_sequence, source.compacted_through_sequence)
+          and (source.in_force or {COVERED_LAST_EXISTS})
         order by through_sequence
     ) as original
     returning through_sequence
@@ -71,32 +108,13 @@ with source as materialized (
            greatest(max(create_time), now()) as active_time
     from copied
 )
-insert into sessions (
-    session_key, tenant_id, session_id, user_id, title, model, status, labels, metadata, state,
-    history_max_messages, history_token_budget, message_count, total_tokens, last_sequence,
-    unpinned_tokens, unpinned_bytes, pinned_count, revision,
-    create_time, update_time, active_time, complete_time, expire_time, purge_time, token_counter,
-    parent_session_id, parent_sequence, compacted_through_sequence
-)
-select %(new_key)s::uuid, tenant_id, %(new_id)s::text, coalesce(%(owner)s::text, user_id),
-       coalesce(%(title)s::text, case when %(keeps_title)s::boolean then title end),
-       coalesce(%(model)s::text, model), %(status)s::text, coalesce(%(labels)s::jsonb, labels),
-       coalesce(%(metadata)s::text, metadata),
-       coalesce(%(state)s::text, case when %(keeps_state)s::boolean then state end),
-       coalesce(%(history_max_messages)s::integer, history_max_messages),
-       coalesce(%(history_token_budget)s::integer, history_token_budget),
-       counted.messages, counted.tokens, counted.last_sequence,
-       counted.unpinned_tokens, counted.unpinned_bytes, counted.pins, 1,
-       now(), now(), counted.active_time, case when %(status)s::text = '{ACTIVE}' then null else now() end,
-       coalesce({EXPIRE_TIME}, expire_time), coalesce({EXPIRE_TIME}, expire_time) + %(retention)s::interval,
-       case when counted.messages = 0 then %(token_counter)s::text else token_counter end,
-       source.session_id, coalesce(%(parent_sequence)s::bigint, fork_sequence),
-       (select coalesce(max(through_sequence), 0) from summed_up)
+insert into sessions ({", ".join(_COPY)})
+select {", ".join(_COPY.values())}
 from source cross join counted
 returning {COLUMNS}
 """
 
-# Of a session that a release has purged which knows no summaries.
+# SQL that removes summaries that an older release left when it purged a session with the new id.
 _SWEEP: Final = """
 delete from summaries
 where session_key = %(new_key)s::uuid
@@ -111,69 +129,100 @@ returning {COLUMNS}
 """
 
 
+# One snapshot of the session to copy and of the session that has the new id. The latter is the copy of an
+# earlier attempt if it is live, the caller's, and a child of the former.
+_BOTH: Final = f"""
+select source.*, new.*
+from (
+    select {", ".join(f"{name} as source_{name}" for name in COLUMN_NAMES)} from sessions
+    where session_key = %(source_key)s::uuid and {OWNED} and {LIVE}
+) as source left join (
+    select {COLUMNS}, coalesce((%(new_owner)s::text is null or user_id = %(new_owner)s::text) and {LIVE}
+                               and parent_session_id = %(source_id)s::text, false) as is_copy,
+        case when (%(new_owner)s::text is null or user_id = %(new_owner)s::text) and not ({LIVE})
+             then purge_time end as held_until
+    from sessions where session_key = %(new_key)s::uuid
+) as new on true
+"""
+
+
 class Fork(NamedTuple):
-    """A session to be made from another; what ``content`` does not say is the other one's."""
+    """A session to create from another one, the source. It keeps the fields that ``content`` does not set."""
 
     source: SessionRef
     new: SessionRef
     content: SessionContent
     token_counter: str
-    """The server's: of a session without messages."""
+    """The counter of a new session without messages."""
     retention: timedelta
-    up_to_sequence: int | None = None
+    through_sequence: int | None = None
     keeps_title: bool = True
     keeps_state: bool = True
 
     def parameters(self, parent_sequence: int | None = None) -> dict[str, Any]:
-        """Return the parameters of the statement that makes it."""
+        """Return the parameters of the statements of a fork."""
         content = self.content
-        return content._asdict() | {
+        return session_parameters(content._replace(labels=content.labels or None)._asdict()) | {
             "source_key": self.source.session_key,
+            "source_id": self.source.session_id,
+            "new_owner": self.new.user_id,
             "user_id": self.source.user_id,
             "new_key": self.new.session_key,
             "new_id": self.new.session_id,
-            "owner": content.user_id,
             "token_counter": self.token_counter,
-            "labels": json.dumps(content.labels) if content.labels else None,
-            "expire_time": timestamp(content.expire_time),
             "retention": self.retention,
-            "up_to": self.up_to_sequence,
+            "through": self.through_sequence,
             "keeps_title": self.keeps_title,
             "keeps_state": self.keeps_state,
             "parent_sequence": parent_sequence,
         }
 
 
+class _Taken(NamedTuple):
+    """A session that has the id of the session to create."""
+
+    session: Session
+    is_copy: bool
+    """Whether the session is the copy that an earlier attempt created."""
+    held_until: int | None
+    """The purge time of the session, if it is deleted or expired and the caller owns it."""
+
+
 async def fork(connection: Connection, wanted: Fork, *, allow_existing: bool) -> tuple[Session, bool]:
-    """Make a session with the messages of another; or with ``allow_existing`` return the one made before.
+    """Create a session with the messages of another, or with ``allow_existing`` return an earlier copy.
 
     Returns:
-        The session, and whether it was made.
+        The session, and whether it was created.
 
     Raises:
         NotFoundError: there is no such session for this caller.
         AlreadyExistsError: the new id is taken.
-        AbortedError: the session has not come as far as the given sequence.
+        AbortedError: the source's last sequence is before the given one.
     """
     while True:
         try:
             made = await _make(connection, wanted)
         except psycopg.errors.UniqueViolation:
-            existing = await _made_before(connection, wanted) if allow_existing else None
-            if existing and wanted.up_to_sequence in (None, existing.parent_sequence):
-                return existing, False
-            await _require_free(connection, wanted)
-            continue
+            _, taken = await _read_both(connection, wanted)
+            if taken is None:
+                continue
+            if (
+                allow_existing
+                and taken.is_copy
+                and wanted.through_sequence in (None, taken.session.parent_through_sequence)
+            ):
+                return taken.session, False
+            raise session_exists(wanted.new.session_id, timestamp(taken.held_until)) from None
         if made:
             return session_of(made[0]), True
-        found = await standing(connection, wanted.source)
+        found = await read_snapshot(connection, wanted.source)
         if found is None or not found.usable:
             raise session_not_found(wanted.source.session_id)
-        require_reached(found, wanted.source, wanted.up_to_sequence or 0)
+        require_reached(found, wanted.source, wanted.through_sequence or 0)
 
 
 async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Session, Session]:
-    """End an active session and make one that goes on in its place; or return what was made before.
+    """End an active session and create one that continues it, or return those of an earlier attempt.
 
     Returns:
         The new session, and the old one.
@@ -192,14 +241,14 @@ async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Sess
                     (made,) = await _make(connection, wanted, previous.last_sequence)
                     return session_of(made), previous
         except psycopg.errors.UniqueViolation:
-            await _require_free(connection, wanted)
-            continue
-        previous = await get(connection, wanted.source)
-        if previous.status == ACTIVE:
-            continue
-        if made_before := await _made_before(connection, wanted):
-            return made_before, previous
-        raise session_not_active(previous.session_id, previous.status)
+            pass
+        previous, taken = await _read_both(connection, wanted)
+        if previous.status != ACTIVE:
+            if taken and taken.is_copy:
+                return taken.session, previous
+            raise session_not_active(previous.session_id, previous.status)
+        if taken:
+            raise session_exists(wanted.new.session_id, timestamp(taken.held_until))
 
 
 async def _make(connection: Connection, wanted: Fork, parent_sequence: int | None = None) -> list[Row]:
@@ -207,16 +256,15 @@ async def _make(connection: Connection, wanted: Fork, parent_sequence: int | Non
     return await connection.fetch(_FORK, wanted.parameters(parent_sequence))
 
 
-async def _made_before(connection: Connection, wanted: Fork) -> Session | None:
-    """Return the session that has the new id, if it is the caller's and was made like this."""
-    try:
-        existing = await get(connection, wanted.new)
-    except NotFoundError:
-        return None
-    return existing if existing.parent_session_id == wanted.source.session_id else None
+async def _read_both(connection: Connection, wanted: Fork) -> tuple[Session, _Taken | None]:
+    """Return the session to copy, and the session with the new id; ``None`` if the id is free.
 
-
-async def _require_free(connection: Connection, wanted: Fork) -> None:
-    """Require that the new id is free by now."""
-    if await is_taken(connection, wanted.new):
-        raise session_exists(wanted.new.session_id)
+    Raises:
+        NotFoundError: this caller has no such session to copy.
+    """
+    found = await connection.fetch(_BOTH, wanted.parameters())
+    if not found:
+        raise session_not_found(wanted.source.session_id)
+    source, new = found[0][: len(COLUMN_NAMES)], found[0][len(COLUMN_NAMES) :]
+    taken = None if new[0] is None else _Taken(session_of(new[:-2]), *new[-2:])
+    return session_of(source), taken

@@ -1,30 +1,34 @@
-"""Reading messages back, one by one and page by page."""
+"""Read single messages, and pages of messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server.errors import message_not_found, session_not_found
-from sessionhistory_server.store import pages, rows
-from sessionhistory_server.store.sessions import LIVE, NAMED, timestamp
+from sessionhistory_server.store import paging
+from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, message_of
+from sessionhistory_server.store.columns.times import timestamp
+from sessionhistory_server.store.session_ref import LIVE, NAMED
 
 if TYPE_CHECKING:
-    from sessionhistory_server.model import Message
-    from sessionhistory_server.store.connection import Connection
-    from sessionhistory_server.store.sessions import SessionRef
+    from sessionhistory_server.model.filters import MessageFilter
+    from sessionhistory_server.model.message import Message
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.session_ref import SessionRef
 
-_COLUMNS: Final = ", ".join(rows.FIELDS)
+_COLUMNS: Final = ", ".join(MESSAGE_COLUMNS)
 
-_SESSION: Final = f"(select session_key from sessions where {NAMED} and {LIVE}) as session"
+# limit 1: otherwise the planner does not know that this is one row.
+_SESSION: Final = f"(select session_key from sessions where {NAMED} and {LIVE} limit 1) as session"
 
-# A row without a message: the session is there and the message is not.
+# A row without a message means that the session exists and the message does not.
 _GET_BY_ID: Final = f"""
 select sequence is not null, {_COLUMNS}
 from {_SESSION} left join messages
   on messages.session_key = session.session_key and message_id = %(message_id)s::text
 """
 
-# >= and the order: so that only the index of sequences will do, before the tables are analyzed as well.
+# >= and order by: only the index of sequences has that order, also before the tables are analyzed.
 _GET_BY_SEQUENCE: Final = f"""
 select sequence is not null, {_COLUMNS}
 from {_SESSION} left join lateral (
@@ -35,9 +39,7 @@ from {_SESSION} left join lateral (
 ) as message on sequence = %(sequence)s::bigint
 """
 
-_IS_LIVE: Final = f"select true from {_SESSION}"
-
-# What each field of a filter asks of a message, and the end of the page before.
+# The condition of each field of a filter.
 _CONDITIONS: Final = {
     "after_sequence": "sequence > %(after_sequence)s::bigint",
     "before_sequence": "sequence < %(before_sequence)s::bigint",
@@ -45,17 +47,6 @@ _CONDITIONS: Final = {
     "create_time_after": "create_time > %(create_time_after)s::timestamptz",
     "create_time_before": "create_time < %(create_time_before)s::timestamptz",
 }
-
-
-class MessageFilter(NamedTuple):
-    """Which messages of a session to list; all conditions must hold. Bounds are exclusive."""
-
-    after_sequence: int = 0
-    before_sequence: int | None = None
-    roles: tuple[str, ...] = ()
-    create_time_after: int | None = None
-    create_time_before: int | None = None
-    descending: bool = False
 
 
 async def get(
@@ -75,7 +66,7 @@ async def get(
     if not row[0]:
         sought = f"with sequence {sequence}" if message_id is None else repr(message_id)
         raise message_not_found(ref.session_id, sought)
-    return rows.message_of(row[1:])
+    return message_of(row[1:])
 
 
 async def find(
@@ -92,29 +83,32 @@ async def find(
     Raises:
         NotFoundError: there is no such session for this caller.
     """
-    if not await connection.fetch(_IS_LIVE, ref._asdict()):
-        raise session_not_found(ref.session_id)
     values = _values(wanted)
     conditions = [_CONDITIONS[name] for name in values]
     if after is not None:
         conditions.append(f"sequence {'<' if wanted.descending else '>'} %(after)s::bigint")
         values["after"] = after
-    found, more = await pages.fetch(
-        connection,
+    page = paging.statement(
         _COLUMNS,
         "size_bytes",
-        f"from messages where {' and '.join(('session_key = %(session_key)s::uuid', *conditions))}"
+        f"from messages where {' and '.join(('messages.session_key = session.session_key', *conditions))}"
         f" order by sequence {'desc' if wanted.descending else 'asc'}",
-        {"session_key": ref.session_key, **values},
-        page_size=page_size,
-        max_bytes=max_bytes,
     )
-    page = [rows.message_of(row) for row in found]
-    return page, page[-1].sequence if more else None
+    # A row without a message means that the session exists and the page is empty.
+    found = await connection.fetch(
+        f"select page.* from {_SESSION} left join lateral ({page}) as page on true order by page_row",
+        {**ref._asdict(), **values, "page_size": page_size, "max_bytes": max_bytes},
+        named=False,
+    )
+    if not found:
+        raise session_not_found(ref.session_id)
+    in_page, more = paging.cut([row for row in found if row[0] is not None])
+    listed = [message_of(row) for row in in_page]
+    return listed, listed[-1].sequence if more else None
 
 
 def _values(wanted: MessageFilter) -> dict[str, Any]:
-    """Return the parameters of the conditions that a filter sets, by their names."""
+    """Return the parameters of the conditions that a filter sets, under the names of its fields."""
     values = {
         "after_sequence": wanted.after_sequence or None,
         "before_sequence": wanted.before_sequence,

@@ -1,8 +1,10 @@
-"""The schema: its one definition. The migrations lead to exactly this, and a test proves it.
+"""The schema in its only definition. The migrations create exactly this schema, as a test proves.
 
 Every primary and unique key begins with ``session_key``, so that a cluster can be distributed by it.
-There is no foreign key: a message or a summary is only ever inserted under the lock of its session's row,
-and a session's row is deleted before them, so that neither can outlive the other.
+There is no foreign key. A message or a summary is only inserted under the lock of its session's row, and the
+session's row is deleted before them. So none of them outlives the session. Only a release that does not know
+summaries leaves summaries without a session. Such summaries are void (``guard.SUMMARIES_IN_FORCE``); a sweep
+removes them.
 """
 
 from __future__ import annotations
@@ -91,6 +93,12 @@ sessions = Table(
         server_default=text("0"),
         comment="of the newest summary, 0 if there is none",
     ),
+    Column(
+        "compacted_removed_count",
+        BigInteger,
+        comment="last_sequence - message_count when the summaries were right; null: not known",
+    ),
+    Column("application_id", Text),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index(
@@ -109,7 +117,7 @@ sessions = Table(
 
 
 def _message_columns() -> list[Column[Any]]:
-    """Return what a message and a summary have in common: all that a message holds but its place."""
+    """Return the columns that messages and summaries share: all of a message but its sequence."""
     return [
         Column("message_id", Text, nullable=False),
         Column("role", Text, nullable=False),
@@ -117,12 +125,18 @@ def _message_columns() -> list[Column[Any]]:
         Column("content", Text, comment="null and empty are kept apart"),
         Column("tool_calls", Text, comment="JSON: [[id, name, arguments], …]"),
         Column("tool_call_id", Text),
-        Column("parts", Text, comment='JSON: [["text", …] | ["json", …] | ["uri" | "data", type, …], …]'),
+        Column(
+            "parts",
+            Text,
+            comment='JSON: [["text", …] | ["json", …] | ["uri" | "data", type, …]'
+            ' | ["reasoning", "", [text, opaque, signature]], …]',
+        ),
         Column("payload", LargeBinary),
         Column("payload_type", Text),
         Column("metadata", Text, comment="a JSON object, kept as it was sent"),
         Column("model", Text),
         Column("provider", Text),
+        Column("finish_reason", Text, comment="in the provider's own word"),
         Column("input_tokens", Integer),
         Column("output_tokens", Integer),
         Column("cache_read_tokens", Integer),

@@ -1,4 +1,4 @@
-"""A program of a user's: a strict type checker finds nothing to object to, and knows what all of it is."""
+"""A user's program that a strict type checker accepts, and whose types it knows completely."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,7 @@ from sessionhistory import (
     AsyncSessionHistoryClient,
     CompactHistoryResult,
     CreateSessionResult,
+    EnsureActiveSessionResult,
     ForkSessionResult,
     History,
     HistoryCut,
@@ -22,14 +23,17 @@ from sessionhistory import (
     JsonPart,
     MediaPart,
     Message,
+    MessageOrder,
     MessagePage,
     MessageStatus,
     MessageStream,
     OnBreak,
+    ReasoningPart,
     RecountTokensResult,
     ResetSessionResult,
     Role,
     Session,
+    SessionFields,
     SessionHistoryClient,
     SessionHistoryError,
     SessionOrder,
@@ -38,7 +42,7 @@ from sessionhistory import (
     SessionStatus,
     TextPart,
     ToolCall,
-    TruncateHistoryResult,
+    TruncateMessagesResult,
     Usage,
 )
 from sessionhistory.errors import FieldViolation, InvalidFieldError, SequenceMismatchError
@@ -48,9 +52,10 @@ MESSAGE = Message(
     role=Role.ASSISTANT,
     content=None,
     tool_calls=(ToolCall(name="weather", arguments="{}"),),
-    parts=(TextPart("hello"), MediaPart(data=b""), JsonPart([1, None])),
+    parts=(TextPart("hello"), MediaPart(data=b""), JsonPart([1, None]), ReasoningPart("so", signature="x")),
     metadata={"any": ["thing"]},
     usage=Usage(input_tokens=1),
+    finish_reason="tool_calls",
     send_time=datetime.now(UTC),
 )
 
@@ -64,15 +69,18 @@ def in_threads() -> None:
     """Use every method of the client for threads."""
     with SessionHistoryClient("127.0.0.1:50051", metadata=token, timeout_seconds=5) as client:
         assert_type(client, SessionHistoryClient)
-        created = client.create_session(Session(user_id="ada", ttl=timedelta(1)), allow_existing=True)
+        fields = SessionFields(application_id="shop", ttl=timedelta(1))
+        created = client.create_session("s", fields, user_id="ada", allow_existing=True)
         assert_type(created, CreateSessionResult)
         session_id = created.session.session_id
         assert_type(client.get_session(session_id, user_id="ada"), Session)
         assert_type(client.update_session(session_id, title="t", metadata=None, etag="e"), Session)
-        assert_type(client.get_active_session("ada", create_session=Session()), CreateSessionResult)
+        assert_type(client.get_active_session("ada", application_id="shop"), Session)
+        ensured = client.ensure_active_session("ada", fields, new_session_id="s")
+        assert_type(ensured, EnsureActiveSessionResult)
         assert_type(client.update_state(session_id, {"step": None}, expected_state_version=1), Session)
         assert_type(client.list_sessions(statuses=[SessionStatus.ACTIVE]), Iterator[Session])
-        assert_type(client.list_sessions_page(order_by=SessionOrder.CREATION), SessionPage)
+        assert_type(client.list_sessions_page(order_by=SessionOrder.CREATE_TIME_ASC), SessionPage)
         appended = client.append_message(session_id, MESSAGE, history=HistoryOptions(max_messages=2))
         assert_type(appended, AppendMessageResult)
         assert_type(appended.history, History | None)
@@ -80,15 +88,18 @@ def in_threads() -> None:
             assert_type(stream, MessageStream)
             stream.write("hello")
             stream.write_arguments(stream.call_tool("weather", id="c"), "{}")
-            assert_type(stream.finish(usage=Usage(output_tokens=1)), AppendMessageResult)
-        assert_type(client.append_messages(None, [MESSAGE], create_session=Session()), AppendMessagesResult)
+            assert_type(stream.finish(finish_reason="stop"), AppendMessageResult)
+        several = client.append_messages(None, [MESSAGE], new_session=fields, keep_through_sequence=0)
+        assert_type(several, AppendMessagesResult)
         assert_type(client.get_message(session_id, sequence=1), Message)
         assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
         assert_type(client.list_messages_page(session_id, page_token=""), MessagePage)
         assert_type(client.get_history(session_id, token_budget=100), History)
-        assert_type(client.fork_session(session_id, up_to_sequence=1), ForkSessionResult)
-        assert_type(client.reset_session(session_id, keep_state=True).session.parent, SessionParent | None)
-        assert_type(client.truncate_history(session_id, after_sequence=1), TruncateHistoryResult)
+        forked = client.fork_session(session_id, fields, new_session_id="f", through_sequence=1)
+        assert_type(forked, ForkSessionResult)
+        reset = client.reset_session(session_id, new_session_id="r", new_user_id="bob", keep_messages=True)
+        assert_type(reset.session.parent, SessionParent | None)
+        assert_type(client.truncate_messages(session_id, keep_through_sequence=1), TruncateMessagesResult)
         compacted = client.compact_history(session_id, MESSAGE, through_sequence=1)
         assert_type(compacted, CompactHistoryResult)
         assert_type(compacted.summary, HistorySummary)
@@ -102,14 +113,17 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
     options = [("grpc.keepalive_time_ms", 60_000)]
     async with AsyncSessionHistoryClient(credentials=credentials, metadata={}, options=options) as client:
         assert_type(client, AsyncSessionHistoryClient)
-        created = await client.create_session(Session(history_settings=HistorySettings(max_messages=2)))
+        created = await client.create_session(
+            session=SessionFields(history_settings=HistorySettings(max_messages=2))
+        )
         assert_type(created, CreateSessionResult)
         session_id = created.session.session_id
         assert_type(await client.get_session(session_id), Session)
         assert_type(await client.update_session(session_id, status=SessionStatus.COMPLETED), Session)
-        assert_type(await client.get_active_session("ada"), CreateSessionResult)
+        assert_type(await client.get_active_session("ada"), Session)
+        assert_type(await client.ensure_active_session("ada"), EnsureActiveSessionResult)
         assert_type(await client.update_state(session_id, {}), Session)
-        filters: SessionFilters = {"labels": {"app": "travel"}, "active_after": datetime.now(UTC)}
+        filters: SessionFilters = {"labels": {"app": "travel"}, "last_activity_time_after": datetime.now(UTC)}
         assert_type(client.list_sessions(page_size=10, **filters), AsyncIterator[Session])
         assert_type(await client.list_sessions_page(**filters), SessionPage)
         appended = await client.append_message(session_id, MESSAGE, state_patch={"step": "pay"})
@@ -123,12 +137,16 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
         assert_type(stream.result, AppendMessageResult | None)
         assert_type(await client.append_messages(session_id, iter([MESSAGE])), AppendMessagesResult)
         assert_type(await client.get_message(session_id, message_id="m"), Message)
-        assert_type(client.list_messages(session_id, descending=True), AsyncIterator[Message])
+        assert_type(
+            client.list_messages(session_id, order_by=MessageOrder.SEQUENCE_DESC), AsyncIterator[Message]
+        )
         assert_type(await client.list_messages_page(session_id), MessagePage)
         assert_type(await client.get_history(session_id), History)
-        assert_type(await client.fork_session(session_id, Session(title="t")), ForkSessionResult)
+        assert_type(await client.fork_session(session_id, SessionFields(title="t")), ForkSessionResult)
         assert_type(await client.reset_session(session_id), ResetSessionResult)
-        assert_type(await client.truncate_history(session_id, after_sequence=0), TruncateHistoryResult)
+        assert_type(
+            await client.truncate_messages(session_id, keep_through_sequence=0), TruncateMessagesResult
+        )
         compacted = await client.compact_history(session_id, MESSAGE, through_sequence=1)
         assert_type(compacted, CompactHistoryResult)
         assert_type(await client.delete_session(session_id), Session | None)
@@ -140,7 +158,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
 
 
 def read(message: Message, session: Session, history: History) -> None:
-    """Look at values."""
+    """Use the values' types."""
     assert_type(message.role, Role)
     assert_type(message.status, MessageStatus)
     assert_type(message.content, str | None)
@@ -149,6 +167,8 @@ def read(message: Message, session: Session, history: History) -> None:
     assert_type(message.create_time, datetime | None)
     assert_type(session.labels, Mapping[str, str])
     assert_type(session.message_count, int)
+    assert_type(session.last_activity_time, datetime)
+    assert_type(session.end_time, datetime | None)
     assert_type(history.messages, tuple[Message, ...])
     assert_type(history.cut, HistoryCut)
     assert_type(history.next_before_sequence, int | None)
@@ -162,10 +182,13 @@ def read(message: Message, session: Session, history: History) -> None:
                 assert_type(data, bytes | None)
             case JsonPart(value):
                 assert_type(value, Any)
+            case ReasoningPart(text, opaque=opaque):
+                assert_type(text, str)
+                assert_type(opaque, str)
 
 
 def catch(client: SessionHistoryClient) -> int:
-    """Look at errors."""
+    """Use the errors' types."""
     try:
         client.append_message("s", MESSAGE, expected_last_sequence=1)
     except SequenceMismatchError as error:

@@ -1,16 +1,33 @@
-"""A program of a user's in which a strict type checker objects to every line that says so, and to no other.
+"""A user's program in which a strict type checker objects to each marked line, and to no other.
 
-Each ``type: ignore`` names the objection; one that is not raised is an error of its own.
+Each ``type: ignore`` names the error; if the checker does not find it, that is an error too.
 """
-# ruff: noqa: B018, FBT003, T201 - it is never run
+# ruff: noqa: B018, T201 - it is never run
 
-from sessionhistory import AsyncSessionHistoryClient, Message, Role, Session, SessionHistoryClient, Usage
+from sessionhistory import (
+    AsyncSessionHistoryClient,
+    Message,
+    ReasoningPart,
+    Role,
+    Session,
+    SessionFields,
+    SessionHistoryClient,
+    Usage,
+)
 
 
-def wrong(client: SessionHistoryClient, message: Message) -> None:
+def wrong(client: SessionHistoryClient, message: Message, session: Session) -> None:
     """Misuse the client for threads."""
-    client.create_session("s")  # type: ignore[arg-type]
-    client.create_session(Session(), True)  # type: ignore[call-arg]
+    client.create_session(SessionFields())  # type: ignore[arg-type]
+    client.create_session("s", session)  # type: ignore[arg-type]
+    client.create_session("s", SessionFields(), "ada")  # type: ignore[call-arg]
+    client.ensure_active_session("ada", session)  # type: ignore[arg-type]
+    client.get_active_session("ada", new_session=SessionFields())  # type: ignore[call-arg]
+    client.append_message("s", message, new_session=session)  # type: ignore[arg-type]
+    client.fork_session("s", session)  # type: ignore[arg-type]
+    client.reset_session("s", session)  # type: ignore[arg-type]
+    client.update_session("s", application_id="shop")  # type: ignore[call-arg]
+    client.truncate_messages("s")  # type: ignore[call-arg]
     client.get_session(session="s")  # type: ignore[call-arg]
     client.get_session(None)  # type: ignore[arg-type]
     client.update_session("s", nickname="n")  # type: ignore[call-arg]
@@ -29,6 +46,8 @@ def wrong(client: SessionHistoryClient, message: Message) -> None:
     Message(role="user")  # type: ignore[arg-type]
     Message(Role.USER)  # type: ignore[call-arg]
     Usage(input_tokens="1")  # type: ignore[arg-type]
+    SessionFields(user_id="ada")  # type: ignore[call-arg]
+    ReasoningPart("so", "opaque")  # type: ignore[call-arg]
     message.content.upper()  # type: ignore[union-attr]
     message.content = "other"  # type: ignore[misc]
 

@@ -5,20 +5,31 @@ import static java.util.Map.entry;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
+import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.StreamObserver;
+import io.sessionhistory.v1.AppendMessageStreamRequest;
+import io.sessionhistory.v1.AppendMessageStreamResponse;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc.SessionHistoryServiceBlockingStub;
+import java.util.ArrayList;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 
 /** A channel to all addresses of a target. Its calls are retried while a server is unavailable. */
 final class HistoryClient implements AutoCloseable {
   private static final long DEADLINE_SECONDS = 5;
+  private static final long STREAM_DEADLINE_SECONDS = 300; // a model takes its time
+  private static final long STREAM_WAIT_MILLIS = 200;
 
   // All numbers are doubles, as in JSON.
   private static final Map<String, ?> RETRY_POLICY =
@@ -56,6 +67,76 @@ final class HistoryClient implements AutoCloseable {
     return stub.withDeadlineAfter(DEADLINE_SECONDS, TimeUnit.SECONDS);
   }
 
+  /**
+   * Stores a message while its pieces arrive: a header, deltas, a finish. If the pieces end without
+   * a finish, the stream breaks, and the service keeps the part that has arrived.
+   *
+   * <p>If the connection is lost meanwhile, collects the remaining pieces and sends all of them
+   * again. Because of the message id in the header, the message is stored once.
+   */
+  AppendMessageStreamResponse appendStream(Iterator<AppendMessageStreamRequest> pieces)
+      throws InterruptedException {
+    var deadline = Deadline.after(STREAM_DEADLINE_SECONDS, TimeUnit.SECONDS);
+    var sent = new ArrayList<AppendMessageStreamRequest>();
+    for (long wait = STREAM_WAIT_MILLIS; ; wait *= 2) {
+      try {
+        return send(sent, pieces, deadline);
+      } catch (StatusRuntimeException e) {
+        if (e.getStatus().getCode() != Status.Code.UNAVAILABLE) {
+          throw e;
+        }
+      }
+      Thread.sleep(wait);
+    }
+  }
+
+  /** Sends the earlier pieces again, and then the next ones. */
+  private AppendMessageStreamResponse send(
+      List<AppendMessageStreamRequest> sent,
+      Iterator<AppendMessageStreamRequest> pieces,
+      Deadline deadline) {
+    var answer = new Answer();
+    var stub = SessionHistoryServiceGrpc.newStub(channel).withDeadline(deadline);
+    var requests = stub.appendMessageStream(answer);
+    try {
+      sent.forEach(requests::onNext);
+      while (pieces.hasNext()) {
+        sent.add(pieces.next());
+        requests.onNext(sent.get(sent.size() - 1));
+      }
+    } finally {
+      requests.onCompleted();
+    }
+    return answer.get();
+  }
+
+  /** The one response of a call. */
+  private static final class Answer implements StreamObserver<AppendMessageStreamResponse> {
+    private final CompletableFuture<AppendMessageStreamResponse> response =
+        new CompletableFuture<>();
+
+    @Override
+    public void onNext(AppendMessageStreamResponse value) {
+      response.complete(value);
+    }
+
+    @Override
+    public void onError(Throwable error) {
+      response.completeExceptionally(error);
+    }
+
+    @Override
+    public void onCompleted() {}
+
+    AppendMessageStreamResponse get() {
+      try {
+        return response.join();
+      } catch (CompletionException e) {
+        throw (StatusRuntimeException) e.getCause();
+      }
+    }
+  }
+
   @Override
   public void close() {
     channel.shutdown();
@@ -71,7 +152,7 @@ final class HistoryClient implements AutoCloseable {
         }
       }
     } catch (InvalidProtocolBufferException e) {
-      return code; // somebody else's details, and broken ones
+      return code; // the details of a proxy, and broken ones
     }
     return code;
   }

@@ -3,6 +3,7 @@ package com.example.travel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.sessionhistory.v1.AppendMessageRequest;
+import io.sessionhistory.v1.AppendMessageStreamHeader;
 import io.sessionhistory.v1.AppendMessagesRequest;
 import io.sessionhistory.v1.CreateSessionRequest;
 import io.sessionhistory.v1.DeleteSessionRequest;
@@ -12,8 +13,9 @@ import io.sessionhistory.v1.ListMessagesRequest;
 import io.sessionhistory.v1.ListMessagesResponse;
 import io.sessionhistory.v1.Message;
 import io.sessionhistory.v1.Role;
-import io.sessionhistory.v1.Session;
+import io.sessionhistory.v1.SessionFields;
 import io.sessionhistory.v1.ToolCall;
+import java.util.List;
 import java.util.UUID;
 import java.util.stream.Collectors;
 
@@ -26,7 +28,7 @@ public final class Travel {
     this.history = history;
   }
 
-  public static void main(String[] args) {
+  public static void main(String[] args) throws InterruptedException {
     try (var history = new HistoryClient(args.length > 0 ? args[0] : "127.0.0.1:50051")) {
       new Travel(history).run();
     } catch (StatusRuntimeException e) {
@@ -35,12 +37,13 @@ public final class Travel {
     }
   }
 
-  private void run() {
+  private void run() throws InterruptedException {
     create();
     ask();
     answer();
     look();
     list();
+    reply();
     intrude();
     delete();
   }
@@ -49,7 +52,8 @@ public final class Travel {
     var create =
         CreateSessionRequest.newBuilder()
             .setSessionId(sessionId)
-            .setSession(Session.newBuilder().setUserId("ada").putLabels("app", "travel"))
+            .setUserId("ada")
+            .setSession(SessionFields.newBuilder().putLabels("app", "travel"))
             .setAllowExisting(true) // a retry finds the session that the first attempt has made
             .build();
     history.call().createSession(create);
@@ -124,7 +128,31 @@ public final class Travel {
     System.out.printf("listed %d messages in %d pages%n", messages, pages);
   }
 
-  /** Asks for the session as somebody else, to whom it does not exist. */
+  /**
+   * Stores an answer while the model generates it. If the model breaks off, the service keeps the
+   * part as INTERRUPTED. The next answer has the same message id, and replaces it.
+   */
+  private void reply() throws InterruptedException {
+    var question =
+        AppendMessageRequest.newBuilder()
+            .setSessionId(sessionId)
+            .setMessage(message(Role.ROLE_USER).setContent("What do I pack?"))
+            .build();
+    history.call().appendMessage(question);
+    var header =
+        AppendMessageStreamHeader.newBuilder()
+            .setSessionId(sessionId)
+            .setMessage(message(Role.ROLE_ASSISTANT))
+            .build();
+    for (var model : List.of(Model.BROKEN, Model.WHOLE)) {
+      var stored = history.appendStream(Model.pieces(header, model)).getMessage();
+      String state = stored.getStatus().name().replace("MESSAGE_STATUS_", "");
+      System.out.printf(
+          "streamed message %d, %s: %s%n", stored.getSequence(), state, stored.getContent());
+    }
+  }
+
+  /** Asks for the session as another user, for whom it does not exist. */
   private void intrude() {
     var request = GetHistoryRequest.newBuilder().setSessionId(sessionId).setUserId("eve").build();
     try {
@@ -150,8 +178,8 @@ public final class Travel {
   }
 
   /**
-   * Begins a message. Its id is made before the call, which is what makes the call safe to retry: a
-   * message that the first attempt has stored is returned, and not stored again.
+   * Begins a message. Its id is made before the call. So the call is safe to retry: if the first
+   * attempt has stored the message, the service returns it and stores nothing.
    */
   private static Message.Builder message(Role role) {
     return Message.newBuilder().setMessageId(UUID.randomUUID().toString()).setRole(role);

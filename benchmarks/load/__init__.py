@@ -1,0 +1,1 @@
+"""The load: the requests, and h2load, which sends them."""

@@ -1,0 +1,1 @@
+"""The report: the table, the JSON document, the picture, and the machine."""

@@ -1,0 +1,102 @@
+"""Launch the servers under load: the service as production runs it, and the ceiling."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from benchmarks import processes
+from benchmarks.errors import SkippedError
+from benchmarks.servers.calls import EMPTY, record, write_answers
+from sessionhistory._transport.targets import NO_PROXY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from google.protobuf.message import Message
+
+    from benchmarks.servers.calls import Call
+
+_COMMAND: Final[str | Path] = Path(sys.executable).with_name("session-history")
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that is ready, with its port, its process id, and a channel to it."""
+
+    port: int
+    pid: int
+    channel: grpc.Channel
+
+    def record(self, request: Message, *, answer_varies_bytes: int = 0) -> Call:
+        """Call the service; return the recorded call."""
+        return record(self.channel, request, answer_varies_bytes=answer_varies_bytes)[0]
+
+    def ask(self, request: Message) -> Any:  # noqa: ANN401 - the response of the method
+        """Call the service; return the answer."""
+        return record(self.channel, request)[1]
+
+
+@contextmanager
+def service(folder: Path, *where: str | Path, workers: int = 1) -> Iterator[Server]:
+    """Run `session-history serve` for the block, which begins when health is SERVING.
+
+    The ports are free ones; everything else is the default.
+
+    Args:
+        folder: A folder for its log.
+        where: The option that names the database, `--database-url` or `--data-dir`, and its value.
+        workers: The number of worker processes.
+
+    Raises:
+        SkippedError: the command has no option for several workers.
+    """
+    if workers > 1 and not _has_workers():
+        raise SkippedError("session-history serve has no --workers")
+    port, log = processes.free_port(), folder / "session-history.log"
+    ports = ("--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{processes.free_port()}")
+    many = ("--workers", str(workers)) if _has_workers() else ()
+    with processes.running([_COMMAND, "serve", *where, *ports, *many], log) as process:
+        processes.wait_for_port(port, process, log)
+        with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
+            _wait_until_serving(channel)
+            yield Server(port, process.pid, channel)
+
+
+@contextmanager
+def ceiling(folder: Path, calls: Iterable[Call]) -> Iterator[Server]:
+    """Run a server that returns the recorded answers, and an empty answer to an empty call."""
+    port, log, answers = processes.free_port(), folder / "ceiling.log", folder / "answers.json"
+    write_answers(answers, [EMPTY, *calls])
+    command: list[str | Path] = [*processes.module("servers.ceiling"), str(port), answers]
+    with processes.running(command, log) as process:
+        processes.wait_for_port(port, process, log)
+        with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
+            yield Server(port, process.pid, channel)
+
+
+def _wait_until_serving(channel: grpc.Channel) -> None:
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+    watch = stub.Watch(
+        health_pb2.HealthCheckRequest(), timeout=processes.PATIENCE_SECONDS, wait_for_ready=True
+    )
+    for answer in watch:
+        if answer.status == _SERVING:
+            break
+    watch.cancel()
+
+
+@cache
+def _has_workers() -> bool:
+    command = [_COMMAND, "serve", "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)
+    return "--workers" in shown.stdout

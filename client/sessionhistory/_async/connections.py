@@ -1,0 +1,180 @@
+"""The connections of a client: one for each call in flight, up to eight.
+
+A connection stays with the worker process that accepted it, so a single connection would use only one worker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import grpc
+
+from sessionhistory._transport import aio
+from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CLOSED: Final = "the client is closed"
+
+# A connection is accepted by a random worker. With two workers, all eight connections lead to the same one in
+# one of 128 clients.
+_MOST: Final = 8
+
+# The codes of errors that the connection may have caused, because it leads to one worker of one server.
+_MAY_BE_THE_CONNECTION: Final = {
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.UNAVAILABLE,
+}
+_AVOIDED_SECONDS: Final = 1.0
+
+
+class AsyncConnection:
+    """A channel, with its own connection to each server, and the number of calls on it."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        self.channel = channel
+        self.stub: Any = cast("Any", SessionHistoryServiceStub)(channel)  # the generated stub has no types
+        self.calls_under_way = 0
+        self.answers = 0
+        self._avoided_until = 0.0
+
+    def failed(self, error: grpc.RpcError) -> None:
+        """Avoid this connection for a second, if the call may succeed on another one.
+
+        Otherwise a broken connection, which always has the fewest calls, would attract all calls.
+        """
+        if error.code() in _MAY_BE_THE_CONNECTION:
+            self._avoided_until = time.monotonic() + _AVOIDED_SECONDS
+        else:
+            self.answers += 1
+
+    def rank(self, now: float) -> tuple[bool, int]:
+        """Return the sort key: the next call uses the connection with the lowest one."""
+        return self._avoided_until > now, self.calls_under_way
+
+
+class AsyncConnections:
+    """The connections of a client, which are opened when calls need them, and share the calls.
+
+    The first call opens the first connection, in the event loop of the call and after a prefork server has
+    forked.
+    """
+
+    def __init__(self, open_channel: Callable[[], aio.Channel]) -> None:
+        self._open_channel = open_channel
+        self._lock = threading.Lock()
+        self._connections: list[AsyncConnection] = []
+        self._silent: list[AsyncConnection] = []
+        self._loop: object = None
+        self.closed = False
+
+    @contextmanager
+    def lend(self, calls: int = 1) -> Iterator[Any]:
+        """Lend the stub of the connection with the fewest calls in flight, for this many calls.
+
+        Raises:
+            RuntimeError: the client is closed, or was first used in another event loop.
+        """
+        connection = self.take(calls)
+        try:
+            with self.watch(connection):
+                yield connection.stub
+        finally:
+            self.give_back(connection, calls)
+
+    @contextmanager
+    def watch(self, connection: AsyncConnection) -> Iterator[None]:
+        """Note whether the connection answers the call in the block.
+
+        If a connection has answered before, and then does not answer a call until its deadline, it gets no
+        other calls: it may be dead, which TCP notices after a quarter of an hour. Later calls open a new
+        connection if necessary.
+        """
+        answers = connection.answers
+        try:
+            yield
+        except grpc.RpcError as error:
+            connection.failed(error)
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and 0 < connection.answers == answers:
+                self._give_up(connection)
+            raise
+        connection.answers += 1
+
+    def take(self, calls: int = 1) -> AsyncConnection:
+        """Return the connection with the fewest calls in flight, and add this many calls to it.
+
+        Raises:
+            RuntimeError: as above.
+        """
+        with self._lock:
+            self._require_open()
+            connection = self._least_busy()
+            connection.calls_under_way += calls
+            return connection
+
+    def give_back(self, connection: AsyncConnection, calls: int = 1) -> None:
+        """Note that this many calls on the connection have ended."""
+        with self._lock:
+            connection.calls_under_way -= calls
+
+    async def close_silent(self) -> None:
+        """Close the connections that were given up and have no calls in flight."""
+        if not self._silent:
+            return
+        with self._lock:
+            ended = [each for each in self._silent if not each.calls_under_way]
+            self._silent = [each for each in self._silent if each.calls_under_way]
+        for connection in ended:
+            await connection.channel.close()
+
+    async def close(self) -> None:
+        """Close all connections; calls in flight fail."""
+        with self._lock:
+            self.closed = True
+            connections = self._connections + self._silent
+            self._connections, self._silent = [], []
+        for connection in connections:
+            await connection.channel.close()
+
+    def require_open(self) -> None:
+        """Check that calls can be made.
+
+        Raises:
+            RuntimeError: as above.
+        """
+        with self._lock:
+            self._require_open()
+
+    def _give_up(self, connection: AsyncConnection) -> None:
+        with self._lock:
+            if connection in self._connections:
+                self._connections.remove(connection)
+                self._silent.append(connection)
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise RuntimeError(CLOSED)
+        self._loop = self._loop or aio.running_loop()
+        if self._loop is not aio.running_loop():
+            raise RuntimeError("the client was first used in another event loop: create one for each")
+
+    def _least_busy(self) -> AsyncConnection:
+        """Return the connection with the fewest calls in flight; of several, the one unused for longest.
+
+        If there are at least as many calls as connections, open a new one instead, up to eight.
+        """
+        calls = sum(each.calls_under_way for each in self._connections)
+        if len(self._connections) <= min(calls, _MOST - 1):
+            connection = AsyncConnection(self._open_channel())
+        else:
+            now = time.monotonic()
+            connection = min(self._connections, key=lambda each: each.rank(now))
+            self._connections.remove(connection)
+        self._connections.append(connection)
+        return connection

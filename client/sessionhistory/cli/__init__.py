@@ -1,1 +1,0 @@
-"""The commands for people: sessions, history, import. They need the extra ``cli``."""

@@ -1,0 +1,1 @@
+"""The commands that call a running server. They use only the client."""

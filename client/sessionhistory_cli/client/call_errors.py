@@ -1,0 +1,88 @@
+"""Explain the error of a call in one line, as the error of a command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+import grpc
+
+from sessionhistory.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    DeadlineExceededError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from sessionhistory_cli.client.formatting import counted, visible
+
+if TYPE_CHECKING:
+    from sessionhistory import SessionHistoryError
+
+# The errors after which the same call would be refused again.
+_REFUSALS: Final = (NotFoundError, AlreadyExistsError, AbortedError, FailedPreconditionError)
+# The remedies if a deleted session holds the id of a new one.
+_WAYS_OUT: Final = "`session-history undelete`, `session-history delete --purge`"
+
+
+def explain(
+    error: SessionHistoryError, target: str, *, tls: bool, timeout_seconds: int
+) -> click.ClickException:
+    """Return the error of a command for the error of a call.
+
+    Args:
+        error: The error of the call.
+        target: The server that was called.
+        tls: Whether the call used TLS.
+        timeout_seconds: The time limit of the call.
+    """
+    match error:
+        case InvalidArgumentError():
+            return click.UsageError(visible(_with_the_option(error)))
+        case DeadlineExceededError():
+            text = (
+                f"no answer from {target} within {counted(timeout_seconds, 'second')}: is --server right?"
+                " --timeout-seconds gives it longer"
+            )
+        case UnavailableError(reason=""):
+            over = " with TLS" if tls else ""
+            text = (
+                f"no server answers at {target}{over}: start one with `session-history serve`,"
+                " or name it with --server"
+            )
+        case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
+            text = f"another service answers at {target}: name the right --server"
+        case _:
+            text = _refusal(error) or f"{target} cannot do this now ({_reason(error)}): {visible(str(error))}"
+    return click.ClickException(text)
+
+
+def _refusal(error: SessionHistoryError) -> str:
+    """Return the text for a call that would be refused again; empty if the error is of another kind."""
+    said = visible(str(error))
+    if isinstance(error, SessionNotFoundError) and "purge_time" not in error.metadata:
+        return (
+            f"{said}: it is missing, deleted, expired or another user's; see"
+            " `session-history sessions --deleted`"
+        )
+    return f"{said} ({_reason(error)})" if isinstance(error, _REFUSALS) else ""
+
+
+def _reason(error: SessionHistoryError) -> str:
+    return _WAYS_OUT if "purge_time" in error.metadata else error.reason or error.code.name
+
+
+def _with_the_option(error: InvalidArgumentError) -> str:
+    """Return the message of the error, with the option or argument in place of the field that it sets."""
+    said = str(error)
+    for violation in error.violations[:1]:
+        name = violation.field.rpartition(".")[2]
+        for parameter in click.get_current_context().command.params:
+            if parameter.name == name:
+                option = isinstance(parameter, click.Option)
+                typed = parameter.opts[0] if option else parameter.human_readable_name
+                return typed + said.removeprefix(violation.field)
+    return said

@@ -1,0 +1,45 @@
+"""The current call: the fields of its log lines, and its deadline."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextvars import ContextVar
+
+
+class CallContext:
+    """The request id, the method and the deadline of a call."""
+
+    __slots__ = ("_deadline", "method", "request_id")
+
+    def __init__(self, request_id: str, method: str, deadline: float = math.inf) -> None:
+        self.request_id = request_id
+        self.method = method
+        self._deadline = deadline  # by the monotonic clock, in seconds
+
+    def limit(self, seconds: float) -> None:
+        """Set the deadline of the call to this many seconds from now."""
+        self._deadline = time.monotonic() + seconds
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the deadline: negative after it, infinite without a deadline."""
+        return self._deadline - time.monotonic()
+
+    def part(self, method: str) -> CallContext:
+        """Return the context of a call that is part of this one, with the same deadline."""
+        return CallContext(self.request_id, method, self._deadline)
+
+
+# One variable for all values, because to set a variable takes longer than to make a value.
+_current: ContextVar[CallContext] = ContextVar("call")
+
+
+def begin(call: CallContext) -> None:
+    """Set the current call of this task and of the tasks that it starts."""
+    _current.set(call)
+
+
+def current() -> CallContext:
+    """Return the current call; outside of a call, one without fields and without a deadline."""
+    return _current.get(None) or CallContext("", "")

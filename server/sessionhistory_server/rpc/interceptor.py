@@ -1,0 +1,98 @@
+"""The interceptor that gRPC calls: it gives each call a request id, and aborts a call that fails."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import grpc.aio
+
+from sessionhistory_server import call_context
+from sessionhistory_server.call_context import CallContext
+from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.rpc import status
+from sessionhistory_server.rpc.invoke import recorded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.rpc.peers.connection import Context, Exchange
+    from sessionhistory_server.rpc.peers.watcher import PeerWatcher
+    from sessionhistory_server.rpc.receive import Receiver
+
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Receive = Callable[[Method, Exchange, Context], Awaitable[bytes | None]]
+
+REQUEST_ID_KEY: Final = "x-request-id"
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
+
+_NO_METHOD: Final = ("", None)
+
+
+class Interceptor(grpc.GenericRpcHandler):
+    """An interceptor that returns the handlers of all methods to gRPC.
+
+    Each method is wrapped once. gRPC would ask a separate interceptor again at every call. To gRPC each
+    method takes a stream of requests, which looks the same on the wire. So the server itself limits the wait
+    for the request.
+    """
+
+    def __init__(self, methods: Iterable[Method], receiver: Receiver, watcher: PeerWatcher) -> None:
+        self._receiver = receiver
+        self._watcher = watcher
+        self._methods = {method.path: (method.name, self._handler(method)) for method in methods}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
+        """Return the handler of a method; ``None``: there is none.
+
+        gRPC calls this in the task of the call and passes its metadata, which costs more to read later.
+        """
+        name, handler = self._methods.get(handler_call_details.method, _NO_METHOD)
+        if handler is not None:
+            request_id = _request_id(handler_call_details.invocation_metadata)
+            call_context.begin(CallContext(request_id, name))
+        return handler
+
+    def _handler(self, method: Method) -> Handler:
+        receiver = self._receiver
+        if method.streams_responses:
+            receive = receiver.both_streams if method.streams_requests else receiver.server_stream
+            return grpc.stream_stream_rpc_method_handler(self._wrap(method, receive))
+        once = receiver.client_stream if method.streams_requests else receiver.unary
+        return grpc.stream_unary_rpc_method_handler(self._wrap(method, once))
+
+    def _wrap(self, method: Method, receive: Receive) -> Callable[[object, Context], Any]:
+        """Return the function that gRPC runs for each call of a method."""
+
+        async def call(_: object, context: Context) -> bytes | None:
+            began = time.monotonic()
+            request_id = call_context.current().request_id
+            context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+            exchange = self._watcher.enter(context, began)
+            outcome = await recorded(method, began, receive(method, exchange, context), context)
+            if isinstance(outcome, SessionHistoryError):
+                await _abort(context, outcome, request_id)
+                return None
+            if outcome is not None:
+                exchange.answered_once(len(outcome))
+            return outcome
+
+        return call
+
+
+async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:
+    metadata = ((REQUEST_ID_KEY, request_id), (status.DETAILS_KEY, status.details_of(error)))
+    await context.abort(status.code_of(error), str(error), metadata)
+
+
+def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the caller's id for the call if it is valid, else a new id."""
+    for key, value in metadata:
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
+            return value
+    return f"{random.getrandbits(64):016x}"

@@ -1,0 +1,59 @@
+"""The messages that one append stores together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sessionhistory_server.model.tokens import MIXED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+    from typing import Self
+
+    from sessionhistory_server.model.append import Append
+    from sessionhistory_server.model.message import MessageContent, NewMessage
+    from sessionhistory_server.store.session_ref import SessionRef
+
+
+class Batch(NamedTuple):
+    """An append for the store: the messages have ids, and their tokens are counted."""
+
+    asked: Append
+    tenant_id: str
+    ref: SessionRef
+    messages: list[NewMessage]
+    token_counter: str
+    """The counter that counted the messages. ``MIXED``: the session's counter becomes ``MIXED``, too."""
+    retention: timedelta
+
+    @property
+    def creates(self) -> bool:
+        """Whether to create the session if it does not exist."""
+        return self.asked.new_session is not None
+
+    @property
+    def required_counter(self) -> str | None:
+        """The counter that the session must have, unless it has ``MIXED``; ``None``: any counter."""
+        if self.token_counter == MIXED or all(m.content.token_count_given is not None for m in self.messages):
+            return None
+        return self.token_counter
+
+    @property
+    def message_ids(self) -> list[str]:
+        """The ids of the messages, in order."""
+        return [message.content.message_id for message in self.messages]
+
+    @property
+    def contents(self) -> list[MessageContent]:
+        """The contents of the messages, in order."""
+        return [message.content for message in self.messages]
+
+    def counted(self, counts: Iterable[int], token_counter: str) -> Self:
+        """Return the batch with other token counts."""
+        messages = [m._replace(token_count=count) for m, count in zip(self.messages, counts, strict=True)]
+        return self._replace(messages=messages, token_counter=token_counter)
+
+    def expecting(self, last_sequence: int) -> Self:
+        """Return the batch with an expected last sequence."""
+        return self._replace(asked=self.asked._replace(expected_last_sequence=last_sequence))

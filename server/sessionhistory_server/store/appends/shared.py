@@ -1,0 +1,192 @@
+"""Store the appends of several calls in one statement and one commit.
+
+The statement stores a batch only if its session exists and may change, and its message is new. Each other
+batch (a new session, a retry, an append to refuse) goes to ``single.append`` alone. If no other append
+arrives at the same time, the statement is that of ``single.append_at_once``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from sessionhistory_server.limits import KIB
+from sessionhistory_server.model.session import Counters
+from sessionhistory_server.model.tokens import MIXED
+from sessionhistory_server.store.appends.single import SHORT_LOCK_TIMEOUT, append, append_at_once, appended_of
+from sessionhistory_server.store.columns.message import (
+    INSERT_COLUMNS,
+    INSERT_VALUES,
+    JSON_RECORD,
+    message_records,
+    to_json,
+)
+from sessionhistory_server.store.columns.session import title_parameter
+from sessionhistory_server.store.postgres import errors
+from sessionhistory_server.store.postgres.batching import Batcher
+from sessionhistory_server.store.session_ref import LIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sessionhistory_server.model.message import Appended, NewMessage
+    from sessionhistory_server.store.appends.batch import Batch
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.store.session_ref import SessionRef
+
+_MAX_BATCH: Final = 64
+_MAX_MESSAGE_BYTES: Final = 64 * KIB
+
+# SHORT_LOCK_TIMEOUT: a locked session does not delay the other sessions of the statement. keys: no plan reads
+# other rows, even a plan that was made while the table was empty. asked is in the order of the keys, so that
+# two such statements cannot deadlock.
+_APPEND: Final = f"""
+with session as (
+update sessions
+set last_sequence = last_sequence + asked.messages,
+    message_count = message_count + asked.messages,
+    total_tokens = sessions.total_tokens + asked.tokens,
+    unpinned_tokens = sessions.unpinned_tokens + asked.tokens,
+    unpinned_bytes = sessions.unpinned_bytes + asked.bytes,
+    title = coalesce(title, asked.new_title),
+    active_time = greatest(active_time, now())
+from json_to_recordset(%(sessions)s::json) as asked (
+    place bigint, key uuid, owner text, messages bigint, tokens bigint, bytes bigint,
+    new_title text, required_counter text
+), {SHORT_LOCK_TIMEOUT}
+where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
+  and (asked.owner is null or user_id = asked.owner) and {LIVE} and status = 'ACTIVE'
+  and (asked.required_counter is null or token_counter in (asked.required_counter, '{MIXED}'))
+returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time,
+          last_sequence - asked.messages as base_sequence,
+          sessions.unpinned_tokens - asked.tokens as base_tokens,
+          sessions.unpinned_bytes - asked.bytes as base_bytes
+), stored as (
+    insert into messages (session_key, sequence, create_time, {INSERT_COLUMNS})
+    select session.session_key, session.base_sequence + new.ordinal, session.active_time,
+           {INSERT_VALUES}
+    from session
+    join json_to_recordset(%(messages)s::json) as new (place bigint, {JSON_RECORD}) using (place)
+)
+select place, last_sequence, message_count, total_tokens, active_time from session
+"""
+
+
+class SharedAppends:
+    """The appends to a database. Concurrent appends share a statement if possible."""
+
+    def __init__(self, database: Database, *, coalesce: bool) -> None:
+        self._database = database
+        self._coalesce = coalesce
+        self._batcher: Batcher[Batch, Appended | None] = Batcher(self._append_together, max_batch=_MAX_BATCH)
+
+    async def append(self, batch: Batch) -> Appended:
+        """Store a batch, as ``single.append`` does."""
+        lock = batch.ref.session_key
+        shares = self._coalesce and _is_sharable(batch) and not self._database.gates.seems_locked(lock)
+        if shares and (appended := await self._batcher.ask(batch)):
+            return appended
+        return await self._database.write(lambda connection: append(connection, batch), lock=lock)
+
+    async def _append_together(self, take: Callable[[], list[Batch]]) -> Sequence[Appended | None]:
+        """Store the batches of concurrent calls; ``take`` returns them."""
+        return await self._database.run(lambda c: self._append(c, take()), writes=True)
+
+    async def _append(self, connection: Connection, batches: Sequence[Batch]) -> Sequence[Appended | None]:
+        """Store batches in one statement; return ``None`` for each batch that was not stored."""
+        try:
+            if len(batches) == 1:
+                return [await append_at_once(connection, batches[0])]
+            return await _append_in_one_statement(connection, batches)
+        except psycopg.Error as error:
+            if errors.is_unavailable(error):
+                raise
+            if isinstance(error, psycopg.errors.LockNotAvailable):
+                self._database.gates.mark_locked({batch.ref.session_key for batch in batches})
+            # Each batch is then stored alone, so that only the invalid one fails.
+            return [None] * len(batches)
+
+
+@dataclass(slots=True)
+class _Session:
+    """The messages for one session, and their indexes among the batches of the statement."""
+
+    ref: SessionRef
+    token_counter: str
+    required_counter: str | None = None
+    messages: list[NewMessage] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+
+    def record(self, place: int) -> dict[str, Any]:
+        return {
+            "place": place,
+            "key": self.ref.session_key,
+            "owner": self.ref.user_id,
+            "messages": len(self.messages),
+            "tokens": sum(message.token_count for message in self.messages),
+            "bytes": sum(message.size_bytes for message in self.messages),
+            "new_title": title_parameter(self.messages),
+            "required_counter": self.required_counter,
+        }
+
+    def outcomes(self, counters: Counters, create_time: int) -> Iterator[tuple[int, Appended]]:
+        """Yield the index and the outcome of each batch, with the session's counters after its message."""
+        for place, message in reversed(list(zip(self.places, self.messages, strict=True))):
+            yield place, appended_of([message], counters, create_time, session_created=False)
+            last, count, tokens = counters
+            counters = Counters(last - 1, count - 1, tokens - message.token_count)
+
+
+def _is_sharable(batch: Batch) -> bool:
+    if len(batch.messages) > 1 or batch.token_counter == MIXED:
+        return False
+    if batch.asked.expected_last_sequence is not None:
+        return False
+    (message,) = batch.messages
+    return not message.content.pinned and message.size_bytes <= _MAX_MESSAGE_BYTES
+
+
+async def _append_in_one_statement(connection: Connection, batches: Sequence[Batch]) -> list[Appended | None]:
+    outcomes: list[Appended | None] = [None] * len(batches)
+    if not batches:
+        return outcomes
+    asked = _by_session(batches)
+    parameters = {
+        "keys": f"{{{','.join(one.ref.session_key for one in asked)}}}",
+        "sessions": to_json(one.record(place) for place, one in enumerate(asked)),
+        "messages": to_json(
+            record | {"place": place}
+            for place, one in enumerate(asked)
+            for record in message_records(one.messages)
+        ),
+    }
+    for place, *counters, create_time in await connection.fetch(_APPEND, parameters):
+        for index, appended in asked[place].outcomes(Counters(*counters), create_time):
+            outcomes[index] = appended
+    return outcomes
+
+
+def _by_session(batches: Sequence[Batch]) -> list[_Session]:
+    """Group batches by session, in the order of the keys.
+
+    A batch is left out if it differs from the first one of its session in owner or token counter, or repeats
+    the id of a message.
+    """
+    sessions: dict[str, _Session] = {}
+    taken = set()
+    for place, batch in enumerate(batches):
+        session = sessions.get(batch.ref.session_key)
+        if session is None:
+            session = sessions[batch.ref.session_key] = _Session(batch.ref, batch.token_counter)
+        (message,) = batch.messages
+        identity = (batch.ref.session_key, message.content.message_id)
+        same = session.ref == batch.ref and session.token_counter == batch.token_counter
+        if same and identity not in taken:
+            taken.add(identity)
+            session.required_counter = session.required_counter or batch.required_counter
+            session.messages.append(message)
+            session.places.append(place)
+    return [sessions[key] for key in sorted(sessions)]

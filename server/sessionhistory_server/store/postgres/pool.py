@@ -1,0 +1,137 @@
+"""The pool of connections: psycopg's pool, with a limit for each wait and a list of all connections."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from sessionhistory_server.store.postgres.connect import (
+    CONNECT_TIMEOUT_SECONDS,
+    answering,
+    configure,
+    hang_up,
+)
+from sessionhistory_server.store.postgres.connection import Connection
+from sessionhistory_server.store.postgres.failure_reason import keeping_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAX_WORKERS: Final = 10
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """A pool of a fixed size, which is filled when it is opened."""
+
+    def __init__(self, conninfo: str, *, size: int, timeout_seconds: float, pooled: bool = False) -> None:
+        self._pooled = pooled
+        self._failures: deque[psycopg.Error] = deque(maxlen=1)
+        self._known: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._in_use: set[Connection] = set()
+        self._outdated: weakref.WeakSet[Connection] = weakref.WeakSet()
+        super().__init__(
+            conninfo,
+            connection_class=keeping_failures(self._failures),
+            kwargs={"autocommit": True},
+            configure=self._set_up,
+            min_size=size,
+            max_size=size,
+            max_waiting=size * 100,
+            timeout=timeout_seconds,
+            num_workers=min(size, _MAX_WORKERS),
+            open=False,
+        )
+        hosts = str(conninfo_to_dict(conninfo).get("host", "")).split(",")
+        self._fill_seconds = CONNECT_TIMEOUT_SECONDS * len(hosts)
+
+    async def fill(self) -> None:
+        """Open the pool and all its connections.
+
+        Raises:
+            psycopg.Error: they could not be opened in time; its text says why.
+        """
+        try:
+            await self.open(wait=True, timeout=self._fill_seconds)
+        except BaseException as error:
+            await self.close()
+            if self._failures and isinstance(error, PoolTimeout):
+                raise self._failures.pop() from error
+            raise
+
+    async def take(self, seconds: float | None = None) -> Connection:
+        """Return a free connection. Give it back after the work.
+
+        Args:
+            seconds: The maximum wait; by default that of calls.
+
+        Raises:
+            psycopg.Error: no connection was free in time, or the pool is closed.
+        """
+        connection = await self.getconn(seconds)
+        self._in_use.add(connection)
+        return connection
+
+    async def give_back(self, connection: Connection) -> None:
+        """Return a connection to the pool; replace it if it is outdated or not idle."""
+        self._in_use.discard(connection)
+        if connection in self._outdated or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            connection.drop()
+        await self.putconn(connection)
+
+    async def replace_broken(self) -> None:
+        """Replace the idle connections that are broken, or do not answer in time."""
+        timer = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_SECONDS, self._hang_up_on_idle)
+        try:
+            await self.check()
+        finally:
+            timer.cancel()
+
+    async def replace_all(self) -> None:
+        """Replace the idle connections now, and the other connections after their work."""
+        self._outdated.update(self._known)
+        for connection in self._known - self._in_use:
+            connection.drop()
+        await self.check()
+
+    @property
+    def known(self) -> list[Connection]:
+        """All connections, idle and in use."""
+        return list(self._known)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the database has closed all connections."""
+        return all(one.closed if one in self._in_use else one.is_lost for one in self.known)
+
+    def hang_up_on_all_in_use(self) -> None:
+        """Shut down the connections in use, so that the work on them fails."""
+        _hang_up_on(self._in_use)
+
+    def _hang_up_on_idle(self) -> None:
+        _hang_up_on(self._known - self._in_use)
+
+    async def _set_up(self, connection: Connection) -> None:
+        with answering(connection):
+            await configure(connection, pooled=self._pooled)
+        self._known.add(connection)
+
+    @staticmethod
+    async def check_connection(conn: Connection) -> None:
+        """Raise an error if a connection is broken. psycopg's ``check`` calls this."""
+        try:
+            await conn.fetch("select true", {})
+        except psycopg.Error:
+            conn.drop()
+            raise
+
+
+def _hang_up_on(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        hang_up(connection)

@@ -1,0 +1,74 @@
+"""Find the active session of a user, or create one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.store.advisory_locks import lock_user
+from sessionhistory_server.store.columns.session import COLUMNS, session_of
+from sessionhistory_server.store.session_ref import LIVE, OPEN
+from sessionhistory_server.store.sessions import lifecycle
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sessionhistory_server.model.session import Session, SessionContent
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.session_ref import SessionRef
+
+_NEWEST: Final = f"""
+select {COLUMNS} from sessions
+where tenant_id = %(tenant_id)s::text and user_id = %(user_id)s::text and {OPEN} and {LIVE}
+  and (%(application_id)s::text is null or application_id = %(application_id)s::text)
+order by active_time desc, session_key desc
+limit 1
+"""
+
+
+async def newest(
+    connection: Connection, tenant_id: str, user_id: str, application_id: str | None
+) -> Session | None:
+    """Return the live ACTIVE session of a user with the latest activity, ``None`` if there is none.
+
+    With an ``application_id`` only sessions of that application count.
+    """
+    asked = {"tenant_id": tenant_id, "user_id": user_id, "application_id": application_id}
+    found = await connection.fetch(_NEWEST, asked)
+    return session_of(found[0]) if found else None
+
+
+async def newest_or_new(
+    connection: Connection,
+    tenant_id: str,
+    ref: SessionRef,
+    content: SessionContent,
+    *,
+    token_counter: str,
+    retention: timedelta,
+) -> tuple[Session, bool]:
+    """Return a user's newest active session, or create one. Of concurrent calls, only one creates it.
+
+    If ``content`` names an application, only sessions of that application count. The transaction locks a
+    number that stands for the user, because there is no row to lock. Other calls that create sessions do not
+    lock the user.
+
+    Returns:
+        The session, and whether it was created.
+
+    Raises:
+        AlreadyExistsError: the id of the session to create is taken.
+    """
+    user_id = ref.user_id or ""
+    async with connection.transaction():
+        await lock_user(connection, tenant_id, user_id)
+        if found := await newest(connection, tenant_id, user_id, content.application_id):
+            return found, False
+        return await lifecycle.create(
+            connection,
+            tenant_id,
+            ref,
+            content,
+            token_counter=token_counter,
+            retention=retention,
+            allow_existing=False,
+        )

@@ -1,0 +1,76 @@
+"""Remove sessions permanently, with all their messages and summaries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.errors import session_not_found
+from sessionhistory_server.store.columns.session import COLUMNS, session_of
+from sessionhistory_server.store.session_ref import NAMED
+from sessionhistory_server.store.truncation import MAX_REMOVED, REMOVED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sessionhistory_server.model.session import Session
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.session_ref import SessionRef
+
+_PURGE: Final = f"delete from sessions where {NAMED} returning {COLUMNS}"
+
+_PURGE_MESSAGES: Final = f"{REMOVED} select count(*), max(sequence) from removed"
+
+_PURGE_SUMMARIES: Final = "delete from summaries where session_key = %(session_key)s::uuid"
+
+_DUE: Final = """
+select session_key::text from sessions
+where purge_time <= now() and session_key <> all(%(besides)s::uuid[])
+order by purge_time
+limit %(limit)s::bigint
+"""
+
+# coalesce: the planner finds the row by its key, not among all due sessions.
+_PURGE_DUE: Final = """
+delete from sessions
+where session_key = %(session_key)s::uuid and coalesce(purge_time <= now(), false)
+returning true
+"""
+
+
+async def purge(connection: Connection, ref: SessionRef) -> Session:
+    """Remove a session, live or not, with its messages and summaries.
+
+    The session's row is removed first. The removal waits for an append that has locked the row, and later
+    appends do not find it.
+
+    Raises:
+        NotFoundError: there is none for this caller.
+    """
+    async with connection.transaction():
+        purged = await connection.fetch(_PURGE, ref._asdict())
+        if not purged:
+            raise session_not_found(ref.session_id)
+        await _purge_contents(connection, ref.session_key)
+    return session_of(purged[0])
+
+
+async def due(connection: Connection, *, besides: Sequence[str], limit: int) -> list[str]:
+    """Return the keys of up to ``limit`` sessions whose purge time has come, except those in ``besides``."""
+    found = await connection.fetch(_DUE, {"besides": list(besides), "limit": limit})
+    return [key for (key,) in found]
+
+
+async def purge_due(connection: Connection, session_key: str) -> None:
+    """Remove a session if its purge time has come, with its messages and summaries."""
+    async with connection.transaction():
+        # No row means that the session was restored, or that another server has purged it.
+        if await connection.fetch(_PURGE_DUE, {"session_key": session_key}):
+            await _purge_contents(connection, session_key)
+
+
+async def _purge_contents(connection: Connection, key: str) -> None:
+    removed, after = MAX_REMOVED, 0
+    while removed == MAX_REMOVED:
+        parameters = {"session_key": key, "after": after, "limit": MAX_REMOVED}
+        ((removed, after),) = await connection.fetch(_PURGE_MESSAGES, parameters)
+    await connection.fetch(_PURGE_SUMMARIES, {"session_key": key})

@@ -1,0 +1,106 @@
+"""Read the rows of context windows: for each window at most one more row than it has."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from sessionhistory_server.model.window import WindowLimits
+from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, message_of
+from sessionhistory_server.store.windows.statements import PLAIN, WHOLE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import LiteralString
+
+    from sessionhistory_server.model.message import Message
+    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.session_ref import SessionRef
+
+_FIELDS: Final = len(MESSAGE_COLUMNS)
+_LIMITS: Final = WindowLimits._fields
+
+
+class Defaults(NamedTuple):
+    """The limits of a window for which neither the request nor the session sets limits."""
+
+    max_messages: int
+    token_budget: int | None
+    model_token_budgets: str | None
+    """A JSON object with the token budget of each model, by its name."""
+
+
+class WindowQuery(NamedTuple):
+    """A window that a call requests, with at most ``max_bytes`` in the response."""
+
+    ref: SessionRef
+    limits: WindowLimits
+    max_bytes: int
+
+
+class WindowRows(NamedTuple):
+    """The rows of a window: the messages that fit the limits, and facts about the session."""
+
+    messages: list[Message]
+    """The messages by ascending sequence, with the summary among them."""
+    cut: str | None
+    """The limit that cut the run of newest messages; ``None``: no limit."""
+    message_count: int
+    """The number of messages of the session."""
+    last_sequence: int
+    """The last sequence of the session."""
+    summary_sequence: int | None = None
+    """The sequence of the message that is the summary; ``None`` if there is none."""
+    covered_count: int = 0
+    """The number of messages that the summary covers."""
+    covered_tokens: int = 0
+    """The tokens of the covered messages."""
+
+
+async def read_windows(
+    connection: Connection, asked: Sequence[WindowQuery], defaults: Defaults
+) -> list[WindowRows | None]:
+    """Read windows: the pinned messages and the newest others that fit; ``None`` if there is no session."""
+    windows: list[WindowRows | None] = [None] * len(asked)
+    plain = [place for place, one in enumerate(asked) if one.limits.max_turns is None]
+    await _read(connection, PLAIN, asked, plain, defaults, windows)
+    others = [place for place, window in enumerate(windows) if window is None]
+    await _read(connection, WHOLE, asked, others, defaults, windows)
+    return windows
+
+
+async def _read(
+    connection: Connection,
+    statement: LiteralString,
+    asked: Sequence[WindowQuery],
+    places: Sequence[int],
+    defaults: Defaults,
+    windows: list[WindowRows | None],
+) -> None:
+    """Read the requested windows with some indexes, and store them in ``windows`` at the same indexes."""
+    if not places:
+        return
+    parameters = {
+        "asked": json.dumps([_record(place, asked[place]) for place in places]),
+        "default_max_messages": defaults.max_messages,
+        "default_token_budget": defaults.token_budget,
+        "model_token_budgets": defaults.model_token_budgets,
+    }
+    for row in await connection.fetch(statement, parameters):
+        place = row[-1]
+        window = windows[place]
+        if window is None:
+            window = windows[place] = WindowRows([], *row[_FIELDS:-1])
+        if row[0] is not None:  # a window without messages is one row of nulls
+            window.messages.append(message_of(row))
+
+
+def _record(place: int, asked: WindowQuery) -> dict[str, object]:
+    """Return the JSON record of a requested window. A missing limit is null there."""
+    limits = {name: value for name, value in zip(_LIMITS, asked.limits, strict=True) if value is not None}
+    return limits | {
+        "place": place,
+        "wanted": asked.ref.session_key,
+        "owner": asked.ref.user_id,
+        "max_bytes": asked.max_bytes,
+    }

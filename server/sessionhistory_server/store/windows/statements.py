@@ -1,0 +1,218 @@
+"""The two statements that read windows: ``PLAIN`` for most sessions, ``WHOLE`` for all.
+
+A statement reads several windows, and returns a row for each of their messages. After the columns of the
+message, a row has the limit that cut the run, then the other fields of ``WindowRows`` in their order, then
+the window's index in the request. A window without messages is one row of nulls.
+
+Both have the same steps, each a common table expression:
+
+- ``session``: the session, if the caller may read it, and the limits of its window. ``WHOLE`` subtracts the
+  message, tokens and bytes of the summary.
+- ``pinned``: the pinned messages that fit, oldest first. Their running sums never decrease, so the messages
+  that fit are a prefix.
+- ``room``: the limits of the run of newest messages, which are the rest after the pinned messages.
+- ``boundary``: the newest unpinned message that is not in the run. The scan stops at it: the outer limit also
+  ends the inner query, whose running totals need only the first row and the current row.
+
+Each read of messages has an order that only one index has. Otherwise the planner may read a session from end
+to end before the tables are analyzed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sessionhistory_server.limits import MAX_WINDOW_MESSAGES
+from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, SUMMARY_COLUMNS
+from sessionhistory_server.store.guard import SUMMARIES_IN_FORCE
+from sessionhistory_server.store.session_ref import LIVE
+from sessionhistory_server.store.summaries import COVERED_LAST_EXISTS
+
+_NO_BUDGET: Final = 2**62
+
+_ASKED: Final = """
+json_to_recordset(%(asked)s::json) as asked (
+    place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
+    include_pinned boolean, max_bytes bigint, max_turns bigint
+)"""
+
+_SESSION: Final = f"""
+    select session_key, message_count, last_sequence, compacted_through_sequence,
+           {SUMMARIES_IN_FORCE} as in_force,
+           least(coalesce(asked.max_messages, history_max_messages,
+                          %(default_max_messages)s::bigint), {MAX_WINDOW_MESSAGES}) as max_messages,
+           coalesce(asked.token_budget, history_token_budget,
+                    (%(model_token_budgets)s::jsonb ->> model)::bigint,
+                    %(default_token_budget)s::bigint, {_NO_BUDGET}) as token_budget,
+           asked.max_bytes as max_bytes,
+           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence
+    from sessions
+    where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner) and {LIVE}"""
+
+# A summary is far smaller than a response, so only the two other limits can exclude it. Without it, the run
+# still ends before the messages that it covers.
+_SESSION_AND_SUMMARY: Final = f"""
+    select session_key, message_count, last_sequence, before_sequence,
+           max_messages - case when fits then 1 else 0 end as max_messages,
+           token_budget - case when fits then token_count else 0 end as token_budget,
+           max_bytes - case when fits then size_bytes else 0 end as max_bytes,
+           coalesce(through_sequence, 0) as after_sequence,
+           case when fits then through_sequence end as summary, covered_count, covered_tokens,
+           case when not fits then case when max_messages < 1 then 'MAX_MESSAGES' else 'TOKEN_BUDGET' end
+           end as cut
+    from named left join lateral (
+        select through_sequence, token_count, size_bytes, covered_count,
+               token_count <= token_budget and max_messages > 0 as fits
+        from summaries
+        where summaries.session_key = named.session_key and through_sequence < before_sequence
+          and through_sequence <= compacted_through_sequence and (in_force or {COVERED_LAST_EXISTS})
+        order by through_sequence desc
+        limit 1
+    ) as summary on true left join lateral (
+        select tokens_through as covered_tokens from messages
+        where messages.session_key = named.session_key and sequence >= through_sequence
+        order by sequence
+        limit 1
+    ) as covered on fits"""
+
+_PINNED: Final = """
+    select p.sequence, p.token_count, p.size_bytes
+    from session cross join lateral (
+        select sequence, token_count, size_bytes, row_number() over oldest as messages,
+               sum(token_count) over oldest as tokens, sum(size_bytes) over oldest as bytes
+        from messages
+        where messages.session_key = session.session_key and pinned
+          and sequence < session.before_sequence and asked.include_pinned
+        window oldest as (order by sequence rows unbounded preceding)
+    ) as p
+    where p.messages <= session.max_messages and p.tokens <= session.token_budget
+      and p.bytes <= session.max_bytes"""
+
+_ROOM: Final = """
+    select session.*, max_messages - pins.messages as run_messages,
+           token_budget - pins.tokens as run_tokens, max_bytes - pins.bytes as run_bytes
+    from session cross join (
+        select count(*) as messages, coalesce(sum(token_count), 0) as tokens,
+               coalesce(sum(size_bytes), 0) as bytes
+        from pinned
+    ) as pins"""
+
+# The running sums from the newest message to the current one, both included.
+_SUMS: Final = """row_number() over newest as messages,
+                   first_value(tokens_through) over newest - tokens_through + token_count as tokens,
+                   first_value(bytes_through) over newest - bytes_through + size_bytes as bytes"""
+
+_MESSAGE: Final = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
+
+PLAIN: Final = f"""
+select found.*, asked.place
+from {_ASKED} cross join lateral (
+with session as ({_SESSION} and compacted_through_sequence = 0
+), pinned as materialized ({_PINNED}
+), room as materialized ({_ROOM}
+), boundary as materialized (
+    select edge.* from room cross join lateral (
+        select run.sequence, run.sequence + 1 as run_from,
+               case when run.messages > room.run_messages then 'MAX_MESSAGES'
+                    when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
+                    else 'RESPONSE_SIZE' end as cut
+        from (
+            select sequence, {_SUMS}
+            from messages
+            where messages.session_key = room.session_key and not pinned
+              and sequence < room.before_sequence and sequence > 0
+            window newest as (order by sequence desc rows unbounded preceding)
+            order by sequence desc
+            limit room.run_messages + 1
+        ) as run
+        where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
+        order by run.sequence desc
+        limit 1
+    ) as edge
+)
+select {_MESSAGE}, boundary.cut, room.message_count, room.last_sequence
+from room left join boundary on true left join lateral (
+    (select * from messages
+     where messages.session_key = room.session_key and not pinned
+       and sequence >= coalesce(boundary.run_from, 0 + 1) and sequence < room.before_sequence
+     order by sequence)
+    union all
+    select found.* from pinned cross join lateral (
+        select * from messages
+        where messages.session_key = room.session_key and sequence >= pinned.sequence
+        order by sequence
+        limit 1
+    ) as found
+) as m on true
+order by m.sequence
+) as found
+"""
+"""Reads the windows of sessions without a summary, and finds no other session. It ignores ``max_turns``."""
+
+# begun: A message begins a turn if its turn id differs from that of the previous message. If one of the two
+# has no turn id, a user's message begins a turn. The statement knows this about a message when it reads the
+# next older message, so ``begun`` is the sequence of the newer message. The run begins at the oldest
+# ``begun``.
+WHOLE: Final = f"""
+select found.*, asked.place
+from {_ASKED} cross join lateral (
+with named as ({_SESSION}
+), session as materialized ({_SESSION_AND_SUMMARY}
+), pinned as materialized ({_PINNED}
+), room as materialized ({_ROOM}
+), boundary as materialized (
+    select edge.* from room cross join lateral (
+        select run.sequence,
+               case when asked.max_turns is null then run.sequence + 1
+                    else coalesce(run.begun, room.before_sequence) end as run_from,
+               case when run.messages > room.run_messages then 'MAX_MESSAGES'
+                    when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
+                    when run.bytes > room.run_bytes then 'RESPONSE_SIZE'
+                    else 'MAX_TURNS' end as cut
+        from (
+            select sequence, messages, tokens, bytes, 1 + count(begun) over newest as turns,
+                   min(begun) over newest as begun
+            from (
+                select sequence, {_SUMS},
+                       case when coalesce(turn_id <> lag(turn_id) over newest, lag(role) over newest = 'USER')
+                            then lag(sequence) over newest end as begun
+                from messages
+                where messages.session_key = room.session_key and not pinned
+                  and sequence < room.before_sequence and sequence > room.after_sequence
+                window newest as (order by sequence desc rows unbounded preceding)
+                order by sequence desc
+                limit room.run_messages + 1
+            ) as message
+            window newest as (order by sequence desc rows unbounded preceding)
+        ) as run
+        where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
+           or run.turns > asked.max_turns
+        order by run.sequence desc
+        limit 1
+    ) as edge
+)
+select {_MESSAGE}, coalesce(boundary.cut, room.cut), room.message_count, room.last_sequence,
+       room.summary, room.covered_count, room.covered_tokens
+from room left join boundary on true left join lateral (
+    (select {", ".join(MESSAGE_COLUMNS)} from messages
+     where messages.session_key = room.session_key and not pinned
+       and sequence >= coalesce(boundary.run_from, room.after_sequence + 1)
+       and sequence < room.before_sequence
+     order by sequence)
+    union all
+    select found.* from pinned cross join lateral (
+        select {", ".join(MESSAGE_COLUMNS)} from messages
+        where messages.session_key = room.session_key and sequence >= pinned.sequence
+        order by sequence
+        limit 1
+    ) as found
+    union all
+    (select {", ".join(SUMMARY_COLUMNS)} from summaries
+     where summaries.session_key = room.session_key and through_sequence >= room.summary
+     order by through_sequence
+     limit 1)
+) as m on true
+order by m.sequence
+) as found
+"""
+"""Reads the windows of all sessions, with their summaries, and with whole turns if requested."""

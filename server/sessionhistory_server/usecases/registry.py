@@ -1,0 +1,62 @@
+"""The list of all use cases. A new class of use cases needs one line here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from sessionhistory_server.usecases.forks import Forks
+from sessionhistory_server.usecases.messages import Messages
+from sessionhistory_server.usecases.sessions import Sessions
+from sessionhistory_server.usecases.streams import MessageStreams
+from sessionhistory_server.usecases.summaries import Summaries
+from sessionhistory_server.usecases.tokens import TokenRecounts
+from sessionhistory_server.usecases.windows import Windows
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.store.windows.read import Defaults
+    from sessionhistory_server.tokens import TokenCounters
+
+
+class UseCases(NamedTuple):
+    """The use cases on one database."""
+
+    sessions: Sessions
+    messages: Messages
+    windows: Windows
+    streams: MessageStreams
+    forks: Forks
+    summaries: Summaries
+    recounts: TokenRecounts
+
+
+def use_cases(
+    database: Database,
+    counters: TokenCounters,
+    defaults: Defaults,
+    *,
+    delete_retention: timedelta,
+    coalesce: bool,
+) -> UseCases:
+    """Return the use cases on a database.
+
+    Args:
+        database: The database.
+        counters: Count the messages that callers send without a token count.
+        defaults: The limits of windows for which neither the request nor the session sets one.
+        delete_retention: The time for which a deleted or expired session can be restored.
+        coalesce: Whether concurrent appends, and concurrent reads of windows, share a statement.
+    """
+    windows = Windows(database, defaults, coalesce=coalesce)
+    messages = Messages(database, windows, counters, delete_retention=delete_retention, coalesce=coalesce)
+    return UseCases(
+        Sessions(database, token_counter=counters.name, delete_retention=delete_retention),
+        messages,
+        windows,
+        MessageStreams(database, messages),
+        Forks(database, token_counter=counters.name, delete_retention=delete_retention),
+        Summaries(database, counters),
+        TokenRecounts(database, counters),
+    )

@@ -1,0 +1,233 @@
+"""Peers that do not read or do not finish: the server bounds their memory and serves other callers.
+
+The server is a real process, and the system reports its resident memory.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import floods
+import leaks
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
+from sessionhistory.v1 import message_pb2 as mpb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support.errors import fails
+from support.hostile import Peer, message
+from support.service import connect_thread
+from support.waiting import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from support.processes import Server
+
+MIB = 1024 * 1024
+MAX_MEMORY_MIB = 256
+# Growth between two measurements is not seen. Without any bound, each of these tests takes a gigabyte.
+BOUND_MIB = 448
+# In addition to the process's memory before. Above 64 MiB the server looks for memory to free.
+GIVEN_BACK_MIB = 80
+PATIENCE_SECONDS = 30
+SERVICE = "/sessionhistory.v1.SessionHistoryService/"
+
+LARGE = pb.GetHistoryRequest(session_id="large")
+SMALL = pb.GetHistoryRequest(session_id="small")
+
+
+class Attacked:
+    """A server, a good caller, and the peak of the server's memory."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.address = server.address()
+        self.stub = server.stub()
+        self.peak_mib = 0.0
+        self._fill()
+
+    @property
+    def memory_mib(self) -> float:
+        """The resident memory of the worker; the process that was started is only its supervisor."""
+        (worker,) = leaks.workers(self.server)
+        return leaks.resident_bytes(worker) / MIB
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Measure the memory's peak, while a good caller gets every answer."""
+        stop = threading.Event()
+
+        def measure() -> None:
+            while not stop.wait(0.02):
+                self.peak_mib = max(self.peak_mib, self.memory_mib)
+
+        thread = threading.Thread(target=measure)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def attack_with(self, send: Callable[[Peer], None]) -> None:
+        """Let three peers send concurrently until each is done, while a good caller gets every answer."""
+        with ExitStack() as stack, self.watched():
+            hostile = [stack.enter_context(Peer(self.address)) for _ in range(3)]
+            senders = [threading.Thread(target=send, args=(peer,)) for peer in hostile]
+            for sender in senders:
+                sender.start()
+            eventually(lambda: self.serves() and not any(sender.is_alive() for sender in senders))
+            eventually(lambda: self.memory_mib < MAX_MEMORY_MIB)
+
+    def serves(self) -> bool:
+        """Return whether a good caller gets its answer."""
+        return len(self.stub.GetHistory(SMALL, timeout=PATIENCE_SECONDS).history.messages) == 1
+
+    def _fill(self) -> None:
+        said = mpb.Message(role=mpb.ROLE_USER, content="x" * (MIB - 1_000))
+        self.stub.AppendMessages(
+            pb.AppendMessagesRequest(session_id="large", messages=[said] * 2, new_session={})
+        )
+        self.stub.AppendMessage(pb.AppendMessageRequest(session_id="large", message=said))
+        said.content = "hello"
+        self.stub.AppendMessage(pb.AppendMessageRequest(session_id="small", message=said, new_session={}))
+
+
+@pytest.fixture
+def attacked(database_url: str, start: Callable[..., Server]) -> Attacked:
+    """A server of one worker that gives its peers two seconds."""
+    settings = ("--workers", "1", "--default-deadline-seconds", "2", "--max-memory-mib", str(MAX_MEMORY_MIB))
+    return Attacked(start("--database-url", database_url, *settings))
+
+
+@pytest.mark.parametrize(("peers", "calls"), [(120, 1), (1, 120), (8, 15)])
+def test_answers_that_nobody_reads(attacked: Attacked, peers: int, calls: int) -> None:
+    """Unread answers are bounded, on one connection and on many; their peers are cut off.
+
+    A good caller is served.
+    """
+    with ExitStack() as stack, attacked.watched():
+        hostile = [stack.enter_context(Peer(attacked.address)) for _ in range(peers)]
+        for peer in hostile:
+            with suppress(OSError):
+                for _ in range(calls):
+                    peer.call(f"{SERVICE}GetHistory", LARGE.SerializeToString())
+        eventually(lambda: attacked.serves() and all(peer.is_done_with for peer in hostile))
+    assert attacked.peak_mib < BOUND_MIB
+    eventually(lambda: attacked.memory_mib < MAX_MEMORY_MIB)
+    assert "connection ended" in attacked.server.log
+
+
+def test_a_multi_call_that_nobody_reads(attacked: Attacked) -> None:
+    """A MultiCall whose answers are not read does not compute all its windows in advance."""
+    request = pb.MultiCallRequest(calls=[{"get_history": LARGE}] * 64)
+    with ExitStack() as stack, attacked.watched():
+        hostile = [stack.enter_context(Peer(attacked.address)) for _ in range(2)]
+        for peer in hostile:
+            peer.call(f"{SERVICE}MultiCall", request.SerializeToString())
+            peer.call(f"{SERVICE}MultiCall", request.SerializeToString())
+        eventually(lambda: attacked.serves() and all(peer.is_done_with for peer in hostile))
+    assert attacked.peak_mib < BOUND_MIB
+
+
+def test_requests_that_never_end(attacked: Attacked) -> None:
+    """Unfinished requests use bounded memory, which is freed."""
+    unfinished = message(bytes(3 * MIB))[:-1]
+
+    def send(peer: Peer) -> None:
+        with suppress(OSError):
+            for _ in range(60):
+                peer.send(peer.begin(f"{SERVICE}AppendMessages"), unfinished)
+
+    attacked.attack_with(send)
+    assert attacked.peak_mib < BOUND_MIB
+
+
+def test_pieces_that_never_end(attacked: Attacked) -> None:
+    """A stream may be silent for long, but loses its memory when memory is short."""
+    header = stream_pb.AppendMessageStreamRequest(header={"session_id": "small", "message": {}})
+    unfinished = message(bytes(3 * MIB))[:-1]
+
+    def send(peer: Peer) -> None:
+        with suppress(OSError):
+            for _ in range(60):
+                stream = peer.begin(f"{SERVICE}AppendMessageStream")
+                peer.send(stream, message(header.SerializeToString()) + unfinished)
+
+    attacked.attack_with(send)
+    assert attacked.peak_mib < BOUND_MIB
+    assert "connection ended" in attacked.server.log
+
+
+def test_header_bombs(database_url: str, start: Callable[..., Server]) -> None:
+    """The memory of header bombs is freed even if memory is not short; a good caller is answered."""
+    attacked = Attacked(start("--database-url", database_url, "--workers", "1"))
+    before = attacked.memory_mib
+    send, _ = floods.KINDS["header bombs"]
+    with ThreadPoolExecutor(4) as senders:
+        for _ in range(4):
+            list(senders.map(send, [attacked.address] * 200))
+            assert attacked.serves()
+    eventually(lambda: attacked.memory_mib < before + GIVEN_BACK_MIB)
+
+
+def test_headers_alone_are_answered(attacked: Attacked) -> None:
+    """A call of headers only is ended with a reason, also for streams."""
+    methods = ("GetHistory", "AppendMessage", "MultiCall", "AppendMessageStream")
+    paths = [f"{SERVICE}{name}" for name in methods]
+    with Peer(attacked.address) as peer:
+        for path in paths * 50:
+            peer.begin(path)
+        eventually(lambda: peer.is_done_with and attacked.serves())
+        assert not peer.ended.is_set()
+    silent = threading.Event()
+    with connect_thread(attacked.address) as channel:
+        call: Any = channel.stream_unary(f"{SERVICE}GetHistory")
+        with fails("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED") as failure:
+            call(iter(lambda: silent.wait(PATIENCE_SECONDS) and b"", b""))
+        silent.set()
+    assert failure.message == "the request did not arrive within 2.0 seconds"
+
+
+def test_connections_that_say_nothing(attacked: Attacked) -> None:
+    """Silent connections are closed, with and without a begun HTTP/2 handshake."""
+    host, _, port = attacked.address.rpartition(":")
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=PATIENCE_SECONDS))
+            for _ in range(2)
+        ]
+        silent[0].sendall(b"PRI * HTTP/2.0\r\n")
+        for connection in silent:
+            while connection.recv(4096):
+                pass
+
+
+def test_streams_that_are_meant_to_last(attacked: Attacked) -> None:
+    """A streaming message and a health watch outlive a peer that does not read, and the default deadline."""
+    go_on = threading.Event()
+
+    def pieces() -> Iterator[stream_pb.AppendMessageStreamRequest]:
+        yield stream_pb.AppendMessageStreamRequest(header={"session_id": "small", "message": {}})
+        yield stream_pb.AppendMessageStreamRequest(delta={"text": "slow "})
+        go_on.wait(PATIENCE_SECONDS)
+        yield stream_pb.AppendMessageStreamRequest(delta={"text": "but sure"})
+        yield stream_pb.AppendMessageStreamRequest(finish={})
+
+    with connect_thread(attacked.address) as channel, Peer(attacked.address) as peer:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        storing = pb_grpc.SessionHistoryServiceStub(channel).AppendMessageStream.future(pieces())
+        peer.call(f"{SERVICE}GetHistory", LARGE.SerializeToString())
+        eventually(peer.ended.is_set)
+        assert watch.is_active()
+        go_on.set()
+        assert storing.result(PATIENCE_SECONDS).message.content == "slow but sure"
+        watch.cancel()
