@@ -128,14 +128,19 @@ class Monitor:
 
     async def _probe(self) -> Finding:
         """Probe at most twice, because the kept connection may be broken while a new one works."""
-        if self._connection is not None:
+        kept = self._connection
+        if kept is not None:
             try:
-                with answering(self._connection):
-                    return await probe(self._connection)
+                with answering(kept):
+                    return await probe(kept)
             except psycopg.Error:
+                if self._connection is not kept:
+                    raise  # this probe was abandoned, and a later one has a connection of its own
                 self._disconnect()
                 self._is_pool_suspect = True
-        self._connection = connection = await connect(self._url, pooled=self._pooled)
+        connection = await connect(self._url, pooled=self._pooled)
+        self._disconnect()
+        self._connection = connection
         await self._hang_up_on_lost(connection)
         with answering(connection):
             return await probe_with_write(connection)
