@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from sessionhistory_server import tokens
+from sessionhistory_server.app import window_defaults
 from sessionhistory_server.config import Settings
 from sessionhistory_server.limits import MAX_RESPONSE_BYTES
 from sessionhistory_server.model.append import Append
@@ -76,15 +77,11 @@ def appending(session_id: str, content: str) -> Statement:
 
 def reading(session_id: str) -> Statement:
     """Return the statement that reads a window with the server's defaults."""
-    settings = Settings()
-    defaults = read.Defaults(
-        max_messages=settings.history_max_messages,
-        token_budget=settings.history_token_budget,
-        model_token_budgets=settings.model_token_budgets_json,
-    )
     recorder = _Recorder()
     asked = read.WindowQuery(_ref(session_id), WindowLimits(), MAX_RESPONSE_BYTES)
-    return _sent(recorder, read.read_windows(cast("Connection", recorder), [asked], defaults))
+    return _sent(
+        recorder, read.read_windows(cast("Connection", recorder), [asked], window_defaults(Settings()))
+    )
 
 
 def session_settings(url: str) -> str:

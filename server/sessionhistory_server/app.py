@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -89,7 +90,7 @@ class App:
         self._use_cases = use_cases(
             self._database,
             TokenCounters(settings.token_counter, settings.tiktoken_dir),
-            _window_defaults(settings),
+            window_defaults(settings),
             delete_retention=timedelta(days=settings.delete_retention_days),
             coalesce=settings.coalesce,
         )
@@ -204,9 +205,15 @@ def _run(stack: AsyncExitStack, task: SupervisedTask) -> None:
     stack.push_async_callback(task.stop)
 
 
-def _window_defaults(settings: Settings) -> Defaults:
+def window_defaults(settings: Settings) -> Defaults:
+    """Return what the settings say about windows."""
     return Defaults(
         max_messages=settings.history_max_messages,
         token_budget=settings.history_token_budget,
-        model_token_budgets=settings.model_token_budgets_json,
+        model_token_budgets=json.dumps(settings.model_token_budgets or {}),
+        step_tokens=settings.history_step_tokens,
+        model_step_tokens=json.dumps(settings.model_step_tokens or {}),
+        step_messages=settings.history_step_messages,
+        unanswered_calls=settings.history_unanswered_calls.upper(),
+        whole_responses=settings.history_whole_responses,
     )

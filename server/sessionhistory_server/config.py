@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import re
@@ -174,6 +173,36 @@ class Settings:
         _BudgetsType(),
         "Maximum tokens of a context window for each model of a session; overrides --history-token-budget.",
     )
+    history_step_tokens: int = _setting(
+        0,
+        click.IntRange(0, MAX_INT32),
+        "Tokens by which the beginning of a context window moves if the token budget cuts it, unless the call"
+        " or the session sets them; 0: it moves with every message.",
+    )
+    history_step_messages: int = _setting(
+        0,
+        click.IntRange(0, MAX_INT32),
+        "Messages by which the beginning of a context window moves if the maximum of messages cuts it, unless"
+        " the call or the session sets them; 0: it moves with every message.",
+    )
+    model_step_tokens: dict[str, int] | None = _setting(
+        None,
+        _BudgetsType(),
+        "Tokens by which the beginning of a context window moves for each model of a session; overrides"
+        " --history-step-tokens.",
+    )
+    history_unanswered_calls: str = _setting(
+        "keep",
+        click.Choice(["keep", "omit"]),
+        "Whether a context window has messages with a tool call that has no result there, unless the call or"
+        " the session says so.",
+    )
+    history_whole_responses: bool = _setting(
+        default=False,
+        kind=bool,
+        text="Begin no context window inside a row of ASSISTANT messages, unless the call or the session says"
+        " so.",
+    )
     token_counter: str = _setting(
         CHARACTERS,
         str,
@@ -219,11 +248,6 @@ class Settings:
     def embedded_data_dir(self) -> Path:
         """The data directory of the embedded Postgres."""
         return self.data_dir or _default_data_dir()
-
-    @property
-    def model_token_budgets_json(self) -> str | None:
-        """The budgets by model as a JSON object."""
-        return json.dumps(self.model_token_budgets) if self.model_token_budgets else None
 
 
 _FIELDS: Final = {field.name: field for field in dataclasses.fields(Settings)}

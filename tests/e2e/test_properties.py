@@ -44,6 +44,19 @@ REACHED = {
     "turns cut HISTORY_CUT_MAX_MESSAGES",
     "turns cut HISTORY_CUT_TOKEN_BUDGET",
     "window without all tool results",
+    "window whose beginning a step of tokens moved",
+    "window whose beginning a step of messages moved",
+    "window that begins with a large message inside which a step ends",
+    "window whose newest start a step does not cut away",
+    "window that says when its beginning moves",
+    "window without a message for an unanswered call",
+    "window without the rest of a row",
+    "result that stands beside another one",
+    "result behind another message",
+    "results in another order than their calls",
+    "result without an id beside one with an id",
+    "result that carries calls",
+    "calls of one id, each with a result",
     "window with pinned messages",
     "window paged back three times",
     "window with a summary, cut HISTORY_CUT_NONE",
@@ -117,9 +130,7 @@ async def test_random_conversations(
     install(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     limits = {
-        "history_max_messages": DEFAULTS["max_messages"],
-        "history_token_budget": DEFAULTS["token_budget"],
-        "model_token_budgets": DEFAULTS["model_token_budgets"],
+        name if name.startswith("model_") else f"history_{name}": value for name, value in DEFAULTS.items()
     }
     services = {name: await serve(database_url, token_counter=name, **limits) for name in (CHARACTERS, BYTES)}
     reached: Counter[str] = Counter()

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from support.recordings import CONVERSATIONS, MESSAGES, recordings_path
+from sessionhistory.v1 import session_pb2 as spb
+from support.recordings import CONVERSATIONS, MESSAGES, read_recordings, recorded_message
+from support.reference_defaults import Defaults
 from support.reference_window import Limits, count_tokens, window
+from support.talk import KEEP, OMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,18 +25,17 @@ if TYPE_CHECKING:
 
 AT_ONCE = 16
 
-_ROLES = {
-    "system": mpb.ROLE_SYSTEM,
-    "user": mpb.ROLE_USER,
-    "assistant": mpb.ROLE_ASSISTANT,
-    "tool": mpb.ROLE_TOOL,
-}
 # The lengths of these lists have no common factor with the others, so that all combinations come up.
 _MAX_MESSAGES = (None, 0, 1, 2, 3, 5, 8, 13, 21, 40, 1_000)
 _TOKEN_BUDGETS = (None, 0, 50, 200, 500, 1_000, 3_000, 10_000, 2_000_000_000)
 _BEFORE = (None, None, 1.0, 0.9, 0.5, 0.25, 0.0)
 _INCLUDE_PINNED = (None, True, False, None, True)
-_DEFAULT_MAX_MESSAGES = 20
+_STEP_TOKENS = (None, 0, 10, 100, 250, 1_000, 2_500, 2_000_000_000)
+_STEP_MESSAGES = (None, 0, 1, 2, 3, 5, 7, 10, None, 0, 20, 500, 2_000_000_000)
+_UNANSWERED = (None, OMIT, KEEP)
+_WHOLE = (None, True, False)
+_SESSION = spb.Session()
+_DEFAULTS = Defaults({"max_messages": 20, "token_budget": None}, {})
 
 
 @dataclass
@@ -48,15 +46,15 @@ class Tally:
     messages: int = 0
     windows: int = 0
     cuts: dict[str, int] = field(default_factory=dict)
-    orphans_dropped: int = 0
+    moved_by_steps: int = 0
+    left_out: int = 0
     pinned_kept: int = 0
 
 
 @pytest.fixture(scope="module")
 def recordings() -> list[dict[str, Any]]:
     """All recorded conversations, in the file's order."""
-    with gzip.open(recordings_path(), "rt", encoding="utf-8", newline="\n") as lines:
-        return [json.loads(line) for line in lines]
+    return read_recordings()
 
 
 async def test_recorded_conversations_live(
@@ -82,7 +80,7 @@ async def test_recorded_conversations_live(
     assert (tally.conversations, tally.messages) == (CONVERSATIONS, MESSAGES)
     assert tally.windows >= 2 * MESSAGES
     assert set(tally.cuts) == {"HISTORY_CUT_NONE", "HISTORY_CUT_MAX_MESSAGES", "HISTORY_CUT_TOKEN_BUDGET"}
-    assert min(tally.orphans_dropped, tally.pinned_kept) > 1_000
+    assert min(tally.left_out, tally.pinned_kept, tally.moved_by_steps) > 500
 
 
 class _Chat:
@@ -116,20 +114,8 @@ class _Chat:
         self._tally.conversations += 1
 
     def _message(self, recorded: dict[str, Any]) -> mpb.Message:
-        message = mpb.Message(
-            role=_ROLES[recorded["role"]],
-            name=recorded["name"],
-            content=recorded["content"],
-            tool_calls=[mpb.ToolCall(**call) for call in recorded["tool_calls"] or ()],
-            tool_call_id=recorded["tool_call_id"],
-            pinned=self._pins and recorded["role"] == "system",
-            model=self._recording["model"] if recorded["role"] == "assistant" else None,
-        )
-        if usage := recorded["usage"]:
-            message.usage.input_tokens = usage["prompt_tokens"]
-            message.usage.output_tokens = usage["completion_tokens"]
-        if recorded["created_at"]:
-            message.send_time.CopyFrom(_time(recorded["created_at"]))
+        message = recorded_message(self._recording, recorded)
+        message.pinned = self._pins and recorded["role"] == "system"
         # Real callers pin facts too, so some short messages without a tool are pinned.
         plain = recorded["role"] in ("user", "assistant") and not recorded["tool_calls"]
         if self._pins and plain and len(recorded["content"]) % 47 == 0:
@@ -167,7 +153,7 @@ class _Chat:
         assert response.total_tokens == sum(message.token_count for message in self._stored)
         assert response.HasField("history") == request.HasField("history")
         if request.HasField("history"):
-            self._compare(response.history, _settled(request.history, None))
+            self._compare(response.history, _DEFAULTS.settled(_SESSION, request.history))
         self._tally.messages += 1
 
     async def _check_window(self, turn: int) -> None:
@@ -177,8 +163,7 @@ class _Chat:
             if part is not None:
                 request.before_sequence = 1 + int(part * len(self._stored))
             response = await self._stub.GetHistory(request)
-            before = request.before_sequence if request.HasField("before_sequence") else None
-            self._compare(response.history, _settled(request, before))
+            self._compare(response.history, _DEFAULTS.settled(_SESSION, request))
 
     def _compare(self, actual: hpb.History, limits: Limits) -> None:
         expected = window(self._stored, limits, len(self._stored))
@@ -187,9 +172,11 @@ class _Chat:
         cut = hpb.HistoryCut.Name(actual.cut)
         self._tally.cuts[cut] = self._tally.cuts.get(cut, 0) + 1
         self._tally.pinned_kept += any(message.pinned for message in actual.messages)
-        if actual.HasField("next_before_sequence"):
-            first = next((message.sequence for message in actual.messages if not message.pinned), None)
-            self._tally.orphans_dropped += first != actual.next_before_sequence
+        sliding = window(self._stored, limits._replace(step_tokens=0, step_messages=0), len(self._stored))
+        self._tally.moved_by_steps += len(sliding.messages) > len(actual.messages)
+        # Without a step, a run that the maximum of messages cuts has as many messages as that allows.
+        is_full = len(sliding.messages) == limits.max_messages
+        self._tally.left_out += sliding.cut == hpb.HISTORY_CUT_MAX_MESSAGES and not is_full
 
     async def _check_list(self, sent: list[mpb.Message]) -> None:
         request = pb.ListMessagesRequest(session_id=self._session_id, user_id=self._user_id, page_size=37)
@@ -208,33 +195,20 @@ class _Chat:
 
 
 def _limits(turn: int) -> dict[str, Any]:
-    """Return the limits of a turn; the lengths of the cycles have no common factor."""
+    """Return the limits of a turn; most lengths of the cycles have no common factor."""
     chosen = {
         "max_messages": _MAX_MESSAGES[turn % len(_MAX_MESSAGES)],
         "token_budget": _TOKEN_BUDGETS[turn % len(_TOKEN_BUDGETS)],
         "include_pinned": _INCLUDE_PINNED[turn % len(_INCLUDE_PINNED)],
+        "step_tokens": _STEP_TOKENS[turn % len(_STEP_TOKENS)],
+        "step_messages": _STEP_MESSAGES[turn % len(_STEP_MESSAGES)],
+        "unanswered_calls": _UNANSWERED[turn // 7 % len(_UNANSWERED)],
+        "whole_responses": _WHOLE[turn // 3 % len(_WHOLE)],
     }
     return {name: value for name, value in chosen.items() if value is not None}
-
-
-def _settled(asked: pb.GetHistoryRequest | hpb.HistoryOptions, before: int | None) -> Limits:
-    return Limits(
-        max_messages=asked.max_messages if asked.HasField("max_messages") else _DEFAULT_MAX_MESSAGES,
-        token_budget=asked.token_budget if asked.HasField("token_budget") else None,
-        before_sequence=before,
-        include_pinned=asked.include_pinned if asked.HasField("include_pinned") else True,
-    )
 
 
 def _same_bytes(actual: Any, expected: Any) -> None:
     if actual.SerializeToString(deterministic=True) != expected.SerializeToString(deterministic=True):
         assert actual == expected
         pytest.fail("equal, but not byte for byte")
-
-
-def _time(text: str) -> Timestamp:
-    """Return a recorded time; a time without a zone is taken as UTC."""
-    time = datetime.fromisoformat(text)
-    result = Timestamp()
-    result.FromDatetime(time if time.tzinfo else time.replace(tzinfo=UTC))
-    return result

@@ -79,6 +79,14 @@ ROWS = {
             'COMPLETE', 10, '2020-01-01', 300, 10, 300
         from session
     """,
+    "0009": """
+        insert into sessions (session_key, tenant_id, session_id, status, message_count, total_tokens,
+            last_sequence, unpinned_tokens, unpinned_bytes, pinned_count, revision, create_time, update_time,
+            active_time, history_step_tokens, history_step_messages, history_unanswered_calls,
+            history_whole_responses)
+        values (gen_random_uuid(), 'default', 'stepped', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
+            '2020-01-01', '2020-01-01', 1000, 5, 'OMIT', true)
+    """,
 }
 """By revision: one statement that inserts a row as releases of that revision stored it."""
 

@@ -28,6 +28,8 @@ STEPS = 120
 
 # The first revision whose migration has such a test.
 FIRST = "0007"
+EARLIEST = ("0007", "0008")
+"""The revisions before which a release knows neither reasoning nor the count of JSON."""
 
 
 class Together(NamedTuple):
@@ -137,6 +139,7 @@ def test_the_old_one_purges_what_the_new_one_compacted(together: Together) -> No
         eventually(lambda: not execute(together.database_url, texts))
 
 
+@pytest.mark.parametrize("old_release", EARLIEST, indirect=True)
 def test_the_old_one_leaves_what_it_does_not_know(together: Together) -> None:
     """The old release shows empty text for reasoning, and keeps data that it does not show."""
     thought = mpb.Part(reasoning={"text": "Hm.", "opaque": "AbC=", "signature": "s"})
@@ -159,6 +162,29 @@ def test_the_old_one_leaves_what_it_does_not_know(together: Together) -> None:
         assert session.application_id == application_id
 
 
+@pytest.mark.parametrize("old_release", ["0009"], indirect=True)
+def test_the_old_one_leaves_steps(together: Together) -> None:
+    """The old release begins windows without steps, and keeps the steps of a session."""
+    steps = {"max_messages": 4, "step_messages": 2, "unanswered_calls": "UNANSWERED_CALLS_OMIT"}
+    created = pb.CreateSessionRequest(session_id="s", session={"history_settings": steps})
+    together.new.CreateSession(created)
+    _append(together.new, *"12345")
+    changed = pb.UpdateSessionRequest(session_id="s", session={"title": "t"})
+    together.old.UpdateSession(changed)
+    for stub, expected in ((together.old, ["2", "3", "4", "5"]), (together.new, ["2", "3", "4", "5"])):
+        assert _session_window(stub) == expected
+    _append(together.old, "6")
+    assert _session_window(together.old) == ["3", "4", "5", "6"]
+    assert _session_window(together.new) == ["4", "5", "6"]
+    shown = together.new.GetSession(pb.GetSessionRequest(session_id="s")).session.history_settings
+    assert shown == created.session.history_settings
+
+
+def _session_window(stub: Any) -> list[str]:
+    return [m.content for m in stub.GetHistory(pb.GetHistoryRequest(session_id="s")).history.messages]
+
+
+@pytest.mark.parametrize("old_release", EARLIEST, indirect=True)
 def test_the_old_one_drops_what_it_does_not_know(together: Together) -> None:
     """A message from the old release has no finish_reason, so that a retry with one is another message."""
     message = mpb.Message(message_id="m", role=mpb.ROLE_ASSISTANT, content="1", finish_reason="stop")
@@ -169,6 +195,7 @@ def test_the_old_one_drops_what_it_does_not_know(together: Together) -> None:
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
 
 
+@pytest.mark.parametrize("old_release", EARLIEST, indirect=True)
 def test_the_counters_of_both(together: Together) -> None:
     """A session keeps the old release's counter; one that the old release cannot count becomes mixed."""
     json = mpb.Message(role=mpb.ROLE_USER, parts=[{"json": '"four words of JSON"'}])
@@ -185,6 +212,7 @@ def test_the_counters_of_both(together: Together) -> None:
     assert (recounted.token_counter, recounted.total_tokens) == ("characters@2", 10)
 
 
+@pytest.mark.parametrize("old_release", EARLIEST, indirect=True)
 def test_a_title_of_a_text_part(together: Together) -> None:
     """The new release makes a title of a text part, also for the old release's sessions without one."""
     spoken = mpb.Message(role=mpb.ROLE_USER, parts=[{"text": "hello"}], token_count=1)

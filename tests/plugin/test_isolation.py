@@ -67,7 +67,7 @@ WAITING = (
 left = []
 
 def test_1_leaves_calls(session_history_server):
-    stub = SessionHistoryServiceStub(connect_thread(session_history_server.target))
+    stub = SessionHistoryServiceStub(grpc.insecure_channel(session_history_server.target))
     append = stub.AppendMessage
     message = message_pb2.Message(role=message_pb2.ROLE_USER, content="hello")
     request = pb.AppendMessageRequest(session_id="s", message=message, new_session={})
@@ -91,7 +91,6 @@ def test_2_finds_nothing(session_history_client):
 
 OPEN_TRANSACTION = """
 import psycopg
-from support.service import connect_thread
 left = []
 
 def test_1_leaves_a_transaction(session_history_server):

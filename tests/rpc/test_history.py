@@ -101,7 +101,10 @@ async def test_the_first_of_several_limits_is_named(service: Service) -> None:
     assert (await window(service, max_messages=1, token_budget=10)).cut == MAX_MESSAGES
 
 
-@pytest.mark.parametrize("field", ["max_messages", "token_budget", "before_sequence", "max_turns"])
+_LIMITS = ["max_messages", "token_budget", "max_turns", "step_tokens", "step_messages"]
+
+
+@pytest.mark.parametrize("field", [*_LIMITS, "before_sequence"])
 async def test_a_negative_limit_is_refused(service: Service, field: str) -> None:
     """A negative limit is INVALID_ARGUMENT with the field's path."""
     await store(service, user(1))
@@ -110,7 +113,7 @@ async def test_a_negative_limit_is_refused(service: Service, field: str) -> None
     assert list(failure.violations) == [field]
 
 
-@pytest.mark.parametrize("field", ["max_messages", "token_budget", "max_turns"])
+@pytest.mark.parametrize("field", _LIMITS)
 async def test_a_negative_limit_in_an_append_stores_nothing(service: Service, field: str) -> None:
     """The limits of the append's window are checked before the message is stored."""
     await store(service, user(1))
@@ -122,6 +125,25 @@ async def test_a_negative_limit_in_an_append_stores_nothing(service: Service, fi
         )
     assert list(failure.violations) == [f"history.{field}"]
     assert (await window(service)).last_sequence == 1
+
+
+@pytest.mark.parametrize("value", [-1, 3, 100])
+async def test_an_unknown_number_of_unanswered_calls_is_refused(service: Service, value: Any) -> None:
+    """A number that the contract does not name is INVALID_ARGUMENT, wherever it stands."""
+    await store(service, user(1))
+    option: dict[str, Any] = {"unanswered_calls": value}
+    settings: dict[str, Any] = {"history_settings": option}
+    append = pb.AppendMessageRequest(session_id="s", message=user(1), history=option)
+    create = pb.CreateSessionRequest(session_id="t", session=settings)
+    refused = {
+        "unanswered_calls": service.stub.GetHistory(pb.GetHistoryRequest(session_id="s", **option)),
+        "history.unanswered_calls": service.stub.AppendMessage(append),
+        "session.history_settings.unanswered_calls": service.stub.CreateSession(create),
+    }
+    for path, answer in refused.items():
+        with fails("INVALID_ARGUMENT", "INVALID_FIELD") as failure:
+            await answer
+        assert list(failure.violations) == [path]
 
 
 async def test_the_window_of_a_session_without_messages_is_empty(service: Service) -> None:

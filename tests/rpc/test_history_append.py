@@ -10,7 +10,7 @@ from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support.errors import fails
-from support.talk import MAX_MESSAGES, NONE, calls, pinned, result, sequences, store, user, window
+from support.talk import MAX_MESSAGES, NONE, OMIT, calls, pinned, result, sequences, store, user, window
 
 if TYPE_CHECKING:
     from sessionhistory.v1 import message_pb2 as mpb
@@ -53,6 +53,8 @@ async def test_the_window_holds_the_message_just_stored(service: Service) -> Non
         {"include_pinned": False},
         {"include_pinned": True, "max_messages": 4},
         {"max_messages": 2_000_000_000, "token_budget": 2_000_000_000},
+        {"max_messages": 7, "step_messages": 3, "unanswered_calls": OMIT},
+        {"token_budget": 12, "step_tokens": 5, "whole_responses": True},
     ],
 )
 async def test_the_window_is_that_of_get_history(service: Service, limits: dict[str, Any]) -> None:

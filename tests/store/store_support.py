@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 
+from sessionhistory_server.app import window_defaults
+from sessionhistory_server.config import Settings
 from sessionhistory_server.model.append import Append
 from sessionhistory_server.model.message import SentMessage
 from sessionhistory_server.model.summary import Compact
 from sessionhistory_server.model.tokens import CHARACTERS, COUNTED_BY_CHARACTERS
-from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
 from sessionhistory_server.usecases import registry
 from support.callers import caller
@@ -87,11 +88,10 @@ def use_cases(
     **defaults: Any,
 ) -> registry.UseCases:
     """Return the use cases on a database, with the server's own defaults."""
-    limits: dict[str, Any] = {"max_messages": 20, "token_budget": None, "model_token_budgets": None}
     return registry.use_cases(
         database,
         counters or TokenCounters(CHARACTERS),
-        Defaults(**limits | defaults),
+        window_defaults(Settings())._replace(**defaults),
         delete_retention=_RETENTION,
         coalesce=coalesce,
     )

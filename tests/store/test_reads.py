@@ -132,6 +132,43 @@ async def test_a_window_of_whole_turns_reads_what_it_may_hold(
         assert (len(window.messages), max(scans)) == (held, read), (limits, scans)
 
 
+@pytest.mark.parametrize("before", [None, LONG_MESSAGES // 2 + 13])
+async def test_a_stepped_window_reads_little_more_than_it_holds(
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch, before: int | None
+) -> None:
+    """A scan visits three messages more, of which one is pinned; with a step of messages, twice as many."""
+    for limits in (
+        WindowLimits(1_000, 1_000, step_tokens=250),
+        WindowLimits(1_000, 5_000, step_tokens=2_500),
+        WindowLimits(1_000, 2**31 - 1, step_tokens=2**31 - 1),
+        WindowLimits(1_000, 505, step_tokens=100, step_messages=500),
+        WindowLimits(100, 505, step_tokens=100, step_messages=20),
+        WindowLimits(100, 2**31 - 1, step_messages=20),
+        WindowLimits(1_000, step_messages=500),
+    ):
+        asked = limits._replace(before_sequence=before, include_pinned=False)
+        with recording(monkeypatch, full_database_url) as recorder:
+            window = await full_history.windows.get(caller(), LONG, asked)
+            found = await last_plan(recorder)
+        scans = [node.rows_read for node in found if node.table == "messages"]
+        held = len(window.messages)
+        assert held > 0
+        assert max(scans) <= (2 * held if limits.step_messages else held) + 3, (limits, held, scans)
+
+
+async def test_whole_responses_read_one_message_more(
+    full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message before the run is read once for each window, and not for each of its messages."""
+    with recording(monkeypatch, full_database_url) as recorder:
+        read = []
+        for whole in (True, False):
+            asked = WindowLimits(100, include_pinned=False, step_messages=2, whole_responses=whole)
+            assert (await full_history.windows.get(caller(), LONG, asked)).messages
+            read.append((await last_plan(recorder)).rows("messages"))
+    assert read[0] <= read[1] + 2
+
+
 @pytest.mark.parametrize("count", [1, 500])
 async def test_an_append_reads_no_message(
     full_history: UseCases, full_database_url: str, monkeypatch: pytest.MonkeyPatch, count: int

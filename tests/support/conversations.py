@@ -20,21 +20,32 @@ from support.conversations_edits import SESSION_IDS, Edits
 from support.conversations_reading import Reading
 from support.conversations_sessions import Sessions
 from support.conversations_state import States
+from support.conversations_stepping import Stepping
 from support.conversations_streams import Streams
+from support.conversations_windows import cases
 from support.databases import execute
 from support.lockstep import Lockstep
 from support.reference import Reference
 from support.reference_rules import Refused
 from support.reference_tokens import CHARACTERS
+from support.strategies_nonsense import NONSENSE
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Mapping
 
-DEFAULTS: dict[str, Any] = {"max_messages": 12, "token_budget": 400, "model_token_budgets": {"m": 40}}
+DEFAULTS: dict[str, Any] = {
+    "max_messages": 12,
+    "token_budget": 400,
+    "step_tokens": 30,
+    "model_token_budgets": {"m": 40},
+    "model_step_tokens": {"m": 10},
+}
 
 
-class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacting, RuleBasedStateMachine):
+class Conversations(
+    Sessions, Appends, Reading, Stepping, Edits, States, Streams, Compacting, RuleBasedStateMachine
+):
     """Calls of any method in any order."""
 
     # Set before the machine runs.
@@ -63,7 +74,7 @@ class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacti
     @rule(name=SESSION_IDS, which=st.integers(0, 99))
     def send_nonsense(self, name: str, which: int) -> None:
         """Send a request that is refused before anything is looked up."""
-        method, request = sent.NONSENSE[which % len(sent.NONSENSE)]
+        method, request = NONSENSE[which % len(NONSENSE)]
         if "session_id" in request.DESCRIPTOR.fields_by_name and not request.session_id:
             request = type(request).FromString(request.SerializeToString())
             request.session_id = name
@@ -81,10 +92,8 @@ class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacti
             self._reach(f"{response.code} {response.reason}")
             return response
         if "history" in response.DESCRIPTOR.fields_by_name and response.HasField("history"):
-            self._reach_window(response.history)
-            limits = request if method == "GetHistory" else request.history
-            if limits.HasField("max_turns"):
-                self._reach(f"turns cut {hpb.HistoryCut.Name(response.history.cut)}")
+            asked = request if method == "GetHistory" else request.history
+            self._reach_window(response.history, asked, request.session_id or response.session_id)
         if method.startswith("Append"):
             if response.session_created:
                 self._reach("session made by an append")
@@ -98,7 +107,15 @@ class Conversations(Sessions, Appends, Reading, Edits, States, Streams, Compacti
                 self._reach("session of forty messages")
         return response
 
-    def _reach_window(self, history: hpb.History) -> None:
+    def _reach_window(
+        self, history: hpb.History, asked: pb.GetHistoryRequest | hpb.HistoryOptions, name: str
+    ) -> None:
+        reference = self.both.reference
+        kept = reference.sessions[name]
+        for case in cases(kept, reference.limits(kept, asked), history):
+            self._reach(case)
+        if asked.HasField("max_turns"):
+            self._reach(f"turns cut {hpb.HistoryCut.Name(history.cut)}")
         self._reach(f"cut {hpb.HistoryCut.Name(history.cut)}")
         through = history.summary.through_sequence
         run = [m.sequence for m in history.messages if not m.pinned and m.sequence != through]

@@ -22,6 +22,7 @@ PAGES = (
     "docs/other-languages.md",
     "docs/operations.md",
     "docs/behaviour.md",
+    "docs/prompt-caching.md",
 )
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<kind>\S*)\s*$")
 _FAILS = re.compile(r"^<!-- fails: (?P<code>[0-9]+) -->$")

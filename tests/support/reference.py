@@ -15,6 +15,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support import reference_rules as rules
 from support.reference_compaction import Compactions
+from support.reference_defaults import Defaults
 from support.reference_edits import (
     Edits,
     find_replacing,
@@ -29,16 +30,21 @@ from support.reference_sessions import Sessions
 from support.reference_state import States, require_version
 from support.reference_streams import Streams
 from support.reference_tokens import Recounts, count
-from support.reference_window import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sessionhistory.v1 import history_pb2 as hpb
+    from support.reference_window import Limits
 
 PINNED_CAP = 64
 
 
 class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
-    """The service. ``made_ids`` are the ids that it uses where the server makes an id."""
+    """The service. ``made_ids`` are the ids that it uses where the server makes an id.
+
+    The arguments are the server's limits and options of windows, by their names in ``HistorySettings``.
+    """
 
     def __init__(
         self,
@@ -46,8 +52,13 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         max_messages: int = 20,
         token_budget: int | None = None,
         model_token_budgets: dict[str, int] | None = None,
+        model_step_tokens: dict[str, int] | None = None,
+        **options: Any,
     ) -> None:
-        self._defaults = (max_messages, token_budget, model_token_budgets or {})
+        self._defaults = Defaults(
+            {"max_messages": max_messages, "token_budget": token_budget} | options,
+            {"token_budget": model_token_budgets or {}, "step_tokens": model_step_tokens or {}},
+        )
         self._numbers = itertools.count(1)
         self._now = rules.tick(0)
         self.sessions: dict[str, Kept] = {}
@@ -70,7 +81,7 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
             message=stored[0], **self._counters(kept, request, created=created)
         )
         if request.HasField("history"):
-            response.history.CopyFrom(kept.window(self._limits(kept, request.history)))
+            response.history.CopyFrom(kept.window(self.limits(kept, request.history)))
         return response
 
     def _AppendMessages(self, request: pb.AppendMessagesRequest) -> pb.AppendMessagesResponse:
@@ -86,10 +97,7 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
 
     def _GetHistory(self, request: pb.GetHistoryRequest) -> pb.GetHistoryResponse:
         kept = self._found(request)
-        limits = self._limits(kept, request)
-        if request.HasField("before_sequence"):
-            limits = limits._replace(before_sequence=request.before_sequence)
-        return pb.GetHistoryResponse(history=kept.window(limits))
+        return pb.GetHistoryResponse(history=kept.window(self.limits(kept, request)))
 
     def _ListMessages(self, request: pb.ListMessagesRequest) -> pb.ListMessagesResponse:
         sign = -1 if request.order_by == pb.MESSAGE_ORDER_SEQUENCE_DESC else 1
@@ -143,19 +151,9 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
             shown.title = title_of(text)
         return stored
 
-    def _limits(self, kept: Kept, asked: Any) -> Limits:
-        max_messages, token_budget, by_model = self._defaults
-        token_budget = by_model.get(kept.shown.model, token_budget)
-        include_pinned = True
-        for said in (kept.shown.history_settings, asked):
-            if said.HasField("max_messages"):
-                max_messages = said.max_messages
-            if said.HasField("token_budget"):
-                token_budget = said.token_budget
-        if asked.HasField("include_pinned"):
-            include_pinned = asked.include_pinned
-        max_turns = asked.max_turns if asked.HasField("max_turns") else None
-        return Limits(max_messages, token_budget, None, include_pinned, max_turns)
+    def limits(self, kept: Kept, asked: pb.GetHistoryRequest | hpb.HistoryOptions) -> Limits:
+        """Return the limits and options of a window that a request asks for."""
+        return self._defaults.settled(kept.shown, asked)
 
     def _counters(self, kept: Kept, request: Any, *, created: bool) -> dict[str, Any]:
         fields = ["session_id", "last_sequence", "message_count", "total_tokens"]

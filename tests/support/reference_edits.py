@@ -87,9 +87,8 @@ class Edits:
         for name in ("application_id", "title", "model", "labels", "metadata", "state"):
             if not getattr(new, name) and name not in forgets:
                 rules.copy_field(kept.shown, given, name)
-        for name in ("max_messages", "token_budget"):
-            if not new.history_settings.HasField(name) and kept.shown.history_settings.HasField(name):
-                setattr(given.history_settings, name, getattr(kept.shown.history_settings, name))
+        given.history_settings.CopyFrom(kept.shown.history_settings)
+        given.history_settings.MergeFrom(new.history_settings)
         owner = request.new_user_id or kept.shown.user_id
         copy: Kept = self._new_session(request.new_session_id or self._made_id(), owner, given)
         if not new.WhichOneof("expiration") and kept.shown.HasField("expire_time"):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from support.reference_kept import Kept
 
-SETTINGS = ("history_settings.max_messages", "history_settings.token_budget")
+SETTINGS = tuple(f"history_settings.{field.name}" for field in spb.HistorySettings.DESCRIPTOR.fields)
 PLAIN = ("title", "model", "status", "labels", "metadata", "state")
 MUTABLE = (*PLAIN, "history_settings", *SETTINGS, "expire_time", "ttl")
 
@@ -31,7 +31,7 @@ _REQUIRED = {"TruncateMessages": ("keep_through_sequence",)}
 _TICKS = -1_000_000_000_000
 _SECOND = 1_000_000_000
 _COUNTS = {
-    *("max_messages", "token_budget", "max_turns", "page_size"),
+    *("max_messages", "token_budget", "max_turns", "step_tokens", "step_messages", "page_size"),
     *("after_sequence", "before_sequence", "expected_last_sequence", "keep_through_sequence"),
     "through_sequence",
 }
@@ -87,6 +87,7 @@ def _validity(method: str, request: Any) -> Iterator[object]:
         session = getattr(request, name)
         yield all(not text or _is_object(text) for text in (session.metadata, session.state))
         yield "\0" not in session.title
+        yield from _validity_of_options(session.history_settings)
         yield _is_name(session.application_id)
     if method == "UpdateSession":
         yield all(path in (*MUTABLE, "*") for path in request.update_mask.paths)
@@ -137,8 +138,17 @@ def _validity_of_application(
     yield _is_name(request.application_id)
 
 
+def _validity_of_options(
+    options: hpb.HistoryOptions | spb.HistorySettings | pb.GetHistoryRequest,
+) -> Iterator[object]:
+    yield options.unanswered_calls in hpb.UnansweredCalls.values()
+    names = {field.name for field in options.DESCRIPTOR.fields}
+    yield all(getattr(options, name) >= 0 for name in names & _COUNTS)
+
+
 _RULES = {
     "application_id": _validity_of_application,
+    "unanswered_calls": _validity_of_options,
     "expected_state_version": _validity_of_patch,
     "expected_compacted_through_sequence": _validity_of_compaction,
 }
@@ -147,8 +157,8 @@ _RULES = {
 
 def _validity_of_append(request: Any) -> Iterator[object]:
     single = isinstance(request, pb.AppendMessageRequest)
-    history = request.history if single else hpb.HistoryOptions()
-    yield min(history.max_messages, history.token_budget, history.max_turns) >= 0
+    if single:
+        yield from _validity_of_options(request.history)
     messages = [request.message] if single else request.messages
     yield request.new_session.status <= spb.SESSION_STATUS_ACTIVE
     ids = [message.message_id for message in messages if message.message_id]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
+from support.reference_calls import shown
+from support.reference_run import Candidates, Room, Run, half_at_most, run_of, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 MESSAGES_CAP = 1_000
 
@@ -25,13 +27,17 @@ class Summary(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """The limits of a window after all defaults are applied; ``None`` means no limit."""
+    """The limits and options of a window after all defaults are applied; ``None`` means no limit."""
 
     max_messages: int
     token_budget: int | None = None
     before_sequence: int | None = None
     include_pinned: bool = True
     max_turns: int | None = None
+    step_tokens: int = 0
+    step_messages: int = 0
+    omits_unanswered: bool = False
+    whole_responses: bool = False
 
 
 def count_tokens(message: mpb.Message) -> int:
@@ -60,52 +66,71 @@ def window(
 
     # 1. Candidates.
     before = limits.before_sequence
-    candidates = [message for message in stored if before is None or message.sequence < before]
     summary = _newest(summaries, before)
-    if summary is not None:
-        through = summary.covers.through_sequence
-        candidates = [m for m in candidates if m.pinned or m.sequence > through]
+    through = summary.covers.through_sequence if summary else 0
+    candidates = Candidates([message for message in stored if not message.pinned], through, before)
 
     # 2. The summary, if it fits, and pinned messages, oldest first, until one does not fit.
     unfit = _excess([summary.message], max_messages, budget) if summary else hpb.HISTORY_CUT_UNSPECIFIED
     if unfit:
         summary = None
     first = [summary.message] if summary else []
-    for message in candidates:
-        if limits.include_pinned and message.pinned:
+    for message in stored:
+        earlier = before is None or message.sequence < before
+        if limits.include_pinned and message.pinned and earlier:
             if _excess([*first, message], max_messages, budget):
                 break
             first.append(message)
 
-    # 3. The longest run of the newest other messages that fits the remaining limits.
-    run: list[mpb.Message] = []
-    cut: hpb.HistoryCut = unfit or hpb.HISTORY_CUT_NONE
-    for message in reversed(candidates):
-        if not message.pinned:
-            excess = _excess([*first, message, *run], max_messages, budget)
-            if excess:
-                cut = excess
-                break
-            run.insert(0, message)
+    # 3. The run of the newest other messages in the room that is left.
+    room = Room(max_messages - len(first), None if budget is None else budget - tokens(first))
+    run = run_of(candidates, room, limits, unfit or hpb.HISTORY_CUT_NONE)
 
-    # 3a. If asked for: only whole turns, and not more than the limit.
-    if limits.max_turns is not None:
-        run, cut = _whole_turns([m for m in candidates if not m.pinned], run, cut, limits.max_turns)
-
-    # 4. Without tool results whose call is not in the run.
-    kept = [message for i, message in enumerate(run) if _has_its_call(message, run[:i])]
+    # 4. Without the messages that would lack others.
+    kept = shown(run.messages, candidates.previous[run.beginning], limits)
 
     # 5. The union.
     messages = sorted([*first, *kept], key=lambda message: message.sequence)
-    return hpb.History(
+    history = hpb.History(
         messages=messages,
-        total_tokens=_tokens(messages),
+        total_tokens=tokens(messages),
         omitted_message_count=len(stored) - len(messages) + len([summary] if summary else []),
-        cut=cut,
-        next_before_sequence=run[0].sequence if run and cut != hpb.HISTORY_CUT_NONE else None,
+        cut=run.cut,
         last_sequence=last_sequence,
         summary=summary.covers if summary else None,
     )
+    if run.messages and run.cut != hpb.HISTORY_CUT_NONE:
+        history.next_before_sequence = (kept or run.messages)[0].sequence
+    if (limits.step_tokens or limits.step_messages) and before is None:
+        history.messages_until_move = _messages_until_move(run, room, limits)
+        if room.tokens is not None:
+            history.tokens_until_move = _tokens_until_move(run, candidates, room.tokens, limits.step_tokens)
+    return history
+
+
+def _messages_until_move(run: Run, room: Room, limits: Limits) -> int:
+    """Return how many messages may follow before the limit of messages moves the beginning."""
+    moves_always = [hpb.HISTORY_CUT_MAX_TURNS, hpb.HISTORY_CUT_RESPONSE_SIZE]
+    moves_always += [hpb.HISTORY_CUT_MAX_MESSAGES] * (limits.step_messages == 0)
+    moves_always += [hpb.HISTORY_CUT_TOKEN_BUDGET] * (limits.step_tokens == 0)
+    if run.cut == hpb.HISTORY_CUT_NONE:
+        return room.messages - len(run.messages)
+    if not run.messages or run.cut in moves_always:
+        return 0
+    step = half_at_most(limits.step_messages, room.messages)
+    return max(0, room.messages - len(run.messages) - run.messages[0].sequence % step)
+
+
+def _tokens_until_move(run: Run, candidates: Candidates, budget: int, step_tokens: int) -> int:
+    """Return how many tokens may follow before the token budget moves the beginning."""
+    if not run.messages:
+        return budget if run.cut == hpb.HISTORY_CUT_NONE else 0
+    step = half_at_most(step_tokens, budget)
+    before = candidates.totals[run.beginning]
+    since = min(before - candidates.covered_tokens, before % step)
+    if run.messages[0].token_count > step:
+        since = 0
+    return max(0, budget - tokens(run.messages) - since)
 
 
 def covered(stored: Sequence[mpb.Message], through: int) -> list[mpb.Message]:
@@ -123,40 +148,6 @@ def _excess(chosen: Sequence[mpb.Message], max_messages: int, token_budget: int 
     """Return the first limit that the chosen messages exceed, or None."""
     if len(chosen) > max_messages:
         return hpb.HISTORY_CUT_MAX_MESSAGES
-    if token_budget is not None and _tokens(chosen) > token_budget:
+    if token_budget is not None and tokens(chosen) > token_budget:
         return hpb.HISTORY_CUT_TOKEN_BUDGET
     return hpb.HISTORY_CUT_UNSPECIFIED
-
-
-def _whole_turns(
-    candidates: Sequence[mpb.Message], run: Sequence[mpb.Message], cut: hpb.HistoryCut, max_turns: int
-) -> tuple[list[mpb.Message], hpb.HistoryCut]:
-    """Return the whole turns of a run, at most a number of the newest, and the limit that then cuts it."""
-    turns: list[list[mpb.Message]] = []
-    for before, message in zip([None, *candidates], candidates, strict=False):
-        if before is None or _begins_a_turn(before, message):
-            turns.append([])
-        turns[-1].append(message)
-    newest = turns[max(len(turns) - max_turns, 0) :]
-    whole = [turn for turn in newest if turn[0] in run]
-    if sum(map(len, newest)) < len(run):  # the next message would have fitted otherwise
-        cut = hpb.HISTORY_CUT_MAX_TURNS
-    return [message for turn in whole for message in turn], cut
-
-
-def _begins_a_turn(before: mpb.Message, message: mpb.Message) -> bool:
-    if before.turn_id and message.turn_id:
-        return before.turn_id != message.turn_id
-    return message.role == mpb.ROLE_USER
-
-
-def _has_its_call(message: mpb.Message, earlier: Sequence[mpb.Message]) -> bool:
-    """Return whether a message is not a tool result, or its nearest earlier non-result made calls."""
-    if message.role != mpb.ROLE_TOOL:
-        return True
-    others = [other for other in earlier if other.role != mpb.ROLE_TOOL]
-    return bool(others and others[-1].tool_calls)
-
-
-def _tokens(messages: Iterable[mpb.Message]) -> int:
-    return sum(message.token_count for message in messages)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BEFORE = {
     "0007": "8b3c536d2b3b0508fd56f2bffd456d2b1e1a9adb",
     "0008": "6eba5a7ff7c477eedf4e77861f495cbc2922a5b4",
+    "0009": "631492b7fa526e4a0ca1b87636d43b87f5d809ee",
 }
 """By revision: the last commit for the schema before it. The first six revisions have none."""
 
@@ -58,11 +59,13 @@ def stub_of(server: Server, revision: str) -> Any:
 
 def serve(folder: Path, database_url: str, *, listen: str = "127.0.0.1:0") -> Server:
     """Start the release in a folder on a database, with an environment."""
+    # The first releases have the command in the package of the server.
+    packages = ("sessionhistory_cli", "sessionhistory_server")
+    command = next(name for name in packages if list(folder.glob(f"*/{name}/__main__.py")))
     arguments = ("--listen", listen, "--metrics-listen", "off", "--log-format", "json")
     path = os.pathsep.join(str(folder / source) for source in _SOURCES)
-    # These releases have the command in the package of the server; later ones have sessionhistory_cli.
     return Server(
-        command=(sys.executable, "-m", "sessionhistory_server", "serve", *arguments),
+        command=(sys.executable, "-m", command, "serve", *arguments),
         cwd=folder,
         PYTHONPATH=path,
         SESSION_HISTORY_DATABASE_URL=database_url,

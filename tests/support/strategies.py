@@ -6,9 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
-from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from support.strategies_tools import CALL_IDS, LONG_CALL_ID, RESULT_IDS, reasoning, rounds_of_tools, rows
 
 USERS = ("ann", "bob")
 APPLICATIONS = ("one", "größe 📏")
@@ -54,14 +55,21 @@ names = st.sampled_from(("", "", "weather", "größe 📏"))
 objects = st.sampled_from(("", "", *_OBJECTS))
 patches = st.sampled_from((*_PATCHES, *_OBJECTS))
 expected_versions = st.sampled_from((None, None, None, 0, 0, 1))
-token_counts = st.sampled_from((0, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 10, 25, 90, 2**31 - 1))
+token_counts = st.sampled_from((*(0, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 10, 25, 90) * 3, 2**31 - 1))
 times: st.SearchStrategy[dict[str, int]] = st.builds(
     dict, seconds=st.integers(-9_000_000_000, 9_000_000_000), nanos=st.integers(0, 999_999_999)
 )
 
+_OPTIONS: dict[str, st.SearchStrategy[Any]] = {
+    "step_tokens": st.sampled_from((0, 1, 2, 3, 4, 5, 8, 20, 2**31 - 1)),
+    "step_messages": st.sampled_from((0, 1, 2, 3, 4, 5, 2**31 - 1)),
+    "unanswered_calls": st.sampled_from(hpb.UnansweredCalls.values()),
+    "whole_responses": st.booleans(),
+}
 limits = st.fixed_dictionaries(
     {},
-    optional={
+    optional=_OPTIONS
+    | {
         "max_messages": st.sampled_from((0, 1, 2, 3, 4, 6, 9, 15, 1_000, 2**31 - 1)),
         "token_budget": st.sampled_from((0, 1, 3, 8, 20, 60, 200, 2**31 - 1)),
         "include_pinned": st.booleans(),
@@ -72,7 +80,7 @@ labels = st.dictionaries(st.sampled_from(("team", "env")), st.sampled_from(("", 
 
 _calls = st.builds(
     mpb.ToolCall,
-    id=st.sampled_from(("", "call_1", "call_2", "call_1 " + "é" * 4_565)),
+    id=st.sampled_from(("", *CALL_IDS, LONG_CALL_ID)),
     name=st.just("find"),
     arguments=texts,
 )
@@ -116,7 +124,8 @@ _KINDS: dict[str, dict[str, Any]] = {
     "answer": {"role": mpb.ROLE_ASSISTANT},
     "calls": {"role": mpb.ROLE_ASSISTANT},
     "user calls": {"role": mpb.ROLE_USER},
-    "result": {"role": mpb.ROLE_TOOL, "tool_call_id": "call_1"},
+    "result": {"role": mpb.ROLE_TOOL},
+    "reasoning": {"role": mpb.ROLE_ASSISTANT, "payload": reasoning().payload},
     "pinned": {"role": mpb.ROLE_SYSTEM, "pinned": True},
     "developer": {"role": mpb.ROLE_DEVELOPER},
 }
@@ -130,6 +139,8 @@ def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
     message = mpb.Message(**_KINDS[kind])
     if kind in ("calls", "user calls"):
         message.tool_calls.extend(draw(st.lists(_calls, min_size=1, max_size=2)))
+    if kind == "result":
+        message.tool_call_id = draw(st.sampled_from(RESULT_IDS))
     if rich and draw(st.booleans()):
         message.MergeFrom(mpb.Message(**draw(_rich)))
     content = draw(st.none() | texts)
@@ -143,8 +154,22 @@ def messages(draw: st.DrawFn, *, rich: bool = True) -> mpb.Message:
 
 @st.composite
 def talks(draw: st.DrawFn, *, max_size: int) -> list[mpb.Message]:
-    """Return a few consecutive messages, most with few fields."""
-    return draw(st.lists(messages(rich=False), min_size=1, max_size=max_size))
+    """Return a few consecutive messages, most with few fields; in half of the talks, models use tools."""
+    if draw(st.booleans()):
+        return draw(st.lists(messages(rich=False), min_size=1, max_size=max_size))
+    return draw(tool_talks(max_size=max_size))
+
+
+@st.composite
+def tool_talks(draw: st.DrawFn, *, max_size: int) -> list[mpb.Message]:
+    """Return consecutive messages of users, models and tools."""
+    plain = messages(rich=False).map(lambda message: [message])
+    parts = draw(st.lists(rounds_of_tools() | rounds_of_tools() | rows() | plain, min_size=1, max_size=6))
+    talk = [message for part in parts for message in part][:max_size]
+    for message in talk:
+        if not message.HasField("token_count"):
+            message.token_count = draw(token_counts)
+    return talk
 
 
 _SESSION_FIELDS: dict[str, st.SearchStrategy[Any]] = {
@@ -157,7 +182,8 @@ _SESSION_FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "state": objects,
     "history_settings": st.fixed_dictionaries(
         {},
-        optional={
+        optional=_OPTIONS
+        | {
             "max_messages": st.sampled_from((0, 2, 5, 30, 5_000)),
             "token_budget": st.sampled_from((0, 5, 40, 2**31 - 1)),
         },
@@ -179,78 +205,3 @@ def sessions(draw: st.DrawFn, *, active: bool = False) -> spb.SessionFields:
     if active:
         fields["status"] = spb.SESSION_STATUS_ACTIVE
     return spb.SessionFields(**fields)
-
-
-def _append(**message: Any) -> pb.AppendMessageRequest:
-    return pb.AppendMessageRequest(message=mpb.Message(**({"role": mpb.ROLE_USER} | message)))
-
-
-_MESSAGE = mpb.Message(role=mpb.ROLE_USER, message_id="twice")
-
-# Requests that break a rule; where a request has no session_id, the machine names a session.
-NONSENSE: tuple[tuple[str, Any], ...] = (
-    ("AppendMessage", _append(role=mpb.ROLE_UNSPECIFIED)),
-    ("AppendMessage", _append(content="a\0b")),
-    ("AppendMessage", _append(token_count=-1)),
-    ("AppendMessage", _append(metadata="[]")),
-    ("AppendMessage", _append(metadata='{"a": NaN')),
-    ("AppendMessage", _append(message_id="not an id")),
-    ("AppendMessage", _append(pinned=True, tool_calls=[mpb.ToolCall(name="f")])),
-    ("AppendMessage", _append(role=mpb.ROLE_TOOL, pinned=True)),
-    ("AppendMessage", _append(tool_calls=[mpb.ToolCall(id="nameless")])),
-    ("AppendMessage", _append(parts=[mpb.Part()])),
-    ("AppendMessage", _append(parts=[mpb.Part(reasoning={"signature": "of nothing"})])),
-    ("AppendMessage", _append(usage=mpb.Usage())),
-    ("AppendMessage", pb.AppendMessageRequest()),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, expected_last_sequence=-1)),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, history={"max_messages": -1})),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, new_session={"status": 2})),
-    ("AppendMessages", pb.AppendMessagesRequest()),
-    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE, _MESSAGE])),
-    ("AppendMessages", pb.AppendMessagesRequest(messages=[mpb.Message(role=mpb.ROLE_USER), mpb.Message()])),
-    ("CreateSession", pb.CreateSessionRequest(session_id="not an id")),
-    ("CreateSession", pb.CreateSessionRequest(session={"title": "a\0b"})),
-    ("CreateSession", pb.CreateSessionRequest(session={"state": "1"})),
-    ("CreateSession", pb.CreateSessionRequest(session={"application_id": "a\0b"})),
-    ("ListSessions", pb.ListSessionsRequest(application_id="a" * 257)),
-    ("GetActiveSession", pb.GetActiveSessionRequest(user_id="ann", application_id="\0")),
-    ("GetSession", pb.GetSessionRequest(session_id="é")),
-    ("UpdateSession", pb.UpdateSessionRequest(session_id="é", session={"title": "whose?"})),
-    ("UpdateSession", pb.UpdateSessionRequest()),
-    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "t", "application_id": "a"})),
-    ("UpdateSession", pb.UpdateSessionRequest(session={"title": "t"}, update_mask={})),
-    ("UpdateSession", pb.UpdateSessionRequest(update_mask={"paths": ["user_id"]})),
-    ("GetActiveSession", pb.GetActiveSessionRequest()),
-    ("EnsureActiveSession", pb.EnsureActiveSessionRequest()),
-    ("EnsureActiveSession", pb.EnsureActiveSessionRequest(user_id="ann", new_session={"status": 2})),
-    ("EnsureActiveSession", pb.EnsureActiveSessionRequest(user_id="ann", new_session_id="not an id")),
-    ("ForkSession", pb.ForkSessionRequest(user_id="ann", new_user_id="bob")),
-    ("ForkSession", pb.ForkSessionRequest(new_session_id="not an id")),
-    ("ResetSession", pb.ResetSessionRequest(new_session={"status": 2})),
-    ("UpdateState", pb.UpdateStateRequest()),
-    ("UpdateState", pb.UpdateStateRequest(patch="[]")),
-    ("UpdateState", pb.UpdateStateRequest(patch="{}", expected_state_version=-1)),
-    ("AppendMessage", pb.AppendMessageRequest(message=_MESSAGE, state_patch="null")),
-    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], expected_state_version=-1)),
-    ("GetMessage", pb.GetMessageRequest()),
-    ("GetMessage", pb.GetMessageRequest(sequence=0)),
-    ("AppendMessages", pb.AppendMessagesRequest(messages=[_MESSAGE], keep_through_sequence=-1)),
-    ("TruncateMessages", pb.TruncateMessagesRequest()),
-    ("TruncateMessages", pb.TruncateMessagesRequest(keep_through_sequence=-1)),
-    ("TruncateMessages", pb.TruncateMessagesRequest(keep_through_sequence=0, expected_last_sequence=-1)),
-    ("GetHistory", pb.GetHistoryRequest(max_messages=-1)),
-    ("GetHistory", pb.GetHistoryRequest(token_budget=-1)),
-    ("GetHistory", pb.GetHistoryRequest(before_sequence=-1)),
-    ("GetHistory", pb.GetHistoryRequest(max_turns=-1)),
-    ("CompactHistory", pb.CompactHistoryRequest(through_sequence=1)),
-    ("CompactHistory", pb.CompactHistoryRequest(through_sequence=0, message={"content": "a"})),
-    (
-        "CompactHistory",
-        pb.CompactHistoryRequest(through_sequence=1, message={"content": "a", "pinned": True}),
-    ),
-    ("ListMessages", pb.ListMessagesRequest(page_size=-1)),
-    ("ListMessages", pb.ListMessagesRequest(after_sequence=-1)),
-    ("ListMessages", pb.ListMessagesRequest(page_token="\u00fc")),
-    ("ListSessions", pb.ListSessionsRequest(page_size=-1)),
-    ("ListSessions", pb.ListSessionsRequest(page_token="AAAA")),
-)

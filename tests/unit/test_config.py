@@ -31,6 +31,11 @@ _GOOD: dict[str, tuple[str, object]] = {
     "history_max_messages": ("0", 0),
     "history_token_budget": ("2147483647", 2**31 - 1),
     "model_token_budgets": ("gpt-4o=100000,a=b=0", {"gpt-4o": 100_000, "a=b": 0}),
+    "history_step_tokens": ("1000", 1_000),
+    "history_step_messages": ("2147483647", 2**31 - 1),
+    "model_step_tokens": ("gpt-4o=25000,a=b=0", {"gpt-4o": 25_000, "a=b": 0}),
+    "history_unanswered_calls": ("omit", "omit"),
+    "history_whole_responses": ("true", True),
     "token_counter": ("tiktoken:o200k_base", "tiktoken:o200k_base"),
     "tiktoken_dir": ("/some where/vocabularies", Path("/some where/vocabularies")),
     "coalesce": ("false", False),
@@ -57,6 +62,11 @@ _BAD: dict[str, tuple[str, ...]] = {
     "history_max_messages": ("-1", "2147483648", "x"),
     "history_token_budget": ("-1", "2147483648", "x"),
     "model_token_budgets": ("gpt-4o", "=1", "m=-1", "m=2147483648", "m=x"),
+    "history_step_tokens": ("-1", "2147483648", "x"),
+    "history_step_messages": ("-1", "2147483648", "x"),
+    "model_step_tokens": ("gpt-4o", "=1", "m=-1", "m=2147483648", "m=x"),
+    "history_unanswered_calls": ("maybe", "OMITTED"),
+    "history_whole_responses": ("maybe",),
     "coalesce": ("maybe",),
     "require_user_id": ("maybe",),
     "delete_retention_days": ("-1", "36501", "x"),
@@ -66,7 +76,11 @@ _BAD: dict[str, tuple[str, ...]] = {
     "log_level": ("loud", "DEBUGGING"),
     "log_format": ("xml",),
 }
-_SWITCHES = {"coalesce": "--no-coalesce", "require_user_id": "--require-user-id"}
+_SWITCHES = {
+    "coalesce": "--no-coalesce",
+    "require_user_id": "--require-user-id",
+    "history_whole_responses": "--history-whole-responses",
+}
 _ANYTHING_GOES = {
     "database_url",
     "direct_database_url",

@@ -16,7 +16,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from sessionhistory.v1 import message_pb2 as sessionhistory_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/history.proto\x12\x11sessionhistory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsessionhistory/v1/message.proto\"\xbe\x01\n\x0eHistoryOptions\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x16\n\tmax_turns\x18\x04 \x01(\x05H\x03\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turns\"\x88\x01\n\x0eHistorySummary\x12\x18\n\x10through_sequence\x18\x01 \x01(\x03\x12\x15\n\rmessage_count\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9f\x02\n\x07History\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x03\x12\x1d\n\x15omitted_message_count\x18\x03 \x01(\x03\x12*\n\x03\x63ut\x18\x04 \x01(\x0e\x32\x1d.sessionhistory.v1.HistoryCut\x12!\n\x14next_before_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rlast_sequence\x18\x06 \x01(\x03\x12\x32\n\x07summary\x18\x07 \x01(\x0b\x32!.sessionhistory.v1.HistorySummaryB\x17\n\x15_next_before_sequence*\xb5\x01\n\nHistoryCut\x12\x1b\n\x17HISTORY_CUT_UNSPECIFIED\x10\x00\x12\x14\n\x10HISTORY_CUT_NONE\x10\x01\x12\x1c\n\x18HISTORY_CUT_MAX_MESSAGES\x10\x02\x12\x1c\n\x18HISTORY_CUT_TOKEN_BUDGET\x10\x03\x12\x1d\n\x19HISTORY_CUT_RESPONSE_SIZE\x10\x04\x12\x19\n\x15HISTORY_CUT_MAX_TURNS\x10\x05\x42\x65\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fsessionhistory/v1/history.proto\x12\x11sessionhistory.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fsessionhistory/v1/message.proto\"\x86\x03\n\x0eHistoryOptions\x12\x19\n\x0cmax_messages\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x19\n\x0ctoken_budget\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0einclude_pinned\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x16\n\tmax_turns\x18\x04 \x01(\x05H\x03\x88\x01\x01\x12\x18\n\x0bstep_tokens\x18\x05 \x01(\x05H\x04\x88\x01\x01\x12\x1a\n\rstep_messages\x18\x06 \x01(\x05H\x05\x88\x01\x01\x12<\n\x10unanswered_calls\x18\x07 \x01(\x0e\x32\".sessionhistory.v1.UnansweredCalls\x12\x1c\n\x0fwhole_responses\x18\x08 \x01(\x08H\x06\x88\x01\x01\x42\x0f\n\r_max_messagesB\x0f\n\r_token_budgetB\x11\n\x0f_include_pinnedB\x0c\n\n_max_turnsB\x0e\n\x0c_step_tokensB\x10\n\x0e_step_messagesB\x12\n\x10_whole_responses\"\x88\x01\n\x0eHistorySummary\x12\x18\n\x10through_sequence\x18\x01 \x01(\x03\x12\x15\n\rmessage_count\x18\x02 \x01(\x03\x12\x14\n\x0ctotal_tokens\x18\x03 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x03\n\x07History\x12,\n\x08messages\x18\x01 \x03(\x0b\x32\x1a.sessionhistory.v1.Message\x12\x14\n\x0ctotal_tokens\x18\x02 \x01(\x03\x12\x1d\n\x15omitted_message_count\x18\x03 \x01(\x03\x12*\n\x03\x63ut\x18\x04 \x01(\x0e\x32\x1d.sessionhistory.v1.HistoryCut\x12!\n\x14next_before_sequence\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rlast_sequence\x18\x06 \x01(\x03\x12\x32\n\x07summary\x18\x07 \x01(\x0b\x32!.sessionhistory.v1.HistorySummary\x12\x1e\n\x11tokens_until_move\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12 \n\x13messages_until_move\x18\t \x01(\x03H\x02\x88\x01\x01\x42\x17\n\x15_next_before_sequenceB\x14\n\x12_tokens_until_moveB\x16\n\x14_messages_until_move*i\n\x0fUnansweredCalls\x12 \n\x1cUNANSWERED_CALLS_UNSPECIFIED\x10\x00\x12\x19\n\x15UNANSWERED_CALLS_KEEP\x10\x01\x12\x19\n\x15UNANSWERED_CALLS_OMIT\x10\x02*\xb5\x01\n\nHistoryCut\x12\x1b\n\x17HISTORY_CUT_UNSPECIFIED\x10\x00\x12\x14\n\x10HISTORY_CUT_NONE\x10\x01\x12\x1c\n\x18HISTORY_CUT_MAX_MESSAGES\x10\x02\x12\x1c\n\x18HISTORY_CUT_TOKEN_BUDGET\x10\x03\x12\x1d\n\x19HISTORY_CUT_RESPONSE_SIZE\x10\x04\x12\x19\n\x15HISTORY_CUT_MAX_TURNS\x10\x05\x42\x65\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,12 +24,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.history_p
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\252\002\021SessionHistory.V1'
-  _globals['_HISTORYCUT']._serialized_start=743
-  _globals['_HISTORYCUT']._serialized_end=924
+  _globals['_UNANSWEREDCALLS']._serialized_start=1054
+  _globals['_UNANSWEREDCALLS']._serialized_end=1159
+  _globals['_HISTORYCUT']._serialized_start=1162
+  _globals['_HISTORYCUT']._serialized_end=1343
   _globals['_HISTORYOPTIONS']._serialized_start=121
-  _globals['_HISTORYOPTIONS']._serialized_end=311
-  _globals['_HISTORYSUMMARY']._serialized_start=314
-  _globals['_HISTORYSUMMARY']._serialized_end=450
-  _globals['_HISTORY']._serialized_start=453
-  _globals['_HISTORY']._serialized_end=740
+  _globals['_HISTORYOPTIONS']._serialized_end=511
+  _globals['_HISTORYSUMMARY']._serialized_start=514
+  _globals['_HISTORYSUMMARY']._serialized_end=650
+  _globals['_HISTORY']._serialized_start=653
+  _globals['_HISTORY']._serialized_end=1052
 # @@protoc_insertion_point(module_scope)

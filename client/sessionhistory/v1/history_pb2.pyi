@@ -8,6 +8,12 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class UnansweredCalls(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UNANSWERED_CALLS_UNSPECIFIED: _ClassVar[UnansweredCalls]
+    UNANSWERED_CALLS_KEEP: _ClassVar[UnansweredCalls]
+    UNANSWERED_CALLS_OMIT: _ClassVar[UnansweredCalls]
+
 class HistoryCut(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     HISTORY_CUT_UNSPECIFIED: _ClassVar[HistoryCut]
@@ -16,6 +22,9 @@ class HistoryCut(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     HISTORY_CUT_TOKEN_BUDGET: _ClassVar[HistoryCut]
     HISTORY_CUT_RESPONSE_SIZE: _ClassVar[HistoryCut]
     HISTORY_CUT_MAX_TURNS: _ClassVar[HistoryCut]
+UNANSWERED_CALLS_UNSPECIFIED: UnansweredCalls
+UNANSWERED_CALLS_KEEP: UnansweredCalls
+UNANSWERED_CALLS_OMIT: UnansweredCalls
 HISTORY_CUT_UNSPECIFIED: HistoryCut
 HISTORY_CUT_NONE: HistoryCut
 HISTORY_CUT_MAX_MESSAGES: HistoryCut
@@ -24,16 +33,24 @@ HISTORY_CUT_RESPONSE_SIZE: HistoryCut
 HISTORY_CUT_MAX_TURNS: HistoryCut
 
 class HistoryOptions(_message.Message):
-    __slots__ = ("max_messages", "token_budget", "include_pinned", "max_turns")
+    __slots__ = ("max_messages", "token_budget", "include_pinned", "max_turns", "step_tokens", "step_messages", "unanswered_calls", "whole_responses")
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PINNED_FIELD_NUMBER: _ClassVar[int]
     MAX_TURNS_FIELD_NUMBER: _ClassVar[int]
+    STEP_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STEP_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    UNANSWERED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_RESPONSES_FIELD_NUMBER: _ClassVar[int]
     max_messages: int
     token_budget: int
     include_pinned: bool
     max_turns: int
-    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ...) -> None: ...
+    step_tokens: int
+    step_messages: int
+    unanswered_calls: UnansweredCalls
+    whole_responses: bool
+    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ..., step_tokens: _Optional[int] = ..., step_messages: _Optional[int] = ..., unanswered_calls: _Optional[_Union[UnansweredCalls, str]] = ..., whole_responses: bool = ...) -> None: ...
 
 class HistorySummary(_message.Message):
     __slots__ = ("through_sequence", "message_count", "total_tokens", "create_time")
@@ -48,7 +65,7 @@ class HistorySummary(_message.Message):
     def __init__(self, through_sequence: _Optional[int] = ..., message_count: _Optional[int] = ..., total_tokens: _Optional[int] = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class History(_message.Message):
-    __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence", "summary")
+    __slots__ = ("messages", "total_tokens", "omitted_message_count", "cut", "next_before_sequence", "last_sequence", "summary", "tokens_until_move", "messages_until_move")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOTAL_TOKENS_FIELD_NUMBER: _ClassVar[int]
     OMITTED_MESSAGE_COUNT_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +73,8 @@ class History(_message.Message):
     NEXT_BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LAST_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_UNTIL_MOVE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_UNTIL_MOVE_FIELD_NUMBER: _ClassVar[int]
     messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
     total_tokens: int
     omitted_message_count: int
@@ -63,4 +82,6 @@ class History(_message.Message):
     next_before_sequence: int
     last_sequence: int
     summary: HistorySummary
-    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., omitted_message_count: _Optional[int] = ..., cut: _Optional[_Union[HistoryCut, str]] = ..., next_before_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ...) -> None: ...
+    tokens_until_move: int
+    messages_until_move: int
+    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ..., total_tokens: _Optional[int] = ..., omitted_message_count: _Optional[int] = ..., cut: _Optional[_Union[HistoryCut, str]] = ..., next_before_sequence: _Optional[int] = ..., last_sequence: _Optional[int] = ..., summary: _Optional[_Union[HistorySummary, _Mapping]] = ..., tokens_until_move: _Optional[int] = ..., messages_until_move: _Optional[int] = ...) -> None: ...

@@ -328,7 +328,7 @@ class GetMessageResponse(_message.Message):
     def __init__(self, message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ...) -> None: ...
 
 class GetHistoryRequest(_message.Message):
-    __slots__ = ("session_id", "user_id", "max_messages", "token_budget", "before_sequence", "include_pinned", "max_turns")
+    __slots__ = ("session_id", "user_id", "max_messages", "token_budget", "before_sequence", "include_pinned", "max_turns", "step_tokens", "step_messages", "unanswered_calls", "whole_responses")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -336,6 +336,10 @@ class GetHistoryRequest(_message.Message):
     BEFORE_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_PINNED_FIELD_NUMBER: _ClassVar[int]
     MAX_TURNS_FIELD_NUMBER: _ClassVar[int]
+    STEP_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STEP_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    UNANSWERED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_RESPONSES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     user_id: str
     max_messages: int
@@ -343,7 +347,11 @@ class GetHistoryRequest(_message.Message):
     before_sequence: int
     include_pinned: bool
     max_turns: int
-    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., before_sequence: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ...) -> None: ...
+    step_tokens: int
+    step_messages: int
+    unanswered_calls: _history_pb2.UnansweredCalls
+    whole_responses: bool
+    def __init__(self, session_id: _Optional[str] = ..., user_id: _Optional[str] = ..., max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., before_sequence: _Optional[int] = ..., include_pinned: bool = ..., max_turns: _Optional[int] = ..., step_tokens: _Optional[int] = ..., step_messages: _Optional[int] = ..., unanswered_calls: _Optional[_Union[_history_pb2.UnansweredCalls, str]] = ..., whole_responses: bool = ...) -> None: ...
 
 class GetHistoryResponse(_message.Message):
     __slots__ = ("history",)

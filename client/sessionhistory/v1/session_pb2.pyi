@@ -1,5 +1,6 @@
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from sessionhistory.v1 import history_pb2 as _history_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -120,9 +121,17 @@ class SessionParent(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., through_sequence: _Optional[int] = ...) -> None: ...
 
 class HistorySettings(_message.Message):
-    __slots__ = ("max_messages", "token_budget")
+    __slots__ = ("max_messages", "token_budget", "step_tokens", "step_messages", "unanswered_calls", "whole_responses")
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     TOKEN_BUDGET_FIELD_NUMBER: _ClassVar[int]
+    STEP_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    STEP_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    UNANSWERED_CALLS_FIELD_NUMBER: _ClassVar[int]
+    WHOLE_RESPONSES_FIELD_NUMBER: _ClassVar[int]
     max_messages: int
     token_budget: int
-    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ...) -> None: ...
+    step_tokens: int
+    step_messages: int
+    unanswered_calls: _history_pb2.UnansweredCalls
+    whole_responses: bool
+    def __init__(self, max_messages: _Optional[int] = ..., token_budget: _Optional[int] = ..., step_tokens: _Optional[int] = ..., step_messages: _Optional[int] = ..., unanswered_calls: _Optional[_Union[_history_pb2.UnansweredCalls, str]] = ..., whole_responses: bool = ...) -> None: ...

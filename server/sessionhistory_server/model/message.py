@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.session import Counters
 
 USER: Final = "USER"
+ASSISTANT: Final = "ASSISTANT"
 TOOL: Final = "TOOL"
 COMPLETE: Final = "COMPLETE"
 
@@ -92,6 +93,11 @@ class MessageContent(NamedTuple):
     def tool_calls(self) -> tuple[ToolCall, ...]:
         """The message's tool calls, empty if it has none."""
         return (self.extras and self.extras.tool_calls) or ()
+
+    @property
+    def tool_call_id(self) -> str | None:
+        """The id of the call that it is the result of; empty or ``None``: it names none."""
+        return self.extras and self.extras.tool_call_id
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -23,6 +23,10 @@ class SessionContent(NamedTuple):
     state: str | None = None
     history_max_messages: int | None = None
     history_token_budget: int | None = None
+    history_step_tokens: int | None = None
+    history_step_messages: int | None = None
+    history_unanswered_calls: str | None = None
+    history_whole_responses: bool | None = None
     expire_time: int | None = None
     ttl: int | None = None
     """Microseconds from now; stored as ``expire_time``."""
@@ -42,6 +46,10 @@ class Session(NamedTuple):
     state: str | None
     history_max_messages: int | None
     history_token_budget: int | None
+    history_step_tokens: int | None
+    history_step_messages: int | None
+    history_unanswered_calls: str | None
+    history_whole_responses: bool | None
     message_count: int
     total_tokens: int
     last_sequence: int

@@ -18,6 +18,11 @@ class WindowLimits(NamedTuple):
     include_pinned: bool = True
     max_turns: int | None = None
     """The maximum number of turns of the run, each whole; ``None``: the run may begin within a turn."""
+    step_tokens: int | None = None
+    step_messages: int | None = None
+    unanswered_calls: str | None = None
+    """``KEEP`` or ``OMIT``."""
+    whole_responses: bool | None = None
 
 
 class Window(NamedTuple):
@@ -30,3 +35,6 @@ class Window(NamedTuple):
     next_before_sequence: int | None
     last_sequence: int
     summary: Summary | None
+    tokens_until_move: int | None
+    """With at most this many more tokens, the token budget does not move the beginning of the run."""
+    messages_until_move: int | None

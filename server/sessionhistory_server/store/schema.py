@@ -99,6 +99,10 @@ sessions = Table(
         comment="last_sequence - message_count when the summaries were right; null: not known",
     ),
     Column("application_id", Text),
+    Column("history_step_tokens", Integer),
+    Column("history_step_messages", Integer),
+    Column("history_unanswered_calls", Text, comment="KEEP or OMIT"),
+    Column("history_whole_responses", Boolean),
     PrimaryKeyConstraint("session_key", name="sessions_pkey"),
     CheckConstraint("status in ('ACTIVE', 'COMPLETED', 'ABANDONED')", name="sessions_status_check"),
     Index(

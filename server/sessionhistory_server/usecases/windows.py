@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import dropwhile
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.errors import session_not_found
-from sessionhistory_server.model.message import TOOL
+from sessionhistory_server.model import tool_calls
+from sessionhistory_server.model.message import ASSISTANT
 from sessionhistory_server.model.summary import Summary
 from sessionhistory_server.model.window import Window
 from sessionhistory_server.store.postgres.batching import Batcher
 from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.store.windows import read
 from sessionhistory_server.usecases.paging import MAX_ROWS_BYTES
+from sessionhistory_server.usecases.steps import until_move
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,35 +75,33 @@ class Windows:
 
 
 def assemble(found: WindowRows) -> Window:
-    """Assemble a window from the rows that fit, without the tool results whose calls are not in the run.
-
-    A tool result belongs to the nearest earlier message of the run that is not a tool result. It stays if
-    that message has tool calls.
-    """
-    kept: list[Message] = []
-    total_tokens = 0
+    """Assemble a window from the rows that fit: leave out of the run what must not stand alone."""
     summary_sequence = found.summary_sequence
-    summary = run_start = None
-    has_calls = False
-    for message in found.messages:
-        content = message.content
-        if message.sequence == summary_sequence:
-            summary = Summary(message, found.covered_count, found.covered_tokens)
-        elif not content.pinned:  # the message belongs to the run
-            if run_start is None:
-                run_start = message.sequence
-            if content.role != TOOL:
-                has_calls = bool(content.tool_calls)
-            elif not has_calls:
-                continue
-        kept.append(message)
-        total_tokens += message.token_count
+    summary = next((m for m in found.messages if m.sequence == summary_sequence), None)
+    run = [m for m in found.messages if not m.content.pinned and m is not summary]
+    kept_run = _kept(found, run)
+    messages = found.messages
+    if len(kept_run) < len(run):
+        left_out = {m.sequence for m in run}.difference(m.sequence for m in kept_run)
+        messages = [m for m in messages if m.sequence not in left_out]
+    first = (kept_run or run)[:1]
+    tokens_until_move, messages_until_move = until_move(found, run)
     return Window(
-        messages=kept,
-        total_tokens=total_tokens,
-        omitted_message_count=found.message_count - len(kept) + (summary is not None),
+        messages=messages,
+        total_tokens=sum(m.token_count for m in messages),
+        omitted_message_count=found.message_count - len(messages) + (summary is not None),
         cut=found.cut or "NONE",
-        next_before_sequence=run_start if found.cut else None,
+        next_before_sequence=first[0].sequence if found.cut and first else None,
         last_sequence=found.last_sequence,
-        summary=summary,
+        summary=summary and Summary(summary, found.covered_count, found.covered_tokens),
+        tokens_until_move=tokens_until_move,
+        messages_until_move=messages_until_move,
     )
+
+
+def _kept(found: WindowRows, run: list[Message]) -> list[Message]:
+    """Return the messages of the run that a window shows. What the others free is not filled again."""
+    if found.begins_after_assistant:
+        run = list(dropwhile(lambda message: message.content.role == ASSISTANT, run))
+    kept = tool_calls.with_calls(run)
+    return tool_calls.answered(kept) if found.omits_unanswered else kept

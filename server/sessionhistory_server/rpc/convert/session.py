@@ -8,6 +8,7 @@ from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server.model.session import ACTIVE, SessionContent
 from sessionhistory_server.rpc.convert.fields import enum_names, optional
 from sessionhistory_server.rpc.convert.times import MICROS, micros, timestamp
+from sessionhistory_server.rpc.convert.window import UNANSWERED_CALLS_NUMBERS, unanswered_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +37,10 @@ def session_content(fields: spb.SessionFields) -> SessionContent:
         state=fields.state or None,
         history_max_messages=optional(settings, "max_messages"),
         history_token_budget=optional(settings, "token_budget"),
+        history_step_tokens=optional(settings, "step_tokens"),
+        history_step_messages=optional(settings, "step_messages"),
+        history_unanswered_calls=unanswered_calls(settings),
+        history_whole_responses=optional(settings, "whole_responses"),
         **expiration(fields),
     )
 
@@ -83,10 +88,16 @@ def _shown(session: Session) -> spb.Session:
 
 
 def _history_settings(session: Session) -> spb.HistorySettings | None:
-    maximum, budget = session.history_max_messages, session.history_token_budget
-    if maximum is None and budget is None:
-        return None
-    return spb.HistorySettings(max_messages=maximum, token_budget=budget)
+    calls = session.history_unanswered_calls
+    settings = spb.HistorySettings(
+        max_messages=session.history_max_messages,
+        token_budget=session.history_token_budget,
+        step_tokens=session.history_step_tokens,
+        step_messages=session.history_step_messages,
+        unanswered_calls=None if calls is None else UNANSWERED_CALLS_NUMBERS[calls],
+        whole_responses=session.history_whole_responses,  # type: ignore[arg-type] # None: not set
+    )
+    return settings if settings.ListFields() else None
 
 
 def _parent(session: Session) -> spb.SessionParent | None:

@@ -12,12 +12,23 @@ from sessionhistory_server.rpc.convert.times import timestamp
 
 if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
+    from sessionhistory.v1 import session_pb2 as spb
     from sessionhistory_server.model.summary import Summary
     from sessionhistory_server.model.window import Window
 
 _CUT_NUMBERS: Final[dict[str, Any]] = {
     name: value for value, name in enum_names(hpb.HistoryCut, "HISTORY_CUT_").items()
 }
+
+_UNANSWERED_CALLS: Final = enum_names(hpb.UnansweredCalls, "UNANSWERED_CALLS_")
+UNANSWERED_CALLS_NUMBERS: Final[dict[str, Any]] = {name: value for value, name in _UNANSWERED_CALLS.items()}
+"""The numbers in the contract of what becomes of unanswered calls."""
+
+
+def unanswered_calls(options: hpb.HistoryOptions | pb.GetHistoryRequest | spb.HistorySettings) -> str | None:
+    """Return what becomes of unanswered calls; ``None`` if that is not set."""
+    value = options.unanswered_calls
+    return _UNANSWERED_CALLS[value] if value else None
 
 
 def window_limits(
@@ -30,6 +41,10 @@ def window_limits(
         before_sequence,
         not options.HasField("include_pinned") or options.include_pinned,
         optional(options, "max_turns"),
+        optional(options, "step_tokens"),
+        optional(options, "step_messages"),
+        unanswered_calls(options),
+        optional(options, "whole_responses"),
     )
 
 
@@ -41,6 +56,10 @@ def show_window(window: Window, shown: hpb.History) -> None:
     if window.next_before_sequence is not None:
         shown.next_before_sequence = window.next_before_sequence
     shown.last_sequence = window.last_sequence
+    if window.tokens_until_move is not None:
+        shown.tokens_until_move = window.tokens_until_move
+    if window.messages_until_move is not None:
+        shown.messages_until_move = window.messages_until_move
     add, show_message = shown.messages.add, messages.show_message
     for stored in window.messages:
         show_message(stored, add())

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server.limits import MAX_MASK_PATHS
 from sessionhistory_server.rpc.convert import session as convert
-from sessionhistory_server.rpc.convert.fields import optional
 
 if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
-    from sessionhistory.v1 import session_pb2 as spb
     from sessionhistory_server.rpc.validation.checks import Checks
 
-_SETTINGS: Final = ("history_settings.max_messages", "history_settings.token_budget")
+_SETTINGS: Final = tuple(f"history_settings.{name}" for name in spb.HistorySettings.DESCRIPTOR.fields_by_name)
 _EXPIRATION: Final = ("expire_time", "ttl")
 _SCALARS: Final = ("title", "model", "status", "labels", "metadata", "state")
 
@@ -46,8 +45,8 @@ def changes(request: pb.UpdateSessionRequest) -> dict[str, Any]:
         changed["title"] = session.title  # empty, not null: a later message must not become the title
     for path in _SETTINGS:
         if path in paths or "history_settings" in paths:
-            name = path.partition(".")[2]
-            changed[f"history_{name}"] = optional(session.history_settings, name)
+            name = f"history_{path.partition('.')[2]}"
+            changed[name] = getattr(content, name)
     if not paths.isdisjoint(_EXPIRATION):
         changed |= convert.expiration(session)
     return changed

@@ -14,6 +14,7 @@ from sessionhistory_server.rpc.validation.session import (
     check_named,
     check_state_patch,
     check_times,
+    check_window,
 )
 
 if TYPE_CHECKING:
@@ -132,8 +133,7 @@ def _check_history(
 ) -> None:
     """Check the limits of the window that an append returns."""
     if request.HasField("history"):
-        checks.not_negative("history.max_messages", request.history.max_messages)
-        checks.not_negative("history.token_budget", request.history.token_budget)
+        check_window(checks, "history.", request.history)
         checks.not_negative("history.max_turns", request.history.max_turns)
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
+from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server import limits
@@ -124,10 +125,17 @@ def check_session(checks: Checks, field: str, session: spb.SessionFields) -> Non
     _check_labels(checks, f"{field}.labels", session.labels)
     checks.json_object(f"{field}.metadata", session.metadata, limits.MAX_METADATA_BYTES)
     checks.json_object(f"{field}.state", session.state, limits.MAX_STATE_BYTES)
-    settings = session.history_settings
-    checks.not_negative(f"{field}.history_settings.max_messages", settings.max_messages)
-    checks.not_negative(f"{field}.history_settings.token_budget", settings.token_budget)
+    check_window(checks, f"{field}.history_settings.", session.history_settings)
     _check_expiration(checks, field, session)
+
+
+def check_window(
+    checks: Checks, prefix: str, limits: spb.HistorySettings | hpb.HistoryOptions | pb.GetHistoryRequest
+) -> None:
+    """Check the limits and options of windows, whose fields have names that begin with a prefix."""
+    for name in ("max_messages", "token_budget", "step_tokens", "step_messages"):
+        checks.not_negative(f"{prefix}{name}", getattr(limits, name))
+    checks.known(f"{prefix}unanswered_calls", limits.unanswered_calls, hpb.UnansweredCalls)
 
 
 def check_active_session(checks: Checks, field: str, session: spb.SessionFields) -> None:

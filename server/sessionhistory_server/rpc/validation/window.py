@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory_server.rpc.validation.message import check_message
-from sessionhistory_server.rpc.validation.session import check_named
+from sessionhistory_server.rpc.validation.session import check_named, check_window
 
 if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 def check_get(checks: Checks, request: pb.GetHistoryRequest) -> None:
     """Check a request for a context window."""
     check_named(checks, request)
-    checks.not_negative("max_messages", request.max_messages)
-    checks.not_negative("token_budget", request.token_budget)
+    check_window(checks, "", request)
     checks.not_negative("before_sequence", request.before_sequence)
     checks.not_negative("max_turns", request.max_turns)
 

@@ -46,6 +46,10 @@ CONTENT: Final[Mapping[str, LiteralString]] = {
     "state": "%(state)s::text",
     "history_max_messages": "%(history_max_messages)s::integer",
     "history_token_budget": "%(history_token_budget)s::integer",
+    "history_step_tokens": "%(history_step_tokens)s::integer",
+    "history_step_messages": "%(history_step_messages)s::integer",
+    "history_unanswered_calls": "%(history_unanswered_calls)s::text",
+    "history_whole_responses": "%(history_whole_responses)s::boolean",
 }
 """The columns that a caller sets, and their parameters as ``session_parameters`` returns them."""
 

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from typing import LiteralString
 
     from sessionhistory_server.model.message import Message
-    from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.postgres.connection import Connection, Row
     from sessionhistory_server.store.session_ref import SessionRef
 
 _FIELDS: Final = len(MESSAGE_COLUMNS)
 _LIMITS: Final = WindowLimits._fields
+
+NO_MODELS: Final = "{}"
+"""No model has a budget or a step of its own."""
 
 
 class Defaults(NamedTuple):
@@ -26,8 +29,21 @@ class Defaults(NamedTuple):
 
     max_messages: int
     token_budget: int | None
-    model_token_budgets: str | None
+    model_token_budgets: str
     """A JSON object with the token budget of each model, by its name."""
+    step_tokens: int
+    model_step_tokens: str
+    """The same with the steps."""
+    step_messages: int
+    unanswered_calls: str
+    """``KEEP`` or ``OMIT``."""
+    whole_responses: bool
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether most windows have no steps, and may begin inside a response."""
+        stepped = self.step_tokens or self.step_messages or self.model_step_tokens != NO_MODELS
+        return not (stepped or self.whole_responses)
 
 
 class WindowQuery(NamedTuple):
@@ -36,6 +52,24 @@ class WindowQuery(NamedTuple):
     ref: SessionRef
     limits: WindowLimits
     max_bytes: int
+
+
+class StepFacts(NamedTuple):
+    """What decides how long the beginning of a run stays where it is."""
+
+    step_tokens: int
+    """The step that is set; 0: none."""
+    step_messages: int
+    token_step: int
+    """The step that applies: 1 without one, and at most half of what the budget leaves for the run."""
+    message_step: int
+    run_tokens: int
+    """What the token budget leaves for the run; ``NO_BUDGET`` or about that: there is none."""
+    run_messages: int
+    total: int | None
+    """The unpinned tokens through the newest message; ``None``: nothing cut the run."""
+    covered_tokens: int
+    """The unpinned tokens before the oldest message that the run may have."""
 
 
 class WindowRows(NamedTuple):
@@ -49,12 +83,17 @@ class WindowRows(NamedTuple):
     """The number of messages of the session."""
     last_sequence: int
     """The last sequence of the session."""
+    omits_unanswered: bool
+    """Whether messages with an unanswered call are left out."""
     summary_sequence: int | None = None
     """The sequence of the message that is the summary; ``None`` if there is none."""
     covered_count: int = 0
     """The number of messages that the summary covers."""
     covered_tokens: int = 0
     """The tokens of the covered messages."""
+    begins_after_assistant: bool | None = None
+    """Whether the message before the run is an ASSISTANT message; ``None`` unless responses are whole."""
+    steps: StepFacts | None = None
 
 
 async def read_windows(
@@ -62,8 +101,9 @@ async def read_windows(
 ) -> list[WindowRows | None]:
     """Read windows: the pinned messages and the newest others that fit; ``None`` if there is no session."""
     windows: list[WindowRows | None] = [None] * len(asked)
-    plain = [place for place, one in enumerate(asked) if one.limits.max_turns is None]
-    await _read(connection, PLAIN, asked, plain, defaults, windows)
+    if defaults.are_plain:
+        plain = [place for place, one in enumerate(asked) if _may_be_plain(one.limits)]
+        await _read(connection, PLAIN, asked, plain, defaults, windows)
     others = [place for place, window in enumerate(windows) if window is None]
     await _read(connection, WHOLE, asked, others, defaults, windows)
     return windows
@@ -85,14 +125,34 @@ async def _read(
         "default_max_messages": defaults.max_messages,
         "default_token_budget": defaults.token_budget,
         "model_token_budgets": defaults.model_token_budgets,
+        "default_unanswered_calls": defaults.unanswered_calls,
     }
+    if statement is WHOLE:
+        parameters |= {
+            "default_step_tokens": defaults.step_tokens,
+            "model_step_tokens": defaults.model_step_tokens,
+            "default_step_messages": defaults.step_messages,
+            "default_whole_responses": defaults.whole_responses,
+        }
     for row in await connection.fetch(statement, parameters):
         place = row[-1]
         window = windows[place]
         if window is None:
-            window = windows[place] = WindowRows([], *row[_FIELDS:-1])
+            window = windows[place] = _without_messages(row)
         if row[0] is not None:  # a window without messages is one row of nulls
             window.messages.append(message_of(row))
+
+
+def _may_be_plain(limits: WindowLimits) -> bool:
+    """Return whether ``PLAIN`` may find the window: the session may still have steps or a summary."""
+    return not (limits.step_tokens or limits.step_messages or limits.whole_responses) and (
+        limits.max_turns is None
+    )
+
+
+def _without_messages(row: Row) -> WindowRows:
+    window = WindowRows([], *row[_FIELDS:-1])
+    return window if window.steps is None else window._replace(steps=StepFacts(*json.loads(row[-2])))
 
 
 def _record(place: int, asked: WindowQuery) -> dict[str, object]:

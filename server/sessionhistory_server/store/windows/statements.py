@@ -14,6 +14,8 @@ Both have the same steps, each a common table expression:
 - ``boundary``: the newest unpinned message that is not in the run. The scan stops at it: the outer limit also
   ends the inner query, whose running totals need only the first row and the current row.
 
+``WHOLE`` has one more, ``about_run``: facts about the run, found once for each window.
+
 Each read of messages has an order that only one index has. Otherwise the planner may read a session from end
 to end before the tables are analyzed.
 """
@@ -27,37 +29,50 @@ from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, SUMMARY
 from sessionhistory_server.store.guard import SUMMARIES_IN_FORCE
 from sessionhistory_server.store.session_ref import LIVE
 from sessionhistory_server.store.summaries import COVERED_LAST_EXISTS
+from sessionhistory_server.store.windows import steps
 
 _NO_BUDGET: Final = 2**62
 
 _ASKED: Final = """
 json_to_recordset(%(asked)s::json) as asked (
     place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
-    include_pinned boolean, max_bytes bigint, max_turns bigint
+    include_pinned boolean, max_bytes bigint, max_turns bigint, step_tokens bigint, step_messages bigint,
+    unanswered_calls text, whole_responses boolean
 )"""
 
-_SESSION: Final = f"""
-    select session_key, message_count, last_sequence, compacted_through_sequence,
-           {SUMMARIES_IN_FORCE} as in_force,
+_LIMITS: Final = f"""session_key, message_count, last_sequence,
            least(coalesce(asked.max_messages, history_max_messages,
                           %(default_max_messages)s::bigint), {MAX_WINDOW_MESSAGES}) as max_messages,
            coalesce(asked.token_budget, history_token_budget,
                     (%(model_token_budgets)s::jsonb ->> model)::bigint,
                     %(default_token_budget)s::bigint, {_NO_BUDGET}) as token_budget,
            asked.max_bytes as max_bytes,
-           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence
+           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence,
+           coalesce(asked.unanswered_calls, history_unanswered_calls,
+                    %(default_unanswered_calls)s::text) = 'OMIT' as omits_unanswered"""
+
+_FOUND: Final = f"""
     from sessions
     where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner) and {LIVE}"""
+
+_PLAIN_SESSION: Final = f"""
+    select {_LIMITS} {_FOUND} and compacted_through_sequence = 0 and {steps.NONE_IN_SESSION}"""
+
+_SESSION: Final = f"""
+    select {_LIMITS}, {steps.OF_SESSION},
+           compacted_through_sequence, {SUMMARIES_IN_FORCE} as in_force {_FOUND}"""
 
 # A summary is far smaller than a response, so only the two other limits can exclude it. Without it, the run
 # still ends before the messages that it covers.
 _SESSION_AND_SUMMARY: Final = f"""
-    select session_key, message_count, last_sequence, before_sequence,
+    select session_key, message_count, last_sequence, before_sequence, omits_unanswered,
+           step_tokens, step_messages, whole_responses,
            max_messages - case when fits then 1 else 0 end as max_messages,
            token_budget - case when fits then token_count else 0 end as token_budget,
            max_bytes - case when fits then size_bytes else 0 end as max_bytes,
            coalesce(through_sequence, 0) as after_sequence,
-           case when fits then through_sequence end as summary, covered_count, covered_tokens,
+           case when fits then through_sequence end as summary, covered_count,
+           coalesce(covered_tokens, 0) as covered_tokens,
            case when not fits then case when max_messages < 1 then 'MAX_MESSAGES' else 'TOKEN_BUDGET' end
            end as cut
     from named left join lateral (
@@ -73,7 +88,7 @@ _SESSION_AND_SUMMARY: Final = f"""
         where messages.session_key = named.session_key and sequence >= through_sequence
         order by sequence
         limit 1
-    ) as covered on fits"""
+    ) as covered on through_sequence is not null"""
 
 _PINNED: Final = """
     select p.sequence, p.token_count, p.size_bytes
@@ -97,17 +112,12 @@ _ROOM: Final = """
         from pinned
     ) as pins"""
 
-# The running sums from the newest message to the current one, both included.
-_SUMS: Final = """row_number() over newest as messages,
-                   first_value(tokens_through) over newest - tokens_through + token_count as tokens,
-                   first_value(bytes_through) over newest - bytes_through + size_bytes as bytes"""
-
 _MESSAGE: Final = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
 
 PLAIN: Final = f"""
 select found.*, asked.place
 from {_ASKED} cross join lateral (
-with session as ({_SESSION} and compacted_through_sequence = 0
+with session as ({_PLAIN_SESSION}
 ), pinned as materialized ({_PINNED}
 ), room as materialized ({_ROOM}
 ), boundary as materialized (
@@ -117,7 +127,7 @@ with session as ({_SESSION} and compacted_through_sequence = 0
                     when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
                     else 'RESPONSE_SIZE' end as cut
         from (
-            select sequence, {_SUMS}
+            select sequence, {steps.SUMS}
             from messages
             where messages.session_key = room.session_key and not pinned
               and sequence < room.before_sequence and sequence > 0
@@ -130,7 +140,7 @@ with session as ({_SESSION} and compacted_through_sequence = 0
         limit 1
     ) as edge
 )
-select {_MESSAGE}, boundary.cut, room.message_count, room.last_sequence
+select {_MESSAGE}, boundary.cut, room.message_count, room.last_sequence, room.omits_unanswered
 from room left join boundary on true left join lateral (
     (select * from messages
      where messages.session_key = room.session_key and not pinned
@@ -147,53 +157,51 @@ from room left join boundary on true left join lateral (
 order by m.sequence
 ) as found
 """
-"""Reads the windows of sessions without a summary, and finds no other session. It ignores ``max_turns``."""
+"""Reads windows of sessions without a summary, without steps and whole responses, and finds no others.
 
-# begun: A message begins a turn if its turn id differs from that of the previous message. If one of the two
-# has no turn id, a user's message begins a turn. The statement knows this about a message when it reads the
-# next older message, so ``begun`` is the sequence of the newer message. The run begins at the oldest
-# ``begun``.
+It ignores ``max_turns``, and the steps and whole responses that the server sets.
+"""
+
+# begun: A run may begin with this message. A step never cuts away the newest of them.
 WHOLE: Final = f"""
 select found.*, asked.place
 from {_ASKED} cross join lateral (
 with named as ({_SESSION}
 ), session as materialized ({_SESSION_AND_SUMMARY}
 ), pinned as materialized ({_PINNED}
-), room as materialized ({_ROOM}
+), room as materialized ({steps.room(_ROOM)}
 ), boundary as materialized (
     select edge.* from room cross join lateral (
-        select run.sequence,
+        select run.sequence, {steps.total("run")} as total, run.cut,
                case when asked.max_turns is null then run.sequence + 1
-                    else coalesce(run.begun, room.before_sequence) end as run_from,
-               case when run.messages > room.run_messages then 'MAX_MESSAGES'
-                    when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
-                    when run.bytes > room.run_bytes then 'RESPONSE_SIZE'
-                    else 'MAX_TURNS' end as cut
+                    else coalesce(run.first_begun, room.before_sequence) end as run_from
         from (
-            select sequence, messages, tokens, bytes, 1 + count(begun) over newest as turns,
-                   min(begun) over newest as begun
+            select summed.*, {steps.CUT} as cut
             from (
-                select sequence, {_SUMS},
-                       case when coalesce(turn_id <> lag(turn_id) over newest, lag(role) over newest = 'USER')
-                            then lag(sequence) over newest end as begun
-                from messages
-                where messages.session_key = room.session_key and not pinned
-                  and sequence < room.before_sequence and sequence > room.after_sequence
+                select message.*, 1 + count(begun) over newest as turns, min(begun) over newest as first_begun
+                from (
+                    select sequence, token_count, tokens_through, {steps.SUMS},
+                           case when {steps.BEGINS} then lag(sequence) over newest end as begun
+                    from messages
+                    where messages.session_key = room.session_key and not pinned
+                      and sequence < room.before_sequence and sequence > room.after_sequence
+                    window newest as (order by sequence desc rows unbounded preceding)
+                    order by sequence desc
+                    limit room.run_messages + 1
+                ) as message
                 window newest as (order by sequence desc rows unbounded preceding)
-                order by sequence desc
-                limit room.run_messages + 1
-            ) as message
-            window newest as (order by sequence desc rows unbounded preceding)
+            ) as summed
         ) as run
-        where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
-           or run.turns > asked.max_turns
+        where run.cut is not null
         order by run.sequence desc
         limit 1
     ) as edge
+), about_run as materialized ({steps.ABOUT_RUN}
 )
 select {_MESSAGE}, coalesce(boundary.cut, room.cut), room.message_count, room.last_sequence,
-       room.summary, room.covered_count, room.covered_tokens
-from room left join boundary on true left join lateral (
+       room.omits_unanswered, room.summary, room.covered_count, room.covered_tokens,
+       about_run.begins_within_row, about_run.facts
+from room cross join about_run left join boundary on true left join lateral (
     (select {", ".join(MESSAGE_COLUMNS)} from messages
      where messages.session_key = room.session_key and not pinned
        and sequence >= coalesce(boundary.run_from, room.after_sequence + 1)
@@ -215,4 +223,4 @@ from room left join boundary on true left join lateral (
 order by m.sequence
 ) as found
 """
-"""Reads the windows of all sessions, with their summaries, and with whole turns if requested."""
+"""Reads the windows of all sessions: with their summaries, with steps, with whole turns and responses."""
