@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         TextPart,
         ToolCall,
         TruncateMessagesResult,
+        UnansweredCalls,
         Usage,
     )
 
@@ -99,6 +100,7 @@ __all__ = [
     "TextPart",
     "ToolCall",
     "TruncateMessagesResult",
+    "UnansweredCalls",
     "Usage",
 ]
 

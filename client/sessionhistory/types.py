@@ -74,6 +74,17 @@ class MessageOrder(StrEnum):
     SEQUENCE_DESC = "sequence_desc"
 
 
+class UnansweredCalls(StrEnum):
+    """Whether a history keeps a message if one of its tool calls has no result in the history."""
+
+    KEEP = "keep"
+    """The message stays."""
+    OMIT = "omit"
+    """The message is left out, with the results of its other calls, also while one of its calls runs."""
+    UNKNOWN = "unknown"
+    """A value that only a newer client knows. It cannot be sent."""
+
+
 class HistoryCut(StrEnum):
     """The limit that excluded older messages from a history."""
 
@@ -196,10 +207,20 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistorySettings:
-    """The limits of a session's histories, for calls that set no limits; ``None``: the server's."""
+    """The limits and options of a session's histories, for calls that set none; ``None``: the server's."""
 
     max_messages: int | None = None
+    """At most this many messages, pinned ones included: 0 to 1,000."""
     token_budget: int | None = None
+    """At most this many tokens, 0 or more, pinned messages included."""
+    step_tokens: int | None = None
+    """If ``token_budget`` cuts, begin at a multiple of this many tokens; 0: at the oldest that fits."""
+    step_messages: int | None = None
+    """If ``max_messages`` cuts, begin at a sequence divisible by this; 0: at the oldest that fits."""
+    unanswered_calls: UnansweredCalls | None = None
+    """Whether a message stays if one of its tool calls has no result in the history."""
+    whole_responses: bool | None = None
+    """Whether a history never begins inside a row of ``ASSISTANT`` messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +241,7 @@ class SessionFields:
     state: JsonObject | None = None
     """The state that the application keeps. ``update_state`` changes parts of it and leaves the rest."""
     history_settings: HistorySettings | None = None
-    """The limits of the session's histories."""
+    """The limits and options of the session's histories."""
     expire_time: datetime | None = None
     """When the session expires, with a time zone. Set this or ``ttl``; without both it never expires."""
     ttl: timedelta | None = None
@@ -256,7 +277,7 @@ class Session:
     state: JsonObject | None = None
     """The state that the application keeps."""
     history_settings: HistorySettings | None = None
-    """The limits of the session's histories; ``None``: the server's."""
+    """The limits and options of the session's histories; ``None``: the server's."""
     message_count: int = 0
     total_tokens: int = 0
     last_sequence: int = 0
@@ -285,13 +306,40 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryOptions:
-    """The limits of the history that an append returns; ``None``: the session's, else the server's."""
+    """The limits and options of the history that an append returns.
+
+    ``None``: the session's, else the server's. ``get_history`` takes the same as arguments.
+    """
 
     max_messages: int | None = None
+    """At most this many messages, pinned ones included: 0 to 1,000; the server's default: 20."""
     token_budget: int | None = None
+    """At most this many tokens, 0 or more, pinned messages included; the server's default: no limit."""
     include_pinned: bool | None = None
+    """Whether to include pinned messages; ``None``: include them."""
     max_turns: int | None = None
     """At most this many turns of the newest messages, each whole; ``None``: the oldest turn may be cut."""
+    step_tokens: int | None = None
+    """If ``token_budget`` cuts, begin at a multiple of this many tokens, 0 or more.
+
+    Successive histories then begin with the same messages, so that the provider's prompt cache keeps them.
+    The server counts the tokens from the session's first unpinned message. A step above half of the tokens
+    that the budget leaves beside summary and pinned messages counts as that half. 0, the server's default:
+    begin at the oldest message that fits.
+    """
+    step_messages: int | None = None
+    """If ``max_messages`` cuts, begin at a sequence that is a multiple of this, 0 or more.
+
+    A step above half of the messages that the limit leaves beside summary and pinned messages counts as that
+    half. 0, the server's default: begin at the oldest message that fits.
+    """
+    unanswered_calls: UnansweredCalls | None = None
+    """Whether a message stays if one of its tool calls has no result; the server's default: ``KEEP``."""
+    whole_responses: bool | None = None
+    """Whether the history never begins inside a row of ``ASSISTANT`` messages.
+
+    The server leaves out the rest of such a row, with its tool results. The server's default: ``False``.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,6 +370,17 @@ class History:
     last_sequence: int
     summary: HistorySummary | None = None
     """The messages that the summary in ``messages`` covers; ``None`` if there is no summary."""
+    tokens_until_move: int | None = None
+    """With at most this many tokens more, the token budget does not move the beginning.
+
+    ``None`` without a step, without a token budget, and with ``before_sequence``.
+    """
+    messages_until_move: int | None = None
+    """With at most this many messages more, ``max_messages`` does not move the beginning.
+
+    0: the beginning moves with every message, because a limit without a step cuts. ``None`` without a step,
+    and with ``before_sequence``.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pytest
 from cli_history_support import NOON, calling, result, show, store, user
 
 from sessionhistory import (
+    History,
     JsonPart,
     MediaPart,
     Message,
@@ -72,12 +74,12 @@ async def test_what_is_left_out(command: Command, client: Client, unique: str) -
 
 
 async def test_why_the_rest_is_left_out(command: Command, client: Client, unique: str) -> None:
-    """The heading tells apart a budget, --no-pinned, and results without their call."""
+    """The heading tells apart limits, --no-pinned, and results without their call."""
     pinned = Message(role=Role.SYSTEM, content="rules", pinned=True, token_count=1)
     call = ToolCall(name="f", id="c")
     await store(client, unique, pinned, user(), calling(call), result("found", "c"), user("thanks"))
     text = await show(command, unique, "--max-messages", "3")
-    assert "3 left out: the limit of messages is reached (--max-messages); tool results whose call" in text
+    assert "3 left out: the limit of messages is reached (--max-messages)\n" in text
     assert re.findall(r"^(?:⋮  )?\d.*?(?:pinned|window|tokens?)", text, re.MULTILINE) == [
         "2 of 5 messages, 2 tokens",
         "1  system  pinned",
@@ -85,13 +87,20 @@ async def test_why_the_rest_is_left_out(command: Command, client: Client, unique
         "5  user  1 token",
     ]
     text = await show(command, unique, "--token-budget", "2", "--no-pinned")
-    assert "--no-pinned; the next older one does not fit the token budget (--token-budget)" in text
+    assert "--no-pinned; older ones do not fit the token budget (--token-budget)" in text
     assert "--token-budget 2 --no-pinned --before" in text
     text = await show(command, unique, "--max-turns", "1")
     assert "3 left out: the limit of turns is reached (--max-turns)\n" in text
     assert f"history {unique} --max-turns 1 --before 5\n" in text
     text = await show(command, unique, "--token-budget", "0")
-    assert "0 of 5 messages, 0 tokens\n5 left out: the next older one does not fit the token budget" in text
+    assert "0 of 5 messages, 0 tokens\n5 left out: older ones do not fit the token budget" in text
+    await client.truncate_messages(unique, keep_through_sequence=4)
+    text = await show(command, unique, "--max-messages", "2")
+    assert (
+        "3 left out: the limit of messages is reached (--max-messages); tool results without their call"
+        in text
+    )
+    assert "--before 4\n" in text
 
 
 async def test_what_is_gone_is_not_left_out(command: Command, client: Client, unique: str) -> None:
@@ -122,9 +131,9 @@ async def test_a_summary_is_shown_as_one(command: Command, client: Client, uniqu
     assert "3 of 8 messages, and a summary of 3, 10 tokens\n2 left out: the limit of messages" in text
     assert "⋮  5 to 6 not in this window" in text
     await client.compact_history(unique, summary, through_sequence=5)
-    assert "\n1 left out: tool results without their call\n" in await show(command, unique)
+    assert "\n1 left out: tool results without their call, or " in await show(command, unique)
     text = await show(command, unique, "--token-budget", "6")
-    assert "3 of 8 messages, 3 tokens\n5 left out: the next older one does not fit the token budget" in text
+    assert "3 of 8 messages, 3 tokens\n5 left out: older ones do not fit the token budget" in text
 
 
 async def test_a_command_to_copy_is_not_broken(command: Command, client: Client, unique: str) -> None:
@@ -150,11 +159,14 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         send_time=NOON,
     )
     await store(client, unique, message)
-    output = (await command("history", unique, "--json")).stdout
+    output = (
+        await command("history", unique, "--max-messages", "15", "--step-messages", "5", "--json")
+    ).stdout
     assert output.isascii()
     assert output.rstrip("\n").isprintable()
     found = json.loads(output)
     assert found["session"]["session_id"] == unique
+    assert set(found["history"]) == {field.name for field in dataclasses.fields(History)}
     (shown,) = found["history"].pop("messages")
     assert found["history"] == {
         "total_tokens": 7,
@@ -163,6 +175,8 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         "next_before_sequence": None,
         "last_sequence": 1,
         "summary": None,
+        "tokens_until_move": None,
+        "messages_until_move": 14,
     }
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", shown.pop("create_time"))
     assert shown == {
@@ -211,6 +225,10 @@ async def test_json_has_every_field(command: Command, client: Client, unique: st
         (["x", "--max-messages", "-1"], 2, "'--max-messages'"),
         (["x", "--max-messages", str(2**40)], 2, "--max-messages: is out of the range of"),
         (["x", "--max-turns", "-1"], 2, "'--max-turns'"),
+        (["x", "--step-tokens", "-1"], 2, "'--step-tokens'"),
+        (["x", "--step-tokens", str(2**40)], 2, "--step-tokens: is out of the range of"),
+        (["x", "--step-messages", "a"], 2, "'--step-messages'"),
+        (["x", "--unanswered-calls", "unknown"], 2, "'--unanswered-calls'"),
         (["x", "--before", "0"], 2, "'--before'"),
         ([], 2, "'SESSION'"),
     ],

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cli_history_support import STYLE, store, user
 
 from sessionhistory import AsyncSessionHistoryClient as Client
-from sessionhistory import HistorySettings, Message, Role, Session, SessionFields, SessionStatus
+from sessionhistory import (
+    HistorySettings,
+    Message,
+    Role,
+    Session,
+    SessionFields,
+    SessionStatus,
+    UnansweredCalls,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,7 +58,14 @@ async def test_all_that_is_set(command: Command, client: Client, unique: str) ->
         labels={"b": "2", "a": "1"},
         metadata={"ü": [1, None]},
         state={"step": "packing"},
-        history_settings=HistorySettings(max_messages=1_000, token_budget=1),
+        history_settings=HistorySettings(
+            max_messages=1_000,
+            token_budget=1,
+            step_tokens=0,
+            step_messages=1,
+            unanswered_calls=UnansweredCalls.OMIT,
+            whole_responses=False,
+        ),
         expire_time=expires,
     )
     await client.compact_history(unique, Message(role=Role.SYSTEM, content="so far"), through_sequence=1)
@@ -71,13 +87,32 @@ async def test_all_that_is_set(command: Command, client: Client, unique: str) ->
         "tokens": "2",
         "token counter": "characters@2",
         "summary": "through sequence 1",
-        "history settings": "at most 1,000 messages, at most 1 token",
+        "history settings": "at most 1,000 messages, at most 1 token, steps of 1 message,"
+        " steps of 0 tokens, unanswered calls: omit, whole responses: no",
         "expires": f"{expires:%Y-%m-%d %H:%M:%SZ}",
         "etag": session.etag,
         "metadata": '{\n  "ü": [\n    1,\n    null\n  ]\n}',
         "state version": "0",
         "state": '{\n  "step": "packing"\n}',
     }
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(HistorySettings), ids=lambda field: field.name)
+async def test_each_setting_is_shown(
+    command: Command, client: Client, unique: str, field: dataclasses.Field[object]
+) -> None:
+    """A setting of histories is shown alone, also a zero and a no."""
+    values: list[Any] = [UnansweredCalls.KEEP] if field.name == "unanswered_calls" else [0]
+    values = [False, True] if field.name == "whole_responses" else values
+    shown = set()
+    for number, value in enumerate(values):
+        settings: Any = {field.name: value}
+        await client.create_session(
+            f"{unique}-{number}", SessionFields(history_settings=HistorySettings(**settings))
+        )
+        shown.add(_fields((await command("show", f"{unique}-{number}")).stdout)["history settings"])
+    assert len(shown) == len(values)
+    assert "," not in "".join(shown)
 
 
 async def test_what_is_not_set_is_not_shown(command: Command, client: Client, unique: str) -> None:

@@ -20,6 +20,7 @@ from sessionhistory import (
     TextPart,
     ToolCall,
 )
+from sessionhistory_cli.client.call_pairs import CallPairs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -112,7 +113,7 @@ async def test_results_stand_with_their_calls(command: Command, client: Client, 
         result("6", f"{'x' * 31}ab"),
         result("7"),
     )
-    text = await show(command, unique)
+    text = (await command("messages", unique)).stdout
     assert re.findall(r"^ *\d+  tool.*?(?=  )(?:  other|  g)?", text, re.MULTILINE) == [
         "  2  tool ← [2] g",
         "  3  tool ← [1] f  other",
@@ -121,12 +122,58 @@ async def test_results_stand_with_their_calls(command: Command, client: Client, 
         "  7  tool ← [1] f",
         "  8  tool ← [2] g",
         "9  tool",
-        "10  tool ← same",
+        "  10  tool ← [1] f",
         f"12  tool ← \\x1b{'x' * 28}",
         f"13  tool ← {'x' * 31}…",
         "  14  tool ← h",
     ]
     assert "  → [1] f()\n  → [2] g()\n  → [3] f()\n" in text
+
+
+async def test_results_that_are_far_from_their_calls(command: Command, client: Client, unique: str) -> None:
+    """A result finds its call behind other messages, and a later result of the same call stands beside it."""
+    reasoning = Message(role=Role.ASSISTANT, payload=b"r", token_count=1)
+    await store(
+        client,
+        unique,
+        calling(ToolCall(name="f", id="a")),
+        calling(ToolCall(name="g", id="b")),
+        user(),
+        reasoning,
+        result("pending", "a"),
+        result("B", "b"),
+        user(),
+        result("final", "a"),
+        calling(ToolCall(name="h", id="a")),
+        calling(ToolCall(name="i")),
+        user(),
+        result("I"),
+        result("again", "a"),
+        result("no open call"),
+    )
+    arguments = ("messages", unique, "--all"), ("history", unique)
+    for shown in [await command(*words) for words in arguments]:
+        assert re.findall(r"^ *\d+  tool.*?(?=  )", shown.stdout, re.MULTILINE) == [
+            "  5  tool ← f",
+            "  6  tool ← g",
+            "  8  tool ← f",
+            "  12  tool ← i",
+            "  13  tool ← h",
+            "14  tool",
+        ]
+
+
+def test_old_calls_are_forgotten() -> None:
+    """The memory for calls has a limit: the calls of the oldest ids are forgotten first."""
+    pairs = CallPairs()
+    for number in range(20_000):
+        pairs.add(calling(ToolCall(name=f"f{number}", id=str(number))))
+        pairs.add(calling(ToolCall(name=f"g{number}", id="same")))
+    assert pairs.answer(result("x", "0")) is None
+    same, latest = pairs.answer(result("x", "same")), pairs.answer(result("x", "19999"))
+    assert same
+    assert latest
+    assert (same.label, latest.label) == ("g19999", "f19999")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sessionhistory import (
     SessionFields,
     TextPart,
     ToolCall,
+    UnansweredCalls,
     Usage,
 )
 
@@ -77,6 +78,7 @@ NO_TIME: list[Any] = [
     1_700_000_000,
 ]
 NO_INT32: list[Any] = [2**31, -(2**31) - 1, 1.5, SECRET]
+NO_UNANSWERED_CALLS: list[Any] = [SECRET, "KEEP", "", UnansweredCalls.UNKNOWN, 1, True, [SECRET]]
 NO_TEXT: list[Any] = [SURROGATE, 5, [SECRET], b"\xff"]
 
 # By path below the message: the field, and invalid values of it.
@@ -119,6 +121,27 @@ SESSIONS: dict[str, tuple[str, list[Any]]] = {
         "history_settings",
         [HistorySettings(max_messages=each) for each in NO_INT32],
     ),
+    "history_settings.step_tokens": (
+        "history_settings",
+        [HistorySettings(step_tokens=each) for each in NO_INT32],
+    ),
+    "history_settings.step_messages": (
+        "history_settings",
+        [HistorySettings(step_messages=each) for each in NO_INT32],
+    ),
+    "history_settings.unanswered_calls": (
+        "history_settings",
+        [HistorySettings(unanswered_calls=each) for each in NO_UNANSWERED_CALLS],
+    ),
+    "history_settings.whole_responses": ("history_settings", [HistorySettings(whole_responses=SECRET)]),  # type: ignore[arg-type]
+}
+# By name: invalid values of the options of a history, which are also arguments of ``get_history``.
+HISTORY_OPTIONS: dict[str, list[Any]] = {
+    **dict.fromkeys(("max_messages", "token_budget", "max_turns"), NO_INT32),
+    **dict.fromkeys(("step_tokens", "step_messages"), NO_INT32),
+    "include_pinned": [SECRET],
+    "unanswered_calls": NO_UNANSWERED_CALLS,
+    "whole_responses": [SECRET],
 }
 
 CALLS: list[tuple[str, Callable[[Client], Any]]] = [
@@ -183,14 +206,7 @@ CALLS: list[tuple[str, Callable[[Client], Any]]] = [
         "expected_last_sequence",
         lambda c: c.truncate_messages("s", keep_through_sequence=0, expected_last_sequence=0.5),
     ),
-    (
-        "history.token_budget",
-        lambda c: c.append_message("s", MESSAGE, history=HistoryOptions(token_budget=2**31)),
-    ),
-    ("max_messages", lambda c: c.get_history("s", max_messages=2**31)),
-    ("token_budget", lambda c: c.get_history("s", token_budget=-(2**31) - 1)),
     ("before_sequence", lambda c: c.get_history("s", before_sequence=2**63)),
-    ("include_pinned", lambda c: c.get_history("s", include_pinned=SECRET)),
     ("session_id", lambda c: c.get_session(5)),
     ("session_id", lambda c: c.delete_session(SURROGATE)),
     ("purge", lambda c: c.delete_session("s", purge=SECRET)),

@@ -1,4 +1,4 @@
-"""A message and a session with every field that a caller can set."""
+"""A message, a session and options of a history with every field that a caller can set."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sessionhistory import (
+    HistoryOptions,
     HistorySettings,
     JsonPart,
     MediaPart,
@@ -20,6 +21,7 @@ from sessionhistory import (
     SessionStatus,
     TextPart,
     ToolCall,
+    UnansweredCalls,
     Usage,
 )
 
@@ -63,6 +65,24 @@ MESSAGE = Message(
     send_time=datetime(2026, 3, 29, 2, 30, 0, 123_456, UTC),
     finish_reason="tool_üse",
 )
+SETTINGS = HistorySettings(
+    max_messages=0,
+    token_budget=7,
+    step_tokens=0,
+    step_messages=2**31 - 1,
+    unanswered_calls=UnansweredCalls.OMIT,
+    whole_responses=False,
+)
+OPTIONS = HistoryOptions(
+    max_messages=5,
+    token_budget=0,
+    include_pinned=False,
+    max_turns=0,
+    step_tokens=2**31 - 1,
+    step_messages=0,
+    unanswered_calls=UnansweredCalls.KEEP,
+    whole_responses=True,
+)
 SESSION = SessionFields(
     application_id="äpp",
     title="Zürich 日本語",
@@ -71,7 +91,7 @@ SESSION = SessionFields(
     labels={"app": "travel", "a/b": ""},
     metadata=JSON,
     state=JSON,
-    history_settings=HistorySettings(max_messages=0, token_budget=7),
+    history_settings=SETTINGS,
     expire_time=datetime(2999, 12, 31, 23, 59, 59, 999_999, UTC),
 )
 

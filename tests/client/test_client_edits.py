@@ -6,15 +6,17 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
-from client_samples import MESSAGE, fresh_id, sent
+from client_samples import MESSAGE, SETTINGS, fresh_id, sent
 
 from sessionhistory import (
+    HistorySettings,
     Message,
     Role,
     SessionFields,
     SessionParent,
     SessionStatus,
     TruncateMessagesResult,
+    UnansweredCalls,
 )
 from sessionhistory.errors import (
     CompactionMismatchError,
@@ -111,6 +113,23 @@ async def test_a_reset(client: Client) -> None:
     assert await client.reset_session(first_id, new_session_id=second_id, keep_messages=True) == second
     third = await client.reset_session(second_id, new_user_id="bob")
     assert third.session.user_id == "bob"
+
+
+async def test_settings_are_copied_or_replaced(client: Client) -> None:
+    """A fork and a reset copy each setting of histories that the caller does not set."""
+    session_id, other = fresh_id(), HistorySettings(step_messages=3, unanswered_calls=UnansweredCalls.KEEP)
+    mixed = dataclasses.replace(SETTINGS, step_messages=3, unanswered_calls=UnansweredCalls.KEEP)
+    await client.create_session(session_id, SessionFields(history_settings=SETTINGS))
+    forks = [
+        (await client.fork_session(session_id, fields)).session
+        for fields in (None, SessionFields(history_settings=other))
+    ]
+    assert [fork.history_settings for fork in forks] == [SETTINGS, mixed]
+    resets = [
+        (await client.reset_session(fork.session_id, SessionFields(history_settings=settings))).session
+        for fork, settings in zip(forks, (other, None), strict=True)
+    ]
+    assert [reset.history_settings for reset in resets] == [mixed, mixed]
 
 
 async def test_a_compaction(client: Client) -> None:

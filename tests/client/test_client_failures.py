@@ -12,7 +12,15 @@ from fake_server import FakeServer, Refusal, info, retry_after
 from google.protobuf.any_pb2 import Any as Packed
 from google.rpc import error_details_pb2
 
-from sessionhistory import HistoryCut, MessageStatus, Role, SessionStatus, errors
+from sessionhistory import (
+    HistoryCut,
+    HistorySettings,
+    MessageStatus,
+    Role,
+    SessionStatus,
+    UnansweredCalls,
+    errors,
+)
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -135,5 +143,12 @@ async def test_words_of_a_newer_service(failing: Client, fake: FakeServer) -> No
     (read,) = window.messages
     assert (window.cut, read.role, read.status) == (HistoryCut.UNKNOWN, Role.UNKNOWN, MessageStatus.UNKNOWN)
     assert read.content == "hello"
-    fake.answers = [pb.GetSessionResponse(session={"session_id": "s", "status": 96})]
-    assert (await failing.get_session("s")).status is SessionStatus.UNKNOWN
+    settings = {"max_messages": 1, "unanswered_calls": 95}
+    fake.answers = [
+        pb.GetSessionResponse(session={"session_id": "s", "status": 96, "history_settings": settings})
+    ]
+    session = await failing.get_session("s")
+    assert session.status is SessionStatus.UNKNOWN
+    assert session.history_settings == HistorySettings(
+        max_messages=1, unanswered_calls=UnansweredCalls.UNKNOWN
+    )

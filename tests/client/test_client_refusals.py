@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from client_nonsense import CALLS, MESSAGE, MESSAGES, NOBODY, SECRET, SESSIONS, STORED_SESSIONS
+from client_nonsense import (
+    CALLS,
+    HISTORY_OPTIONS,
+    MESSAGE,
+    MESSAGES,
+    NOBODY,
+    SECRET,
+    SESSIONS,
+    STORED_SESSIONS,
+)
 
-from sessionhistory import SessionFields
+from sessionhistory import HistoryOptions, SessionFields
 from sessionhistory.errors import InvalidFieldError
 
 if TYPE_CHECKING:
@@ -67,6 +76,24 @@ async def test_sessions(unheard: Client, path: str) -> None:
             await unheard.append_message("s", MESSAGE, new_session=SessionFields(**fields))
         with refused(f"session.{path}"):
             await unheard.update_session("s", **fields)
+
+
+@pytest.mark.parametrize("name", HISTORY_OPTIONS)
+async def test_options_of_a_history(unheard: Client, name: str) -> None:
+    """An invalid option of a history is refused: of a read, an append or a stream."""
+    for value in HISTORY_OPTIONS[name]:
+        option: Any = {name: value}
+        with refused(name):
+            await unheard.get_history("s", **option)
+        with refused(f"history.{name}"):
+            await unheard.append_message("s", MESSAGE, history=HistoryOptions(**option))
+        with refused(f"header.history.{name}"):
+            unheard.append_message_stream("s", history=HistoryOptions(**option))
+
+
+def test_every_option_of_a_history_is_refused() -> None:
+    """The table of invalid options has each option."""
+    assert HISTORY_OPTIONS.keys() == {field.name for field in dataclasses.fields(HistoryOptions)}
 
 
 @pytest.mark.parametrize(("path", "call"), STORED_SESSIONS)

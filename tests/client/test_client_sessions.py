@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from client_samples import MESSAGE, SESSION, fresh_id, set_of
 
-from sessionhistory import HistorySettings, Message, Role, SessionFields, SessionStatus, errors
+from sessionhistory import (
+    HistorySettings,
+    Message,
+    Role,
+    SessionFields,
+    SessionStatus,
+    UnansweredCalls,
+    errors,
+)
 
 if TYPE_CHECKING:
     from sessionhistory import AsyncSessionHistoryClient as Client
@@ -22,6 +30,11 @@ SESSIONS: list[dict[str, Any]] = [
     {"metadata": {}},
     {"state": {}},
     {"history_settings": HistorySettings(token_budget=0)},
+    {"history_settings": HistorySettings(step_tokens=0)},
+    {"history_settings": HistorySettings(step_messages=0)},
+    {"history_settings": HistorySettings(unanswered_calls=UnansweredCalls.KEEP)},
+    {"history_settings": HistorySettings(whole_responses=False)},
+    {"history_settings": HistorySettings(step_messages=1, whole_responses=True)},
     {"expire_time": datetime(2999, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=14)))},
 ]
 

@@ -40,7 +40,7 @@ VALUES = {
     *("SessionParent", "ForkSessionResult", "ResetSessionResult"),
     "CompactHistoryResult",
     "HistorySummary",
-    *("History", "HistoryCut", "HistoryOptions", "HistorySettings"),
+    *("History", "HistoryCut", "HistoryOptions", "HistorySettings", "UnansweredCalls"),
 }
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
 ERRORS = {

@@ -10,9 +10,12 @@ from sessionhistory import (
     History,
     HistoryCut,
     HistoryOptions,
+    HistorySettings,
     Message,
     Role,
     SessionFields,
+    ToolCall,
+    UnansweredCalls,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +72,81 @@ async def test_windows(client: Client) -> None:
     appended = await client.append_message(session_id, talk[0], history=HistoryOptions(max_turns=1))
     assert appended.history
     assert shape(appended.history) == ([1, 6], 11, 4, HistoryCut.MAX_TURNS, 6, 6)
+
+
+async def _store(client: Client, *messages: Message, **settings: Any) -> str:
+    """Store messages in a new session with these settings, and return its id."""
+    fields = SessionFields(history_settings=HistorySettings(**settings))
+    return (await client.append_messages(None, messages, new_session=fields)).session_id
+
+
+def _said(role: Role) -> Message:
+    return Message(role=role, content="x", token_count=1)
+
+
+def _call(call_id: str) -> Message:
+    return Message(role=Role.ASSISTANT, tool_calls=(ToolCall(name="f", id=call_id),), token_count=1)
+
+
+def _numbers(window: History | None) -> list[int]:
+    assert window
+    return [message.sequence for message in window.messages]
+
+
+def _until_move(window: History | None) -> tuple[int | None, int | None]:
+    assert window
+    return window.tokens_until_move, window.messages_until_move
+
+
+async def test_windows_that_move_in_steps(client: Client) -> None:
+    """With a step the beginning stays, until more tokens or messages follow than the window says."""
+    talk = [Message(role=Role.USER, content=str(i), token_count=10) for i in range(10)]
+    session_id = await _store(client, *talk, token_budget=50, step_tokens=20)
+    by_tokens = await client.get_history(session_id)
+    assert (_numbers(by_tokens), by_tokens.cut) == ([7, 8, 9, 10], HistoryCut.TOKEN_BUDGET)
+    assert _until_move(by_tokens) == (10, 16)
+    sliding = await client.get_history(session_id, step_tokens=0)
+    assert (_numbers(sliding), _until_move(sliding)) == ([6, 7, 8, 9, 10], (None, None))
+    by_count = await client.get_history(session_id, max_messages=6, step_messages=2, token_budget=1_000)
+    assert (_numbers(by_count), by_count.cut) == ([6, 7, 8, 9, 10], HistoryCut.MAX_MESSAGES)
+    assert by_count.messages_until_move == 1
+    before = await client.get_history(session_id, before_sequence=10)
+    assert (_numbers(before), _until_move(before)) == ([5, 6, 7, 8, 9], (None, None))
+    more = [Message(role=Role.USER, content="more", token_count=10) for _ in range(2)]
+    stayed = await client.append_message(session_id, more[0], history=HistoryOptions())
+    assert (_numbers(stayed.history), _until_move(stayed.history)) == ([7, 8, 9, 10, 11], (0, 15))
+    options = HistoryOptions(max_messages=6, token_budget=1_000, step_messages=2)
+    moved = await client.append_message(session_id, more[1], history=options)
+    assert _numbers(moved.history) == [8, 9, 10, 11, 12]
+    assert _numbers(await client.get_history(session_id)) == [9, 10, 11, 12]
+
+
+async def test_windows_without_unanswered_calls(client: Client) -> None:
+    """A message whose call has no result stays, or is left out with the results of its other calls."""
+    answer = Message(role=Role.TOOL, tool_call_id="b", token_count=1)
+    talk = [_said(Role.USER), _call("a"), _call("b"), _said(Role.USER), answer]
+    session_id = await _store(client, *talk, unanswered_calls=UnansweredCalls.OMIT)
+    assert _numbers(await client.get_history(session_id)) == [1, 3, 4, 5]
+    kept = await client.get_history(session_id, unanswered_calls=UnansweredCalls.KEEP)
+    assert _numbers(kept) == [1, 2, 3, 4, 5]
+    options = HistoryOptions(max_messages=5, unanswered_calls=UnansweredCalls.OMIT)
+    appended = await client.append_message(session_id, _call("c"), history=options)
+    assert _numbers(appended.history) == [3, 4, 5]
+
+
+async def test_windows_of_whole_responses(client: Client) -> None:
+    """With whole responses, a window does not begin inside a row of a model's messages."""
+    roles = (Role.USER, Role.ASSISTANT, Role.ASSISTANT, Role.USER)
+    session_id = await _store(client, *map(_said, roles))
+    cut = await client.get_history(session_id, max_messages=2)
+    assert (_numbers(cut), cut.next_before_sequence) == ([3, 4], 3)
+    whole = await client.get_history(session_id, max_messages=2, whole_responses=True)
+    assert (_numbers(whole), whole.next_before_sequence) == ([4], 4)
+    await client.update_session(
+        session_id, history_settings=HistorySettings(max_messages=2, whole_responses=True)
+    )
+    assert _numbers(await client.get_history(session_id)) == [4]
+    assert _numbers(await client.get_history(session_id, whole_responses=False)) == [3, 4]
 
 
 async def test_a_window_that_is_too_big(client: Client) -> None:

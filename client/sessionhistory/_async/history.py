@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sessionhistory._codec.enums import UNANSWERED_CALLS
 from sessionhistory._codec.fields import build
 from sessionhistory._codec.history import decode_history
 from sessionhistory._codec.ids import checked_user_id
@@ -13,7 +14,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
     from sessionhistory._async.transport import AsyncTransport
-    from sessionhistory.types import CompactHistoryResult, History, Message
+    from sessionhistory.types import CompactHistoryResult, History, Message, UnansweredCalls
 
 
 class AsyncHistories:
@@ -31,19 +32,34 @@ class AsyncHistories:
         before_sequence: int | None = None,
         include_pinned: bool | None = None,
         max_turns: int | None = None,
+        step_tokens: int | None = None,
+        step_messages: int | None = None,
+        unanswered_calls: UnansweredCalls | None = None,
+        whole_responses: bool | None = None,
         timeout_seconds: float | None = None,
     ) -> History:
         """Return the context for the next model call: the newest messages that fit the limits.
 
+        In place of a limit or an option that is ``None`` counts the session's, else the server's.
+
         Args:
             session_id: The session.
             user_id: The user that the call acts for.
-            max_messages: At most this many, 0 to 1,000; ``None``: the session's limit, else the server's.
-            token_budget: At most this many tokens; ``None``: the session's limit, else the server's.
-            before_sequence: Only messages before this one.
+            max_messages: At most this many, 0 to 1,000, pinned ones included. The server's default: 20.
+            token_budget: At most this many tokens, 0 or more. The server's default: no limit.
+            before_sequence: Only messages before this one; ``None``: all.
             include_pinned: Whether to include pinned messages; ``None``: include them.
             max_turns: At most this many turns of the newest messages, each whole; ``None``: the oldest turn
                 may be cut.
+            step_tokens: If ``token_budget`` cuts, begin at a multiple of this many tokens, 0 or more, so that
+                successive histories begin with the same messages. 0, the server's default: begin at the
+                oldest message that fits.
+            step_messages: If ``max_messages`` cuts, begin at a sequence that is a multiple of this, 0 or
+                more. 0, the server's default: begin at the oldest message that fits.
+            unanswered_calls: Whether a message stays if one of its tool calls has no result in the history.
+                The server's default: ``KEEP``.
+            whole_responses: Whether the history never begins inside a row of ``ASSISTANT`` messages. The
+                server's default: ``False``.
             timeout_seconds: How long the call may take, with all its retries.
         """
         request = build(
@@ -55,6 +71,10 @@ class AsyncHistories:
             before_sequence=before_sequence,
             include_pinned=include_pinned,
             max_turns=max_turns,
+            step_tokens=step_tokens,
+            step_messages=step_messages,
+            unanswered_calls=UNANSWERED_CALLS.encode_optional(unanswered_calls, "unanswered_calls"),
+            whole_responses=whole_responses,
         )
         response = await self._transport.call("GetHistory", request, timeout_seconds=timeout_seconds)
         return decode_history(response.history)

@@ -65,7 +65,7 @@ class AsyncMessages:
                 ``SessionNotFoundError``.
             expected_last_sequence: The last sequence that the session must have; otherwise the call raises
                 ``SequenceMismatchError``.
-            history: Return the history with the new message, with these limits.
+            history: Return the history with the new message, with these limits and options.
             state_patch: Change the state with the message, as ``update_state`` does. Retries change it once.
             expected_state_version: The ``state_version`` that the session must have; otherwise the call
                 raises ``StateVersionMismatchError``.

@@ -13,6 +13,7 @@ from sessionhistory.types import (
     Role,
     SessionOrder,
     SessionStatus,
+    UnansweredCalls,
 )
 from sessionhistory.v1 import (
     append_message_stream_pb2,
@@ -53,6 +54,14 @@ class EnumCodec:
         """Return the word of a number; ``UNKNOWN`` if the number is newer than this client."""
         return self._words.get(number, self._unknown)
 
+    def encode_optional(self, word: object, path: str) -> int | None:
+        """Return the number of a word, ``None`` for ``None``; refuse any other value."""
+        return None if word is None else self.encode(word, path)
+
+    def decode_optional(self, number: int) -> Any:  # noqa: ANN401 - a member of the enum
+        """Return the word of a number as ``decode`` does, ``None`` if the number is not set."""
+        return self.decode(number) if number else None
+
 
 ROLES: Final = EnumCodec(Role, message_pb2.Role, "ROLE_")
 MESSAGE_STATUSES: Final = EnumCodec(MessageStatus, message_pb2.MessageStatus, "MESSAGE_STATUS_")
@@ -61,3 +70,4 @@ SESSION_STATUSES: Final = EnumCodec(SessionStatus, session_pb2.SessionStatus, "S
 MESSAGE_ORDERS: Final = EnumCodec(MessageOrder, session_history_service_pb2.MessageOrder, "MESSAGE_ORDER_")
 SESSION_ORDERS: Final = EnumCodec(SessionOrder, session_history_service_pb2.SessionOrder, "SESSION_ORDER_")
 HISTORY_CUTS: Final = EnumCodec(HistoryCut, history_pb2.HistoryCut, "HISTORY_CUT_")
+UNANSWERED_CALLS: Final = EnumCodec(UnansweredCalls, history_pb2.UnansweredCalls, "UNANSWERED_CALLS_")

@@ -1,10 +1,10 @@
-"""Encode the limits of a context window; decode the window and its summary."""
+"""Encode the limits and options of a context window; decode the window and its summary."""
 
 from __future__ import annotations
 
 from sessionhistory import types
-from sessionhistory._codec.enums import HISTORY_CUTS
-from sessionhistory._codec.fields import build, optional, require_type
+from sessionhistory._codec.enums import HISTORY_CUTS, UNANSWERED_CALLS
+from sessionhistory._codec.fields import below, build, optional, require_type
 from sessionhistory._codec.message import decode_message
 from sessionhistory._codec.times import decode_time
 from sessionhistory.v1 import history_pb2
@@ -13,7 +13,7 @@ from sessionhistory.v1 import history_pb2
 def encode_history_options(
     options: types.HistoryOptions | None, path: str
 ) -> history_pb2.HistoryOptions | None:
-    """Encode the limits of the window that an append returns."""
+    """Encode the limits and options of the window that an append returns."""
     if options is None:
         return None
     require_type(options, types.HistoryOptions, path)
@@ -24,6 +24,12 @@ def encode_history_options(
         token_budget=options.token_budget,
         include_pinned=options.include_pinned,
         max_turns=options.max_turns,
+        step_tokens=options.step_tokens,
+        step_messages=options.step_messages,
+        unanswered_calls=UNANSWERED_CALLS.encode_optional(
+            options.unanswered_calls, below(path, "unanswered_calls")
+        ),
+        whole_responses=options.whole_responses,
     )
 
 
@@ -37,6 +43,8 @@ def decode_history(source: history_pb2.History) -> types.History:
         next_before_sequence=optional(source, "next_before_sequence"),
         last_sequence=source.last_sequence,
         summary=decode_history_summary(source.summary) if source.HasField("summary") else None,
+        tokens_until_move=optional(source, "tokens_until_move"),
+        messages_until_move=optional(source, "messages_until_move"),
     )
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory import types
-from sessionhistory._codec.enums import SESSION_STATUSES
+from sessionhistory._codec.enums import SESSION_STATUSES, UNANSWERED_CALLS
 from sessionhistory._codec.fields import (
     below,
     build,
@@ -88,6 +88,12 @@ def _encode_history_settings(
         path,
         max_messages=settings.max_messages,
         token_budget=settings.token_budget,
+        step_tokens=settings.step_tokens,
+        step_messages=settings.step_messages,
+        unanswered_calls=UNANSWERED_CALLS.encode_optional(
+            settings.unanswered_calls, below(path, "unanswered_calls")
+        ),
+        whole_responses=settings.whole_responses,
     )
 
 
@@ -96,7 +102,12 @@ def _decode_history_settings(source: session_pb2.Session) -> types.HistorySettin
         return None
     settings = source.history_settings
     return types.HistorySettings(
-        max_messages=optional(settings, "max_messages"), token_budget=optional(settings, "token_budget")
+        max_messages=optional(settings, "max_messages"),
+        token_budget=optional(settings, "token_budget"),
+        step_tokens=optional(settings, "step_tokens"),
+        step_messages=optional(settings, "step_messages"),
+        unanswered_calls=UNANSWERED_CALLS.decode_optional(settings.unanswered_calls),
+        whole_responses=optional(settings, "whole_responses"),
     )
 
 

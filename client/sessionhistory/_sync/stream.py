@@ -220,7 +220,7 @@ class Streams:
                 raise ``SessionNotFoundError``.
             expected_last_sequence: The last sequence that the session must have; otherwise the call raises
                 ``SequenceMismatchError``.
-            history: Return the history with the new message, with these limits.
+            history: Return the history with the new message, with these limits and options.
             on_break: Whether the written part is kept if the block fails, or if the service loses the caller.
             timeout_seconds: How long each step may take: the opening, a write that has to wait, the finish.
                 The stream itself may last as long as you write to it.

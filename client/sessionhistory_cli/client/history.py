@@ -11,7 +11,12 @@ from sessionhistory import HistoryCut, SessionStatus
 from sessionhistory_cli.client.blocks import Block, console, show_blocks
 from sessionhistory_cli.client.formatting import ago, counted, timestamp, visible
 from sessionhistory_cli.client.next_command import next_command
-from sessionhistory_cli.client.options import full_option, session_argument, user_option
+from sessionhistory_cli.client.options import (
+    UNANSWERED_CALLS,
+    full_option,
+    session_argument,
+    user_option,
+)
 from sessionhistory_cli.client.server_options import Server, server_options
 from sessionhistory_cli.client.transcript import Transcript
 from sessionhistory_cli.json_output import show_json
@@ -26,11 +31,14 @@ if TYPE_CHECKING:
 _WHY_CUT: Final = {
     HistoryCut.NONE: "",
     HistoryCut.MAX_MESSAGES: "the limit of messages is reached (--max-messages)",
-    HistoryCut.TOKEN_BUDGET: "the next older one does not fit the token budget (--token-budget)",
+    HistoryCut.TOKEN_BUDGET: "older ones do not fit the token budget (--token-budget)",
     HistoryCut.RESPONSE_SIZE: "more does not fit into one response",
     HistoryCut.MAX_TURNS: "the limit of turns is reached (--max-turns)",
     HistoryCut.UNKNOWN: "for a reason that this release does not know",
 }
+_INCOMPLETE: Final = (
+    "tool results without their call, or messages that --unanswered-calls or --whole-responses leaves out"
+)
 
 
 @click.command()
@@ -45,6 +53,26 @@ _WHY_CUT: Final = {
     "--before", "before_sequence", type=click.IntRange(1), help="Only messages before this sequence."
 )
 @click.option("--no-pinned", is_flag=True, help="Leave out pinned messages.")
+@click.option(
+    "--step-tokens",
+    type=click.IntRange(0),
+    help="If the token budget cuts, begin at a multiple of this many tokens; 0: at the oldest that fits.",
+)
+@click.option(
+    "--step-messages",
+    type=click.IntRange(0),
+    help="If the limit of messages cuts, begin at a sequence divisible by this; 0: at the oldest that fits.",
+)
+@click.option(
+    "--unanswered-calls",
+    type=click.Choice(UNANSWERED_CALLS),
+    help="Whether to keep messages of which a tool call has no result in the window.",
+)
+@click.option(
+    "--whole-responses/--no-whole-responses",
+    default=None,
+    help="Whether the window never begins inside a row of assistant messages.",
+)
 @full_option
 @server_options(timeout_seconds=5)
 @json_option
@@ -58,20 +86,21 @@ def history(
     no_pinned: bool,
     full: bool,
     as_json: bool,
-    **limits: Any,  # noqa: ANN401 - of the window, by name
+    **options: Any,  # noqa: ANN401 - of the window, by name
 ) -> None:
     """Show the history of a session, the window that a model gets.
 
-    Limits that you do not set are the session's own, else the server's. `messages` shows all messages that
-    are stored.
+    Limits, steps and the options about calls and responses that you do not set are the session's own, else
+    the server's. With a step, the output says how long the beginning of the window stays. `messages` shows
+    all messages that are stored.
 
     On a terminal, long lines are broken, and long texts are shortened in the middle unless you pass --full.
     Into a pipe or a file goes the same text, whole and without colours, with times instead of "3 h ago".
     Control characters are escaped; --json has the exact text and all fields.
     """
     with server.client() as client:
-        window = client.get_history(session_id, include_pinned=False if no_pinned else None, **limits)
-        session = client.get_session(session_id, user_id=limits["user_id"])
+        window = client.get_history(session_id, include_pinned=False if no_pinned else None, **options)
+        session = client.get_session(session_id, user_id=options["user_id"])
     if as_json:
         show_json(session=session, history=window)
         return
@@ -97,7 +126,7 @@ def _about(session: Session, said_time: Callable[[datetime], str]) -> Iterator[B
 
 
 def _left_out(window: History, context: click.Context) -> Iterator[Block]:
-    """Yield the window's share of the session, the reasons for its end, and the command for more."""
+    """Yield the window's share of the session, the reasons for its beginning, and the command for more."""
     summary = window.summary
     shown = len(window.messages) - (summary is not None)
     left_out = window.omitted_message_count - (summary.message_count if summary else 0)
@@ -106,9 +135,11 @@ def _left_out(window: History, context: click.Context) -> Iterator[Block]:
     yield Block(
         Text(f"{shown:,} of {counted(count, 'message')}{summed_up}, {counted(window.total_tokens, 'token')}")
     )
-    reasons = "; ".join(filter(None, _reasons(window, context))) or "tool results without their call"
+    reasons = "; ".join(filter(None, _reasons(window, context))) or _INCOMPLETE
     if left_out:
         yield Block(Text(f"{left_out:,} left out: {reasons}"))
+    if stay := _stay(window):
+        yield Block(Text(f"the beginning {stay}"))
     if window.next_before_sequence is not None:
         before = ("--before", str(window.next_before_sequence))
         command = next_command(context, *before, without=("before_sequence",))
@@ -123,6 +154,22 @@ def _reasons(window: History, context: click.Context) -> Iterator[str]:
         yield "--no-pinned"
     yield _WHY_CUT[window.cut]
     through = window.summary.through_sequence if window.summary else None
-    run = (m.sequence for m in window.messages if not m.pinned and m.sequence != through)
-    if window.next_before_sequence is not None and next(run, None) != window.next_before_sequence:
-        yield "tool results whose call is among them"
+    run_is_empty = all(m.pinned or m.sequence == through for m in window.messages)
+    if window.next_before_sequence is not None and run_is_empty:
+        yield _INCOMPLETE
+
+
+def _stay(window: History) -> str:
+    """Return how long the window's beginning stays; empty if the window does not say so."""
+    messages, tokens = window.messages_until_move, window.tokens_until_move
+    if messages is None and tokens is None:
+        return ""
+    if 0 in (messages, tokens):
+        return "moves with the next message"
+    if messages is None or tokens is None:
+        return f"stays for {_more(messages, 'message') or _more(tokens, 'token')}"
+    return f"stays for {_more(messages, 'message')}, if they have at most {counted(tokens, 'token')}"
+
+
+def _more(number: int | None, thing: str) -> str:
+    return "" if number is None else counted(number, f"more {thing}")

@@ -26,15 +26,16 @@ def next_command(
         if given and isinstance(parameter, click.Argument):
             arguments.append(str(context.params[parameter.name or ""]))
         elif given and parameter.name not in without:
-            options += _option(parameter.opts[0], context.params[parameter.name or ""])
+            options += _option(parameter, context.params[parameter.name or ""])
     words = [*arguments, *options, *changes]
     if any(argument.startswith("-") for argument in arguments):
         words = [*options, *changes, "--", *arguments]
     return shlex.join(["session-history", name or context.command.name or "", *words])
 
 
-def _option(flag: str, value: object) -> list[str]:
-    if value is True:
-        return [flag]
+def _option(option: click.Parameter, value: object) -> list[str]:
+    flag = option.opts[0]
+    if isinstance(value, bool):
+        return [flag if value else option.secondary_opts[0]]
     values = value if isinstance(value, tuple) else (value,)
     return [word for one in values for word in (flag, str(one))]

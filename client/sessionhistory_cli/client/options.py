@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from sessionhistory import Role, SessionStatus
+from sessionhistory import Role, SessionStatus, UnansweredCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROLES: Final = [role.value for role in Role if role is not Role.UNKNOWN]
 STATUSES: Final = [status.value for status in SessionStatus if status is not SessionStatus.UNKNOWN]
+UNANSWERED_CALLS: Final = [word.value for word in UnansweredCalls if word is not UnansweredCalls.UNKNOWN]
 
 _MAX_LIMIT: Final = 1_000_000_000
 _SPAN: Final = re.compile(r"(?P<number>[0-9]{1,6})(?P<unit>[smhdw])")

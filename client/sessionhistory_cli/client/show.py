@@ -95,8 +95,20 @@ def _parent(parent: SessionParent | None) -> str:
 
 
 def _settings(settings: HistorySettings | None) -> str:
-    limits = {"message": settings.max_messages, "token": settings.token_budget} if settings else {}
-    return ", ".join(f"at most {counted(limit, name)}" for name, limit in limits.items() if limit is not None)
+    return ", ".join(_each_setting(settings)) if settings else ""
+
+
+def _each_setting(settings: HistorySettings) -> Iterator[str]:
+    numbers = {
+        "at most": {"message": settings.max_messages, "token": settings.token_budget},
+        "steps of": {"message": settings.step_messages, "token": settings.step_tokens},
+    }
+    for said, limits in numbers.items():
+        yield from (f"{said} {counted(limit, name)}" for name, limit in limits.items() if limit is not None)
+    if settings.unanswered_calls is not None:
+        yield f"unanswered calls: {settings.unanswered_calls}"
+    if settings.whole_responses is not None:
+        yield f"whole responses: {'yes' if settings.whole_responses else 'no'}"
 
 
 def _moment(time: datetime | None, *, relative: bool) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
 from sessionhistory import MessageStatus, Role
 from sessionhistory_cli.client.blocks import Block
+from sessionhistory_cli.client.call_pairs import CallPairs
 from sessionhistory_cli.client.formatting import counted, timestamp, visible
-from sessionhistory_cli.client.message_body import MessageBody, call_labels
+from sessionhistory_cli.client.message_body import MessageBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sessionhistory import History, HistorySummary, Message
+    from sessionhistory_cli.client.call_pairs import LabelledCall
 
 _STYLES: Final = {
     Role.SYSTEM: "bold magenta",
@@ -28,12 +30,6 @@ _MAX_ID_CHARACTERS: Final = 32
 _EMPTY_LINE: Final = Block(Text())
 
 
-class _LabelledCall(NamedTuple):
-    label: str
-    name: str
-    id: str
-
-
 class Transcript:
     """A converter of messages to blocks. The result of a tool names the call that it answers.
 
@@ -43,7 +39,7 @@ class Transcript:
 
     def __init__(self, *, full: bool) -> None:
         self._full = full
-        self._open_calls: list[_LabelledCall] = []
+        self._calls = CallPairs()
 
     def blocks(self, history: History) -> Iterator[Block]:
         """Yield the messages of a window, and between them the sequences that it leaves out."""
@@ -62,28 +58,15 @@ class Transcript:
 
     def message(self, message: Message, covered: HistorySummary | None = None) -> Iterator[Block]:
         """Yield an empty line and the next message; a summary names the number of messages that it covers."""
-        answered = self._answered(message) if message.role is Role.TOOL else None
-        if message.role is not Role.TOOL:
-            self._open_calls = [
-                _LabelledCall(label, call.name, call.id)
-                for label, call in zip(call_labels(message), message.tool_calls, strict=True)
-            ]
+        answered = self._calls.answer(message) if message.role is Role.TOOL else None
+        self._calls.add(message)
         indent = _STEP if answered else 0
         yield _EMPTY_LINE
         yield Block(_heading(message, answered, covered), indent)
         yield from MessageBody(indent + _STEP, full=self._full).blocks(message)
 
-    def _answered(self, result: Message) -> _LabelledCall | None:
-        """Return the call of a result: the first open one with its id, or the first if it has no id."""
-        same_id = [call for call in self._open_calls if call.id == result.tool_call_id]
-        guesses = [] if result.tool_call_id else self._open_calls
-        call = next(iter(same_id or guesses), None)
-        if call:
-            self._open_calls.remove(call)
-        return call
 
-
-def _heading(message: Message, answered: _LabelledCall | None, covered: HistorySummary | None) -> Text:
+def _heading(message: Message, answered: LabelledCall | None, covered: HistorySummary | None) -> Text:
     heading = Text.assemble(
         (f"{message.sequence:,}", "bold"), "  ", (message.role, _STYLES.get(message.role, "bold"))
     )

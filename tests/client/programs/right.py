@@ -43,6 +43,7 @@ from sessionhistory import (
     TextPart,
     ToolCall,
     TruncateMessagesResult,
+    UnansweredCalls,
     Usage,
 )
 from sessionhistory.errors import FieldViolation, InvalidFieldError, SequenceMismatchError
@@ -81,7 +82,8 @@ def in_threads() -> None:
         assert_type(client.update_state(session_id, {"step": None}, expected_state_version=1), Session)
         assert_type(client.list_sessions(statuses=[SessionStatus.ACTIVE]), Iterator[Session])
         assert_type(client.list_sessions_page(order_by=SessionOrder.CREATE_TIME_ASC), SessionPage)
-        appended = client.append_message(session_id, MESSAGE, history=HistoryOptions(max_messages=2))
+        limits = HistoryOptions(max_messages=2, step_messages=1, whole_responses=True)
+        appended = client.append_message(session_id, MESSAGE, history=limits)
         assert_type(appended, AppendMessageResult)
         assert_type(appended.history, History | None)
         with client.append_message_stream(session_id, MESSAGE, on_break=OnBreak.DROP) as stream:
@@ -94,7 +96,9 @@ def in_threads() -> None:
         assert_type(client.get_message(session_id, sequence=1), Message)
         assert_type(client.list_messages(session_id, roles={Role.USER}), Iterator[Message])
         assert_type(client.list_messages_page(session_id, page_token=""), MessagePage)
-        assert_type(client.get_history(session_id, token_budget=100), History)
+        whole = UnansweredCalls.OMIT
+        window = client.get_history(session_id, token_budget=100, step_tokens=25, unanswered_calls=whole)
+        assert_type(window, History)
         forked = client.fork_session(session_id, fields, new_session_id="f", through_sequence=1)
         assert_type(forked, ForkSessionResult)
         reset = client.reset_session(session_id, new_session_id="r", new_user_id="bob", keep_messages=True)
@@ -114,7 +118,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
     async with AsyncSessionHistoryClient(credentials=credentials, metadata={}, options=options) as client:
         assert_type(client, AsyncSessionHistoryClient)
         created = await client.create_session(
-            session=SessionFields(history_settings=HistorySettings(max_messages=2))
+            session=SessionFields(history_settings=HistorySettings(max_messages=2, step_messages=1))
         )
         assert_type(created, CreateSessionResult)
         session_id = created.session.session_id
@@ -141,7 +145,7 @@ async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
             client.list_messages(session_id, order_by=MessageOrder.SEQUENCE_DESC), AsyncIterator[Message]
         )
         assert_type(await client.list_messages_page(session_id), MessagePage)
-        assert_type(await client.get_history(session_id), History)
+        assert_type(await client.get_history(session_id, step_messages=1, whole_responses=False), History)
         assert_type(await client.fork_session(session_id, SessionFields(title="t")), ForkSessionResult)
         assert_type(await client.reset_session(session_id), ResetSessionResult)
         assert_type(
@@ -172,6 +176,12 @@ def read(message: Message, session: Session, history: History) -> None:
     assert_type(history.messages, tuple[Message, ...])
     assert_type(history.cut, HistoryCut)
     assert_type(history.next_before_sequence, int | None)
+    assert_type(history.tokens_until_move, int | None)
+    assert_type(history.messages_until_move, int | None)
+    if session.history_settings:
+        assert_type(session.history_settings.step_tokens, int | None)
+        assert_type(session.history_settings.unanswered_calls, UnansweredCalls | None)
+        assert_type(session.history_settings.whole_responses, bool | None)
     assert_type(message.role == "user", bool)
     for part in message.parts:
         match part:

@@ -6,6 +6,8 @@ Each ``type: ignore`` names the error; if the checker does not find it, that is 
 
 from sessionhistory import (
     AsyncSessionHistoryClient,
+    HistoryOptions,
+    HistorySettings,
     Message,
     ReasoningPart,
     Role,
@@ -39,6 +41,9 @@ def wrong(client: SessionHistoryClient, message: Message, session: Session) -> N
     client.append_messages("s", message)  # type: ignore[arg-type]
     client.get_message("s", sequence="1")  # type: ignore[arg-type]
     client.get_history("s", max_messages=1.5)  # type: ignore[arg-type]
+    client.get_history("s", unanswered_calls="omit")  # type: ignore[arg-type]
+    HistoryOptions(step_tokens="5")  # type: ignore[arg-type]
+    HistorySettings(max_turns=1)  # type: ignore[call-arg]
     client.list_messages("s", roles=["user"])  # type: ignore[list-item]
     client.no_such_method()  # type: ignore[attr-defined]
     SessionHistoryClient(timeout="5")  # type: ignore[call-arg]
