@@ -80,7 +80,7 @@ def main(
     if json_file:
         json_file.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
     if plot_file:
-        plot_file.write_text(plot.svg(figures))
+        plot_file.write_text(plot.draw(figures))
     if any(result.status == "invalid" for result in results):
         raise click.ClickException("the measurement of at least one row is invalid")
 

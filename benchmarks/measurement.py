@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of a ratio: at least ``limit``, better ``aim``; or, with ``at_most``, at most ``limit``."""
+    """The target of a ratio: at least ``limit``, better ``aim``; with ``at_most``, at most these."""
 
     limit: float
     aim: float | None = None
@@ -27,11 +27,12 @@ class Target:
 
     def status(self, ratio: float) -> str:
         """Return `missed`, `met` or `aim reached`."""
-        if self.at_most:
-            return "met" if ratio <= self.limit else "missed"
-        if self.aim is not None and ratio >= self.aim:
+        if self.aim is not None and self._reaches(self.aim, ratio):
             return "aim reached"
-        return "met" if ratio >= self.limit else "missed"
+        return "met" if self._reaches(self.limit, ratio) else "missed"
+
+    def _reaches(self, value: float, ratio: float) -> bool:
+        return ratio <= value if self.at_most else ratio >= value
 
     def __str__(self) -> str:
         sign = "≤" if self.at_most else "≥"

@@ -14,7 +14,7 @@ class Scale:
     the long session; ``many_sessions``: sessions of the user with many sessions; ``deep_page``: the page that
     is compared with the first one, of ``page_size`` items each; ``memory_before`` and ``memory_after``: RPCs
     before the first and the second measurement of a worker's memory; ``peers``: how many libraries to compare
-    with.
+    with; ``conversations``: how many conversations to store whole, the longest first.
     """
 
     rounds: int
@@ -26,6 +26,7 @@ class Scale:
     memory_before: int
     memory_after: int
     peers: int
+    conversations: int
 
     @property
     def names(self) -> dict[str, str]:
@@ -43,6 +44,7 @@ FULL: Final = Scale(
     memory_before=10_000,
     memory_after=100_000,
     peers=3,
+    conversations=1_000,
 )
 
 LONG: Final = replace(FULL, memory_after=1_000_000)
@@ -57,4 +59,5 @@ QUICK: Final = replace(
     memory_before=1_000,
     memory_after=3_000,
     peers=1,
+    conversations=12,
 )

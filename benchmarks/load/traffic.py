@@ -49,9 +49,14 @@ def message(size_bytes: int = MESSAGE_BYTES) -> message_pb2.Message:
     return message_pb2.Message(role=message_pb2.ROLE_USER, content=text(size_bytes))
 
 
+def new_id() -> str:
+    """Return an id for a session."""
+    return f"bench-{secrets.token_hex(8)}"
+
+
 def make_session(server: Server, sizes_bytes: Sequence[int], *, user_id: str = "") -> str:
     """Make a session with messages of the given sizes, at least one; return its id."""
-    session_id = f"bench-{secrets.token_hex(8)}"
+    session_id = new_id()
     request = pb.AppendMessagesRequest(
         session_id=session_id,
         user_id=user_id,

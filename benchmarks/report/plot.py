@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from xml.sax.saxutils import escape
 
+from benchmarks.report import svg
+from benchmarks.report.svg import MARGIN
 from benchmarks.report.table import number
 
 if TYPE_CHECKING:
@@ -13,26 +14,11 @@ if TYPE_CHECKING:
 
     Rows = Mapping[str, Mapping[str, Any]]
 
-_WIDTH: Final = 860
-_MARGIN: Final = 24
 _LABELS: Final = 260
 _BARS: Final = 400
 _BAR: Final = 16
 _STEP: Final = 28
 _MARK_OVERHANG: Final = 4
-
-_STYLE: Final = """
-svg { --paper: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --own: #1f6feb; --peer: #9aa4af }
-@media (prefers-color-scheme: dark) {
-  svg { --paper: #0d1117; --ink: #f0f6fc; --soft: #9198a1; --line: #3d444d; --own: #4493f8; --peer: #656c76 }
-}
-text { font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: var(--ink) }
-.title { font-size: 15px; font-weight: 600 }
-.soft { fill: var(--soft); font-size: 12px }
-.paper { fill: var(--paper) } .own { fill: var(--own) } .peer { fill: var(--peer) }
-.axis { stroke: var(--line) }
-.mark { stroke: var(--ink); stroke-width: 2 } .aim { stroke-dasharray: 3 3 }
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,32 +47,28 @@ class _Chart:
 
     def draw(self, top: int) -> Iterator[str]:
         largest = max(self.full, *(max(bar.value, bar.target or 0, bar.aim or 0) for bar in self.bars))
-        yield _text(_MARGIN, top + 16, self.title, "title")
-        yield _text(_MARGIN, top + 36, self.legend, "soft")
-        first, left = top + 56, _MARGIN + _LABELS
+        yield svg.text(MARGIN, top + 16, self.title, "title")
+        yield svg.text(MARGIN, top + 36, self.legend, "soft")
+        first, left = top + 56, MARGIN + _LABELS
         for place, bar in enumerate(self.bars):
             yield from _draw_bar(bar, first + _STEP * place, _BARS / largest)
         bottom = first + _STEP * len(self.bars) - (_STEP - _BAR) + _MARK_OVERHANG
-        yield _line(left, first - _MARK_OVERHANG, bottom, "axis")
+        yield svg.line(left, first - _MARK_OVERHANG, bottom, "axis")
 
 
-def svg(document: Mapping[str, Any]) -> str:
+def draw(document: Mapping[str, Any]) -> str:
     """Return the picture of a document. Rows without figures are left out."""
     rows = {row["name"]: row for row in document["rows"] if "ratio" in row}
-    charts = [chart for chart in (_shares(rows), _turns(rows), _depths(rows)) if chart.bars]
+    charts = [chart for chart in (_shares(rows), _turns(rows), _depths(rows), _prompts(rows)) if chart.bars]
     parts: list[str] = []
-    top = _MARGIN
+    top = MARGIN
     for chart in charts:
         parts += chart.draw(top)
         top += chart.height
     for line in _caption(document["machine"]):
-        parts.append(_text(_MARGIN, top, line, "soft"))
+        parts.append(svg.text(MARGIN, top, line, "soft"))
         top += 18
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" role="img">\n'
-        f"<title>How fast Session History is</title>\n<style>{_STYLE}</style>\n"
-        f'<rect class="paper" width="{_WIDTH}" height="{top}" rx="6"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
+    return svg.picture("How fast Session History is", top, parts)
 
 
 def _shares(rows: Rows) -> _Chart:
@@ -146,6 +128,18 @@ def _depths(rows: Rows) -> _Chart:
     return _Chart("Time of a call where there is much, in times of one where there is little", legend, bars)
 
 
+def _prompts(rows: Rows) -> _Chart:
+    bars = []
+    for row in _known(rows, ("prompt-cache",)):
+        means = (row["measured"], row["against"])
+        for name, value in row["figures"].items():
+            if name not in means:
+                style = "peer" if name.endswith(row["against"]) else "own"
+                bars.append(_Bar(label=f"budget {name}", value=value, shown=number(value), style=style))
+    legend = "Windows before each answer of conversations that outgrow the budget; all else is in the cache."
+    return _Chart("Tokens of a prompt that are new to a provider's prompt cache", legend, bars)
+
+
 def _known(rows: Rows, names: Sequence[str]) -> list[Mapping[str, Any]]:
     return [rows[name] for name in names if name in rows]
 
@@ -163,19 +157,10 @@ def _caption(machine: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _draw_bar(bar: _Bar, top: int, scale: float) -> Iterator[str]:
-    left, baseline = _MARGIN + _LABELS, top + _BAR - 4
-    yield _text(left - 10, baseline, bar.label, "label", anchor="end")
-    place = f'x="{left}" y="{top}" width="{bar.value * scale:.1f}" height="{_BAR}"'
-    yield f'<rect class="{bar.style}" {place} rx="2"/>'
+    left, baseline = MARGIN + _LABELS, top + _BAR - 4
+    yield svg.text(left - 10, baseline, bar.label, "label", anchor="end")
+    yield svg.bar(left, top, bar.value * scale, _BAR, bar.style)
     for value, style in ((bar.target, "mark"), (bar.aim, "mark aim")):
         if value is not None:
-            yield _line(left + value * scale, top - _MARK_OVERHANG, top + _BAR + _MARK_OVERHANG, style)
-    yield _text(left + _BARS + 12, baseline, bar.shown, "soft")
-
-
-def _text(x: float, y: float, content: str, style: str, *, anchor: str = "start") -> str:
-    return f'<text class="{style}" x="{x:.1f}" y="{y}" text-anchor="{anchor}">{escape(content)}</text>'
-
-
-def _line(x: float, top: float, bottom: float, style: str) -> str:
-    return f'<line class="{style}" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+            yield svg.line(left + value * scale, top - _MARK_OVERHANG, top + _BAR + _MARK_OVERHANG, style)
+    yield svg.text(left + _BARS + 12, baseline, bar.shown, "soft")

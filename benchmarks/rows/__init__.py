@@ -2,13 +2,14 @@
 
 from typing import Final
 
-from benchmarks.rows import depth, latency, postgres, resources, throughput, turns
+from benchmarks.rows import depth, latency, postgres, prompt_cache, resources, throughput, turns
 
 ROWS: Final = (
     *throughput.ROWS,
     *latency.ROWS,
     *turns.ROWS,
     *depth.ROWS,
+    *prompt_cache.ROWS,
     *resources.ROWS,
     *postgres.ROWS,
 )

@@ -42,10 +42,20 @@ TINY = replace(
     page_size=10,
     memory_before=16,
     memory_after=32,
+    conversations=3,
 )
 
 # One row of each kind.
-NAMES = ("history", "append-p99", "append-alone", "append-long", "sessions-page", "memory", "append-pgbench")
+NAMES = (
+    "history",
+    "append-p99",
+    "append-alone",
+    "append-long",
+    "sessions-page",
+    "prompt-cache",
+    "memory",
+    "append-pgbench",
+)
 
 MACHINE = dict.fromkeys(
     ("processor", "cores", "memory", "kernel", "python", "grpcio", "postgres", "session-history", "date"), "?"
@@ -72,8 +82,9 @@ def test_rows(bench: Bench) -> None:
     assert {row["name"]: row["figures"][row["measured"]] for row in figures["rows"]} == {
         result.row.name: result.measured for result in results
     }
-    texts = [element.text for element in ET.fromstring(plot.svg(figures)).iter() if element.text]
+    texts = [element.text for element in ET.fromstring(plot.draw(figures)).iter() if element.text]
     assert "GetHistory, one worker" in texts
+    assert "budget 4,000, steps of 1,000" in texts
     assert shown(results).count("ceiling") == 2
 
 
