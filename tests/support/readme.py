@@ -23,6 +23,10 @@ PAGES = (
     "docs/operations.md",
     "docs/behaviour.md",
     "docs/prompt-caching.md",
+    "docs/openai.md",
+    "docs/anthropic.md",
+    "docs/langchain.md",
+    "docs/gemini.md",
 )
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})(?P<kind>\S*)\s*$")
 _FAILS = re.compile(r"^<!-- fails: (?P<code>[0-9]+) -->$")
