@@ -118,7 +118,7 @@ _COMMANDS: Final = (
     LazyCommand(
         "import",
         "sessionhistory_cli.client.importing.command:import_",
-        "Import recorded conversations.",
+        "Import conversations, of this service and of other systems.",
         needs=CLI,
     ),
 )

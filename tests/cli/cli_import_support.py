@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Awaitable[Result]]
 
+NO_PLACE = "a session has no place for it"
 HELLO = {"role": "user", "content": "hello"}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from cli_import_support import HELLO, conversation, report, spoken, stored
+from cli_import_support import HELLO, NO_PLACE, conversation, report, spoken, stored
 
 from sessionhistory import Message, Role, SessionFields, SessionStatus
-from sessionhistory_cli.client.importing import file_lines, importer
+from sessionhistory_cli.client.importing import file_values
 from sessionhistory_cli.json_output import to_json
 
 if TYPE_CHECKING:
@@ -186,9 +186,8 @@ async def test_a_line_that_is_too_long(
     command: Command, write: Write, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line that is too long is skipped without being read as a whole; other lines are imported."""
-    for module in (file_lines, importer):
-        monkeypatch.setattr(module, "MAX_LINE_BYTES", 1_000)
-    monkeypatch.setattr(file_lines, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(file_values, "MAX_VALUE_BYTES", 1_000)
+    monkeypatch.setattr(file_values, "_CHUNK_BYTES", 100)
     lines = (conversation(f"{unique}-1"), " " * 1_001, conversation(f"{unique}-2"), "x" * 5_000)
     found = await report(command, write(*lines))
     assert found["imported"] == 2
@@ -204,12 +203,12 @@ async def test_fields_without_a_place_are_named(command: Command, write: Write, 
     message = HELLO | {"mood": "good", "usage": {"total_tokens": 3, "prompt_tokens": 1}, "gone": None}
     path = write(conversation(unique, message, message | {"mood": None}, cost=0.5))
     counts = {"cost": 1, "messages[].mood": 1, "messages[].usage.total_tokens": 2}
-    assert (await report(command, path))["unknown_fields"] == counts
+    assert (await report(command, path))["not_stored"] == {NO_PLACE: counts}
     text = await command("import", path)
     for name, count in counts.items():
         assert f"{name} ({count})" in text.stdout
     many = {f"{number:03}\x1b{'x' * 100}": 1 for number in range(50)}
-    found = (await report(command, write(conversation(f"{unique}-2", **many))))["unknown_fields"]
+    found = (await report(command, write(conversation(f"{unique}-2", **many))))["not_stored"][NO_PLACE]
     assert (len(found), sum(found.values()), found["(others)"]) == (21, 50, 30)
     assert all(len(name) <= 80 and name.isprintable() for name in found)
 

@@ -18,6 +18,9 @@ from cli_import_support import HELLO, conversation, report
 from sessionhistory import CreateSessionResult, SessionHistoryClient
 from sessionhistory.errors import SessionNotFoundError, UnavailableError
 from sessionhistory_cli.client.importing import importer
+from sessionhistory_cli.client.importing.conversation_reader import ConversationReader
+from sessionhistory_cli.client.importing.file_values import Place, Value
+from sessionhistory_cli.client.importing.options import ImportOptions
 from support.processes import COMMAND, environment
 from support.relay import relay
 from support.waiting import eventually
@@ -72,14 +75,15 @@ class _Leaving(SessionHistoryClient):
 async def test_what_was_under_way_when_a_server_goes_away(shared: Service, unique: str) -> None:
     """The outcome of a conversation that was running when the server went away is reported too."""
     ids = [f"{unique}-{number}" for number in range(2)]
-    lines = [(number, json.dumps(conversation(ids[number])).encode()) for number in range(2)]
+    lines = [json.dumps(conversation(ids[number])) for number in range(2)]
+    values = [Value(Place(number), 0, json.loads(line)) for number, line in enumerate(lines)]
 
     def run() -> Iterator[str]:
         with _Leaving(shared.address) as client:
             client.gone, client.there = ids
-            outcomes = importer.Importer(client).run(importer.RecordingReader(lines, None))
-            line, outcome = next(outcomes)
-            yield f"{line.number}: {outcome.result}"
+            outcomes = importer.Importer(client).run(ConversationReader(values, ImportOptions()))
+            found, outcome = next(outcomes)
+            yield f"{found.place.number}: {outcome.result}"
             with pytest.raises(UnavailableError):
                 next(outcomes)
 
@@ -149,8 +153,7 @@ async def test_a_file_of_something_else(command: Command, write: Write, unique: 
     assert (result.exit_code, result.stdout) == (1, "20 lines skipped\n0 messages stored\n")
     assert [line.split(":")[0] for line in skips] == [f"line {number}" for number in range(1, 21)]
     assert last == (
-        "Error: this does not look like JSON Lines of conversations:"
-        " `session-history import --help` describes them"
+        "Error: this does not look like conversations in JSON: `session-history import --help` describes them"
     )
     found = json.loads((await command("import", path, "--json")).stdout)
     assert (found["skipped"], found["imported"], found["finished"]) == (20, 0, False)

@@ -45,7 +45,7 @@ async def _import(service: Service, path: Path) -> dict[str, Any]:
 
 def _report(**changes: int) -> dict[str, Any]:
     counts = dict.fromkeys(("imported", "completed", "already_there", "skipped", "stored_messages"), 0)
-    return counts | {"unknown_fields": {}, "skips": [], "finished": True} | changes
+    return counts | {"not_stored": {}, "skips": [], "finished": True} | changes
 
 
 def _dump(url: str) -> list[tuple[object, ...]]:

@@ -1,30 +1,35 @@
-"""Parse recorded conversations. Each line of a file is a conversation."""
+"""Recorded conversations, as all formats make them, and their batches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory.types import SessionFields
-from sessionhistory_cli.client.importing.json_fields import BadFieldError, JsonFields, parse_fields
-from sessionhistory_cli.client.importing.message_parser import parse_message, size_bytes
+from sessionhistory.types import Role, SessionFields
+from sessionhistory_cli.client.importing.losses import Loss, Losses
+from sessionhistory_cli.client.importing.message_size import size_bytes
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sessionhistory.types import Message
 
 # Limits of the service. A batch stays below them, with an overhead for all that is not text.
 MAX_BATCH_BYTES: Final = 3 * 1024 * 1024 - 1
 MAX_BATCH_MESSAGES: Final = 500
+MAX_PINNED: Final = 64
 _OVERHEAD_BYTES: Final = 128
+_NO_PIN: Final = Loss("the pin of a prompt", f"a session has at most {MAX_PINNED} pinned messages")
+_SYSTEM: Final = (Role.SYSTEM, Role.DEVELOPER)
 
 
 class BadRecordingError(ValueError):
-    """A line is not a conversation that can be stored. The message quotes nothing of the line."""
+    """A value is not a conversation that can be stored. The message quotes nothing of the value."""
 
-    def __init__(self, message: str, conversation_id: str) -> None:
+    def __init__(self, message: str, conversation_id: str = "") -> None:
         super().__init__(message)
         self.conversation_id = conversation_id
         """The id of the conversation; empty if it is unknown."""
@@ -32,37 +37,51 @@ class BadRecordingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A conversation to store. The ids of its messages derive from their positions."""
+    """A conversation to store. If the file has no ids of its messages, they derive from their positions."""
 
     session_id: str
     user_id: str | None
     """The owner of the session; ``None``: it has no owner."""
     session: SessionFields
     messages: tuple[Message, ...]
-    unknown_fields: Counter[str]
-    """The number of occurrences of each field that a session cannot store, by path."""
+    losses: Losses = field(default_factory=Counter)
+    """The number of occurrences of each field that is not stored."""
+    before: int = 0
+    """The number of messages of the conversation that earlier recordings have."""
+    forked_from: str = ""
+    """The session of which this one is a fork; empty: none."""
+    shared: int = 0
+    """The number of messages that the fork has from that session."""
+    family: str = ""
+    """The id of the first session of a family of forks, of which only one is stored at a time."""
 
 
-def parse_recording(line: bytes, user_id: str | None) -> Recording:
-    """Return the conversation of a line.
+def content_id(values: Iterable[object], user_id: str | None) -> str:
+    """Return an id that the same content of the same owner always gets."""
+    digest = hashlib.sha256((user_id or "").encode())
+    for value in values:
+        digest.update(json.dumps(value, sort_keys=True).encode())
+    return f"import-{digest.hexdigest()[:32]}"
 
-    Args:
-        line: One JSON object, in UTF-8.
-        user_id: The owner; ``None``: the owner that the line names.
 
-    Raises:
-        BadRecordingError: the line is not a JSON object, or a field is missing, wrong or too large.
-    """
-    conversation_id = ""
-    try:
-        fields = parse_fields(line)
-        conversation_id = fields.required("conversation_id", str)
-        owner = fields.optional("user_id", str) if user_id is None else user_id
-        session = _session(fields)
-        messages = tuple(_messages(fields))
-    except BadFieldError as error:
-        raise BadRecordingError(str(error), conversation_id) from error
-    return Recording(conversation_id, owner or None, session, messages, fields.unknown())
+def with_ids(messages: Iterable[Message], before: int = 0) -> tuple[Message, ...]:
+    """Return messages with ids that derive from their positions."""
+    placed = enumerate(messages, start=before + 1)
+    return tuple(replace(one, message_id=f"import-{place}") for place, one in placed)
+
+
+def with_pins(recording: Recording) -> Recording:
+    """Return a recording of which the system and developer prompts are pinned, as far as the limit allows."""
+    pins = sum(message.pinned for message in recording.messages)
+    messages: list[Message] = []
+    losses = recording.losses.copy()
+    for message in recording.messages:
+        wanted = message.role in _SYSTEM and not message.tool_calls and not message.pinned
+        pin = wanted and pins < MAX_PINNED
+        pins += pin
+        losses[_NO_PIN] += wanted and not pin
+        messages.append(replace(message, pinned=True) if pin else message)
+    return replace(recording, messages=tuple(messages), losses=+losses)
 
 
 def batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
@@ -76,22 +95,3 @@ def batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         size += more
     if messages[start:]:
         yield messages[start:]
-
-
-def _session(fields: JsonFields) -> SessionFields:
-    source = fields.optional("source", str)
-    return SessionFields(
-        application_id=fields.optional("application_id", str) or "",
-        title=fields.optional("title", str) or "",
-        model=fields.optional("model", str) or "",
-        labels={"source": source} if source else {},
-    )
-
-
-def _messages(fields: JsonFields) -> Iterator[Message]:
-    found = False
-    for place, inner in enumerate(fields.objects("messages"), start=1):
-        found = True
-        yield parse_message(inner, f"import-{place}")
-    if not found:
-        raise fields.error("messages", "must have at least one")
