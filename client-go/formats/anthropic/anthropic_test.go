@@ -1,0 +1,17 @@
+package anthropic
+
+import (
+	"testing"
+
+	"sessionhistory.io/go/formats/internal/cases"
+)
+
+func TestCases(t *testing.T) {
+	cases.Run(t, "anthropic", cases.Format{
+		ToRequest:    ToRequest,
+		FromRequest:  FromRequest,
+		FromResponse: FromResponse,
+		Violations:   Violations,
+		Stream:       func(model string) cases.StreamReader { return NewStreamReader(model) },
+	})
+}
