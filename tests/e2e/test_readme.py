@@ -19,7 +19,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sessionhistory_server import embedded
 from support.processes import Server, environment, run
 from support.proxy import free_port
-from support.readme import Block, all_blocks, code, differences, page, table
+from support.readme import Block, all_blocks, blocks, code, differences, page, table
 from support.tools import ROOT, require, search_path
 
 _BLOCKS = all_blocks()
@@ -28,6 +28,7 @@ _INSTALL_SECONDS = 240
 
 _COMMANDS, _PROGRAM, _SAMPLES = "sh", "python", {"json", "text"}
 _EXCERPTS = {"go": "*.go", "java": "*.java", "rust": "*.rs", "ts": "*.ts"}
+_PAGES_OF_FORMATS = ("client-ts/README.md", "client-go/README.md")
 _STATEMENTS = "sql"  # tests/pooler compares this with the statements that `migrate` runs
 
 # Blocks that are not run beside a running server, by their first line, and the reason or the replacement.
@@ -95,9 +96,11 @@ def test_every_block_is_of_a_known_kind() -> None:
 
 @pytest.mark.parametrize("kind", _EXCERPTS)
 def test_excerpts_are_of_programs_that_run(kind: str) -> None:
-    """Each excerpt in another language is part of an example, which test_examples runs."""
-    sources = [_lines(path.read_text()) for path in (ROOT / "examples").rglob(_EXCERPTS[kind])]
-    excerpts = [block for block in _BLOCKS if block.kind == kind]
+    """Each excerpt in another language is part of an example or of a client's test, which tests run."""
+    folders = (ROOT / "examples", ROOT / "client-ts" / "test", ROOT / "client-go" / "formats")
+    sources = [_lines(path.read_text()) for folder in folders for path in folder.rglob(_EXCERPTS[kind])]
+    others = [block for name in _PAGES_OF_FORMATS for block in blocks(page(name), name)]
+    excerpts = [block for block in (*_BLOCKS, *others) if block.kind == kind]
     assert excerpts
     for block in excerpts:
         assert any(_lines(block.text) in source for source in sources), block.place

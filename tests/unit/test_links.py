@@ -17,6 +17,8 @@ _DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks" / "NOTES.md",
     *sorted((ROOT / "examples").glob("*/README.md")),
+    ROOT / "client-go" / "README.md",
+    ROOT / "client-ts" / "README.md",
 ]
 _LINK = re.compile(r"\]\((?!https?:)(?P<path>[^)#\s]*)(?:#(?P<anchor>[^)\s]+))?\)")
 
