@@ -98,7 +98,7 @@ export type History = {
   summary?: { throughSequence?: string };
 };
 
-/** What becomes of a tool call that has no result. */
+/** How a request shows a tool call that has no result. */
 export type Unanswered =
   /** The request has a result for it, which says that there is none. */
   | "MARKER"

@@ -28,7 +28,7 @@ CALLS: Final = TEXT_CALLS | {
     "shell_call": "action",
     "apply_patch_call": "operation",
 }
-"""The types of calls that the caller answers, and the member that says what is called."""
+"""The types of calls that the caller answers, and the member with the name of the tool."""
 
 SEPARATOR: Final = "\n\n"
 """The text between two texts of an answer in ``content``."""

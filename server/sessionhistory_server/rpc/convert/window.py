@@ -22,11 +22,11 @@ _CUT_NUMBERS: Final[dict[str, Any]] = {
 
 _UNANSWERED_CALLS: Final = enum_names(hpb.UnansweredCalls, "UNANSWERED_CALLS_")
 UNANSWERED_CALLS_NUMBERS: Final[dict[str, Any]] = {name: value for value, name in _UNANSWERED_CALLS.items()}
-"""The numbers in the contract of what becomes of unanswered calls."""
+"""The numbers of ``UnansweredCalls`` in the contract, by their names."""
 
 
 def unanswered_calls(options: hpb.HistoryOptions | pb.GetHistoryRequest | spb.HistorySettings) -> str | None:
-    """Return what becomes of unanswered calls; ``None`` if that is not set."""
+    """Return ``KEEP`` or ``OMIT``; ``None`` if a request or a session sets neither."""
     value = options.unanswered_calls
     return _UNANSWERED_CALLS[value] if value else None
 
