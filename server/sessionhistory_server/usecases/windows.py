@@ -75,7 +75,7 @@ class Windows:
 
 
 def assemble(found: WindowRows) -> Window:
-    """Assemble a window from the rows that fit: leave out of the run what must not stand alone."""
+    """Assemble a window from the rows that fit, without the messages of the run that a model would refuse."""
     summary_sequence = found.summary_sequence
     summary = next((m for m in found.messages if m.sequence == summary_sequence), None)
     run = [m for m in found.messages if not m.content.pinned and m is not summary]
