@@ -52,6 +52,8 @@ class _SentError(Exception):
 class _Recorder:
     """A connection that records the first statement and sends nothing."""
 
+    is_distributed = False
+
     def __init__(self) -> None:
         self.sent: Statement | None = None
 

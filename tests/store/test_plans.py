@@ -19,8 +19,7 @@ from sessionhistory_server.store import (
     truncation,
     void_summaries,
 )
-from sessionhistory_server.store.appends import replace, retries, shared
-from sessionhistory_server.store.appends import single as appending
+from sessionhistory_server.store.appends import replace, retries, shared, storing
 from sessionhistory_server.store.sessions import active, lifecycle, purging, state
 from sessionhistory_server.store.windows import statements
 from support.plans import plan, recording
@@ -112,9 +111,9 @@ FEW |= {f"{name}, earliest first": indexes for name, indexes in FEW.items()}
 LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due", "recount: "))}
 
 _NAMES = {
-    appending._APPEND: "append",
-    appending._AT_ONCE: "append: at once",
-    appending._CREATE: "append: create",
+    storing.APPEND.whole: "append",
+    storing.APPEND_AT_ONCE.whole: "append: at once",
+    storing.CREATE.whole: "append: create",
     active._NEWEST: "active session: newest",
     advisory_locks._LOCK: "active session: lock",
     state._LOCK: "state: lock",

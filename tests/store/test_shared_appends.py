@@ -14,8 +14,7 @@ from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.append import Append
 from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.model.window import WindowLimits
-from sessionhistory_server.store.appends import shared
-from sessionhistory_server.store.appends import single as appending
+from sessionhistory_server.store.appends import shared, storing
 from sessionhistory_server.store.postgres import batching
 from sessionhistory_server.store.session_ref import SessionRef
 from support.callers import caller
@@ -88,7 +87,7 @@ async def test_each_is_told_its_own(history: UseCases, sent: Recorder) -> None:
         assert (session_id, message.sequence, message.content.message_id) == (SESSIONS[n % 2], place, f"m{n}")
         assert tuple(appended.counters) == (place, place, total)
     assert count(sent, shared._APPEND) == 1
-    assert count(sent, appending._APPEND) == 0
+    assert count(sent, storing.APPEND.whole) == 0
     window = await history.windows.get(caller("ada"), "b", WindowLimits())
     assert [message.content.message_id for message in window.messages] == ["m1", "m3", "m5", "m7", "m9"]
     assert window.total_tokens == 25
@@ -207,7 +206,7 @@ async def test_with_the_switch_off(
         await history.sessions.create(caller(), session_id, SessionContent(), allow_existing=False)
     outcomes = await together(history, *(append("a", new_message(str(n))) for n in range(5)))
     assert [reason(outcome) for outcome in outcomes] == ["stored"] * 5
-    assert count(sent, appending._APPEND) == 5
+    assert count(sent, storing.APPEND.whole) == 5
     assert count(sent, shared._APPEND) == 0
 
 

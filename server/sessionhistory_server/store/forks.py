@@ -1,7 +1,8 @@
 """Create a session from another one: a fork, or the successor after a reset.
 
 One statement copies the messages and their summaries, all of one snapshot. No row leaves the database, and no
-append waits.
+append waits. If Citus has distributed the sessions, each table is read in a snapshot of its own. Then a lock
+keeps the session from being removed meanwhile, so that no other session that gets its id is copied.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sessionhistory_server.store.guard import (
 )
 from sessionhistory_server.store.session_ref import LIVE, NAMED, OWNED
 from sessionhistory_server.store.summaries import COPIED_COLUMNS as SUMMARY_COLUMNS
-from sessionhistory_server.store.summaries import COVERED_LAST_EXISTS
+from sessionhistory_server.store.summaries import covered_last_exists
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,7 +87,7 @@ with source as materialized (
     select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in COPIED_COLUMNS)}
     from source cross join lateral (
         select * from messages
-        where messages.session_key = source.session_key and messages.sequence <= source.fork_sequence
+        where messages.session_key = %(source_key)s::uuid and messages.sequence <= source.fork_sequence
         order by messages.sequence
     ) as original
     returning sequence, create_time, token_count, pinned, tokens_through, bytes_through
@@ -95,9 +96,9 @@ with source as materialized (
     select %(new_key)s::uuid, {", ".join(f"original.{name}" for name in SUMMARY_COLUMNS)}
     from source cross join lateral (
         select * from summaries
-        where summaries.session_key = source.session_key
+        where summaries.session_key = %(source_key)s::uuid
           and through_sequence <= least(source.fork_sequence, source.compacted_through_sequence)
-          and (source.in_force or {COVERED_LAST_EXISTS})
+          and (source.in_force or {covered_last_exists("%(source_key)s::uuid")})
         order by through_sequence
     ) as original
     returning through_sequence
@@ -128,6 +129,9 @@ where {NAMED} and {LIVE} and status = '{ACTIVE}'
 returning {COLUMNS}
 """
 
+
+# An append does not wait for this lock.
+_KEEP: Final = "select from sessions where session_key = %(source_key)s::uuid for key share"
 
 # One snapshot of the session to copy and of the session that has the new id. The latter is the copy of an
 # earlier attempt if it is live, the caller's, and a child of the former.
@@ -201,7 +205,7 @@ async def fork(connection: Connection, wanted: Fork, *, allow_existing: bool) ->
     """
     while True:
         try:
-            made = await _make(connection, wanted)
+            made = await _make_alone(connection, wanted)
         except psycopg.errors.UniqueViolation:
             _, taken = await _read_both(connection, wanted)
             if taken is None:
@@ -249,6 +253,14 @@ async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Sess
             raise session_not_active(previous.session_id, previous.status)
         if taken:
             raise session_exists(wanted.new.session_id, timestamp(taken.held_until))
+
+
+async def _make_alone(connection: Connection, wanted: Fork) -> list[Row]:
+    if not connection.is_distributed:
+        return await _make(connection, wanted)
+    async with connection.transaction():
+        await connection.fetch(_KEEP, {"source_key": wanted.source.session_key})
+        return await _make(connection, wanted)
 
 
 async def _make(connection: Connection, wanted: Fork, parent_sequence: int | None = None) -> list[Row]:

@@ -7,7 +7,7 @@ one. The session's counters show whether a release without summaries has removed
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.errors import AbortedError, message_not_found, session_not_found
 from sessionhistory_server.model.summary import Summary
@@ -54,16 +54,24 @@ delete from summaries
 where session_key = %(session_key)s::uuid and through_sequence > %(after)s::bigint
 """
 
-COVERED_LAST_EXISTS: Final = """coalesce((
+
+def covered_last_exists(key: LiteralString) -> LiteralString:
+    """Return the condition that the last message that a summary covers is stored.
+
+    Args:
+        key: The key of the summary's session, as SQL.
+    """
+    return f"""coalesce((
     select sequence = through_sequence from messages
-    where messages.session_key = summaries.session_key and sequence >= through_sequence
+    where messages.session_key = {key} and sequence >= through_sequence
     order by sequence
     limit 1
 ), false)"""
-"""The condition that the last message that a summary covers is stored."""
+
 
 _REMOVE_VOID: Final = f"""
-delete from summaries where session_key = %(session_key)s::uuid and not {COVERED_LAST_EXISTS}
+delete from summaries
+where session_key = %(session_key)s::uuid and not {covered_last_exists("%(session_key)s::uuid")}
 """
 
 _SENT: Final = (*CONTENT_COLUMNS, "token_count", "size_bytes")

@@ -61,7 +61,7 @@ class Windows:
             NotFoundError: there is no such session for this caller.
         """
         asked = read.WindowQuery(ref, limits, MAX_ROWS_BYTES - used_bytes)
-        if self._coalesce:
+        if self._coalesce and not self._database.is_distributed:
             found = await self._batcher.ask(asked)
         else:
             (found,) = await self._database.read(lambda c: read.read_windows(c, [asked], self._defaults))

@@ -1,21 +1,27 @@
-"""Store the appends of several calls in one statement and one commit.
+"""Store the appends of several calls in one commit.
 
-The statement stores a batch only if its session exists and may change, and its message is new. Each other
-batch (a new session, a retry, an append to refuse) goes to ``single.append`` alone. If no other append
-arrives at the same time, the statement is that of ``single.append_at_once``.
+On one machine, the appends to all sessions share a statement. If Citus has distributed the sessions, only the
+appends to one session share a transaction, which runs on one machine.
+
+A batch is stored only if its session exists and may change, and its message is new. Each other batch (a new
+session, a retry, an append to refuse) goes to ``single.append`` alone. If no other append arrives at the same
+time, the statement is that of ``single.append_at_once``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 import psycopg
 
 from sessionhistory_server.limits import KIB
 from sessionhistory_server.model.session import Counters
 from sessionhistory_server.model.tokens import MIXED
-from sessionhistory_server.store.appends.single import SHORT_LOCK_TIMEOUT, append, append_at_once, appended_of
+from sessionhistory_server.store.appends import storing
+from sessionhistory_server.store.appends.single import append, append_at_once, appended_of
+from sessionhistory_server.store.appends.storing import SHORT_LOCK_TIMEOUT
 from sessionhistory_server.store.columns.message import (
     INSERT_COLUMNS,
     INSERT_VALUES,
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
     from sessionhistory_server.store.postgres.database import Database
     from sessionhistory_server.store.session_ref import SessionRef
+
+    _Batcher = Batcher[Batch, Appended | None]
 
 _MAX_BATCH: Final = 64
 _MAX_MESSAGE_BYTES: Final = 64 * KIB
@@ -76,28 +84,41 @@ select place, last_sequence, message_count, total_tokens, active_time from sessi
 
 
 class SharedAppends:
-    """The appends to a database. Concurrent appends share a statement if possible."""
+    """The appends to a database. Concurrent appends share a statement or a transaction if possible."""
 
     def __init__(self, database: Database, *, coalesce: bool) -> None:
         self._database = database
         self._coalesce = coalesce
-        self._batcher: Batcher[Batch, Appended | None] = Batcher(self._append_together, max_batch=_MAX_BATCH)
+        self._batcher: _Batcher = Batcher(self._append_together, max_batch=_MAX_BATCH)
+        self._batchers: WeakValueDictionary[str, _Batcher] = WeakValueDictionary()
+        """By distributed session, while calls append to it."""
 
     async def append(self, batch: Batch) -> Appended:
         """Store a batch, as ``single.append`` does."""
         lock = batch.ref.session_key
         shares = self._coalesce and _is_sharable(batch) and not self._database.gates.seems_locked(lock)
-        if shares and (appended := await self._batcher.ask(batch)):
+        if shares and (appended := await self._batcher_of(lock).ask(batch)):
             return appended
         return await self._database.write(lambda connection: append(connection, batch), lock=lock)
+
+    def _batcher_of(self, session_key: str) -> _Batcher:
+        if not self._database.is_distributed:
+            return self._batcher
+        batcher = self._batchers.get(session_key)
+        if batcher is None:
+            batcher = Batcher(self._append_together, max_batch=_MAX_BATCH, max_senders=1)
+            self._batchers[session_key] = batcher
+        return batcher
 
     async def _append_together(self, take: Callable[[], list[Batch]]) -> Sequence[Appended | None]:
         """Store the batches of concurrent calls; ``take`` returns them."""
         return await self._database.run(lambda c: self._append(c, take()), writes=True)
 
     async def _append(self, connection: Connection, batches: Sequence[Batch]) -> Sequence[Appended | None]:
-        """Store batches in one statement; return ``None`` for each batch that was not stored."""
+        """Store batches in one commit; return ``None`` for each batch that was not stored."""
         try:
+            if connection.is_distributed:
+                return await _append_to_one_session(connection, batches)
             if len(batches) == 1:
                 return [await append_at_once(connection, batches[0])]
             return await _append_in_one_statement(connection, batches)
@@ -106,6 +127,8 @@ class SharedAppends:
                 raise
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 self._database.gates.mark_locked({batch.ref.session_key for batch in batches})
+                if connection.is_distributed:
+                    raise  # the wait for the lock was that of a call, not a short one
             # Each batch is then stored alone, so that only the invalid one fails.
             return [None] * len(batches)
 
@@ -166,6 +189,20 @@ async def _append_in_one_statement(connection: Connection, batches: Sequence[Bat
     for place, *counters, create_time in await connection.fetch(_APPEND, parameters):
         for index, appended in asked[place].outcomes(Counters(*counters), create_time):
             outcomes[index] = appended
+    return outcomes
+
+
+async def _append_to_one_session(connection: Connection, batches: Sequence[Batch]) -> list[Appended | None]:
+    """Store batches in one transaction; store none if they are for several sessions."""
+    outcomes: list[Appended | None] = [None] * len(batches)
+    asked = _by_session(batches)
+    if len(asked) == 1:
+        (one,) = asked
+        batch = batches[one.places[0]]._replace(messages=one.messages)
+        parameters = storing.parameters_of(batch)
+        if written := await storing.write(connection, storing.APPEND, parameters, batch):
+            for index, appended in one.outcomes(*written):
+                outcomes[index] = appended
     return outcomes
 
 

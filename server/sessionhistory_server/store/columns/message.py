@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 from sessionhistory_server.model.message import (
     Media,
@@ -70,14 +70,18 @@ INSERT_VALUES: Final = ", ".join(_VALUES.get(name, f"new.{name}") for name in SE
 # The columns that are not text, with their types in the schema. A test compares them.
 _TYPES: Final = {
     "pinned": "boolean",
-    **dict.fromkeys(("send_time_nanos", "tokens_through", "bytes_through"), "bigint"),
+    **dict.fromkeys(("sequence", "send_time_nanos", "tokens_through", "bytes_through"), "bigint"),
     **dict.fromkeys(("token_count_given", "token_count", "size_bytes"), "integer"),
     **dict.fromkeys(("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens"), "integer"),
 }
 
-JSON_RECORD: Final = ", ".join(
-    ("ordinal bigint", *(f"{name} {_TYPES.get(name, 'text')}" for name in SENT_COLUMNS))
-)
+
+def column_type(name: str) -> LiteralString:
+    """Return the type in which a statement takes a column: a payload as the text of its base64."""
+    return _TYPES.get(name, "text")
+
+
+JSON_RECORD: Final = ", ".join(("ordinal bigint", *(f"{name} {column_type(name)}" for name in SENT_COLUMNS)))
 """The columns of ``json_to_recordset`` for ``message_records``."""
 
 

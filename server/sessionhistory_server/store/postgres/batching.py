@@ -43,6 +43,7 @@ class Batcher(Generic[A, R]):
         max_batch: The maximum number of items in a batch.
         cancellable: Whether a statement is cancelled when no call waits for it.
         eager: Whether the first item is sent at once, without a wait for items that are on their way.
+        max_senders: The maximum number of statements at a time.
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class Batcher(Generic[A, R]):
         max_batch: int,
         cancellable: bool = False,
         eager: bool = True,
+        max_senders: int = _MAX_SENDERS,
     ) -> None:
         self._run = run
         self._max_batch = max_batch
         self._cancellable = cancellable
         self._eager = eager
+        self._max_senders = max_senders
         self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
         self._senders: set[asyncio.Task[None]] = set()
         self._slow: set[asyncio.Task[None]] = set()
@@ -78,7 +81,7 @@ class Batcher(Generic[A, R]):
     def _start_sender(self) -> None:
         """Start a sender if all senders have slow statements, or if the waiting items fill a statement."""
         wanted = len(self._senders) == len(self._slow) or len(self._waiting) >= self._max_batch
-        if wanted and len(self._senders) < _MAX_SENDERS:
+        if wanted and len(self._senders) < self._max_senders:
             # In an empty context: its log lines do not belong to the call that starts it.
             self._senders.add(asyncio.create_task(self._serve(), context=Context()))
 

@@ -16,7 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.numeric import Int8BinaryLoader
 
-from sessionhistory_server.store.postgres import poolers
+from sessionhistory_server.store.postgres import citus, poolers
 from sessionhistory_server.store.postgres.connection import Connection
 from sessionhistory_server.store.postgres.poolers import SessionsMoveError
 
@@ -44,10 +44,10 @@ SETTINGS: Final = {
     "statement_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1_000),
     "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_SECONDS * 1_000),
 }
-"""The settings of Postgres that the statements need, in the units that ``pg_settings`` shows.
+"""The settings of Postgres that the statements need, in the units that ``pg_settings`` shows."""
 
-A session gets them from ``configure``; behind a pooler, from its role (``role_settings``).
-"""
+# Citus finds the machine of a session by the values of the parameters, which a generic plan does not know.
+_DISTRIBUTED: Final = {"plan_cache_mode": "auto"}
 
 # The address is read, because a URL may have several hosts, and a name several addresses.
 _SERVER: Final = sql.SQL(
@@ -79,6 +79,15 @@ class _UntypedDumper(Dumper):
 
     def dump(self, obj: int | datetime) -> bytes:
         return str(obj).encode()
+
+
+def settings(*, distributed: bool) -> dict[str, str]:
+    """Return the ``SETTINGS`` of a database, with those that differ if its sessions are distributed.
+
+    A session gets them from ``configure``. Behind a pooler and on the workers of Citus, it gets them from its
+    role (``role_settings``).
+    """
+    return SETTINGS | _DISTRIBUTED if distributed else SETTINGS
 
 
 async def connect(url: str, *, pooled: bool = False) -> Connection:
@@ -132,9 +141,10 @@ async def _require_settings(connection: Connection) -> None:
     If they are missing, the transaction stays open when the connection is closed. The pooler then drops the
     session, which has begun before the role got its settings.
     """
+    wanted = settings(distributed=connection.is_distributed)
     await connection.execute("begin")
-    found: dict[str, str] = dict(await (await connection.execute(_SHOW, [list(SETTINGS)])).fetchall())
-    if missing := [name for name, value in SETTINGS.items() if found.get(name) != value]:
+    found: dict[str, str] = dict(await (await connection.execute(_SHOW, [list(wanted)])).fetchall())
+    if missing := [name for name, value in wanted.items() if found.get(name) != value]:
         raise psycopg.OperationalError(
             f"the role lacks settings in this database ({', '.join(missing)}): run `session-history migrate"
             " --pooler transaction`, then have the pooler open new connections"
@@ -202,8 +212,10 @@ async def configure(connection: Connection, *, pooled: bool = False) -> None:
     connection.adapters.register_loader("timestamptz", Int8BinaryLoader)
     connection.adapters.register_dumper(int, _UntypedDumper)
     connection.adapters.register_dumper(datetime, _UntypedDumper)
+    connection.is_distributed = await citus.is_distributed(connection)
     if not pooled:
-        calls = [sql.SQL("set_config({}, {}, false)").format(*item) for item in SETTINGS.items()]
+        wanted = settings(distributed=connection.is_distributed)
+        calls = [sql.SQL("set_config({}, {}, false)").format(*item) for item in wanted.items()]
         query = sql.SQL("select pg_backend_pid(), {}, {}").format(_SERVER, sql.SQL(", ").join(calls))
         row = await (await connection.execute(query)).fetchone()
         assert row is not None  # noqa: S101 - a select without a table returns one row

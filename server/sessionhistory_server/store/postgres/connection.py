@@ -78,6 +78,8 @@ class Connection(AsyncConnection[Row]):
         super().__init__(*args, **kwargs)
         self.pooled = False
         """Whether a pooler in transaction mode is in between: each transaction may run on another backend."""
+        self.is_distributed = False
+        """Whether Citus has distributed the sessions: see ``citus``."""
         self.backend_pid = 0
         """The id of its process, from Postgres, because a pooler gives libpq another; 0 if it may change."""
         self.server: tuple[str, str] = "", ""

@@ -84,6 +84,11 @@ class Database:
         """The pool's own counters, under psycopg_pool's names; empty while there is no pool."""
         return self.pool.get_stats() if self.pool else {}
 
+    @property
+    def is_distributed(self) -> bool:
+        """Whether Citus has distributed the sessions; false while there is no pool."""
+        return self.pool is not None and self.pool.is_distributed
+
     async def open_pool(self) -> None:
         """Open the pool and fill it, if it is not open.
 

@@ -32,6 +32,8 @@ class Pool(AsyncConnectionPool[Connection]):
 
     def __init__(self, conninfo: str, *, size: int, timeout_seconds: float, pooled: bool = False) -> None:
         self._pooled = pooled
+        self.is_distributed = False
+        """Whether the newest connection has found that Citus has distributed the sessions."""
         self._failures: deque[psycopg.Error] = deque(maxlen=1)
         self._known: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._in_use: set[Connection] = set()
@@ -120,6 +122,7 @@ class Pool(AsyncConnectionPool[Connection]):
     async def _set_up(self, connection: Connection) -> None:
         with answering(connection):
             await configure(connection, pooled=self._pooled)
+        self.is_distributed = connection.is_distributed
         self._known.add(connection)
 
     @staticmethod

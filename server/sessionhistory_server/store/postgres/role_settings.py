@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import sql
 
-from sessionhistory_server.store.postgres.connect import SETTINGS, open_plain
+from sessionhistory_server.store.postgres.connect import open_plain, settings
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
@@ -51,7 +51,7 @@ async def store(url: str, direct_url: str) -> list[str]:
     connection = await open_plain(direct_url)
     try:
         stored = {str(row[0]) for row in await (await connection.execute(_STORED, role)).fetchall()}
-        missing = [item for item in SETTINGS.items() if "=".join(item) not in stored]
+        missing = [item for item in settings(distributed=False).items() if "=".join(item) not in stored]
         statements = [role.statement(*item) for item in missing]
         return [] if await _run(connection, statements) else statements
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sessionhistory_server.model.window import WindowLimits
 from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, message_of
-from sessionhistory_server.store.windows.statements import PLAIN, WHOLE
+from sessionhistory_server.store.windows.statements import PLAIN, WHOLE, of_one_session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,14 +99,24 @@ class WindowRows(NamedTuple):
 async def read_windows(
     connection: Connection, asked: Sequence[WindowQuery], defaults: Defaults
 ) -> list[WindowRows | None]:
-    """Read windows: the pinned messages and the newest others that fit; ``None`` if there is no session."""
+    """Read windows: the pinned messages and the newest others that fit; ``None`` if there is no session.
+
+    One statement reads several windows, unless Citus has distributed the sessions.
+    """
     windows: list[WindowRows | None] = [None] * len(asked)
-    if defaults.are_plain:
-        plain = [place for place, one in enumerate(asked) if _may_be_plain(one.limits)]
-        await _read(connection, PLAIN, asked, plain, defaults, windows)
-    others = [place for place, window in enumerate(windows) if window is None]
-    await _read(connection, WHOLE, asked, others, defaults, windows)
+    for places in _read_together(connection, len(asked)):
+        if defaults.are_plain:
+            plain = [place for place in places if _may_be_plain(asked[place].limits)]
+            await _read(connection, PLAIN, asked, plain, defaults, windows)
+        others = [place for place in places if windows[place] is None]
+        await _read(connection, WHOLE, asked, others, defaults, windows)
     return windows
+
+
+def _read_together(connection: Connection, count: int) -> list[list[int]]:
+    """Return the indexes of windows in groups, each for one statement."""
+    places = list(range(count))
+    return [[place] for place in places] if connection.is_distributed else [places]
 
 
 async def _read(
@@ -120,7 +130,23 @@ async def _read(
     """Read the requested windows with some indexes, and store them in ``windows`` at the same indexes."""
     if not places:
         return
+    parameters = _parameters(statement, asked, places, defaults)
+    if connection.is_distributed:
+        statement = of_one_session(statement)
+    for row in await connection.fetch(statement, parameters):
+        place = row[-1]
+        window = windows[place]
+        if window is None:
+            window = windows[place] = _without_messages(row)
+        if row[0] is not None:  # a window without messages is one row of nulls
+            window.messages.append(message_of(row))
+
+
+def _parameters(
+    statement: LiteralString, asked: Sequence[WindowQuery], places: Sequence[int], defaults: Defaults
+) -> dict[str, object]:
     parameters = {
+        "session_key": asked[places[0]].ref.session_key,
         "asked": json.dumps([_record(place, asked[place]) for place in places]),
         "default_max_messages": defaults.max_messages,
         "default_token_budget": defaults.token_budget,
@@ -134,13 +160,7 @@ async def _read(
             "default_step_messages": defaults.step_messages,
             "default_whole_responses": defaults.whole_responses,
         }
-    for row in await connection.fetch(statement, parameters):
-        place = row[-1]
-        window = windows[place]
-        if window is None:
-            window = windows[place] = _without_messages(row)
-        if row[0] is not None:  # a window without messages is one row of nulls
-            window.messages.append(message_of(row))
+    return parameters
 
 
 def _may_be_plain(limits: WindowLimits) -> bool:

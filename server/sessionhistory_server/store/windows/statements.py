@@ -22,13 +22,14 @@ to end before the tables are analyzed.
 
 from __future__ import annotations
 
-from typing import Final
+from functools import lru_cache
+from typing import Final, LiteralString
 
 from sessionhistory_server.limits import MAX_WINDOW_MESSAGES
 from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, SUMMARY_COLUMNS
 from sessionhistory_server.store.guard import SUMMARIES_IN_FORCE
 from sessionhistory_server.store.session_ref import LIVE
-from sessionhistory_server.store.summaries import COVERED_LAST_EXISTS
+from sessionhistory_server.store.summaries import covered_last_exists
 from sessionhistory_server.store.windows import steps
 
 _NO_BUDGET: Final = 2**62
@@ -40,7 +41,7 @@ json_to_recordset(%(asked)s::json) as asked (
     unanswered_calls text, whole_responses boolean
 )"""
 
-_LIMITS: Final = f"""session_key, message_count, last_sequence,
+_LIMITS: Final = f"""message_count, last_sequence,
            least(coalesce(asked.max_messages, history_max_messages,
                           %(default_max_messages)s::bigint), {MAX_WINDOW_MESSAGES}) as max_messages,
            coalesce(asked.token_budget, history_token_budget,
@@ -65,7 +66,7 @@ _SESSION: Final = f"""
 # A summary is far smaller than a response, so only the two other limits can exclude it. Without it, the run
 # still ends before the messages that it covers.
 _SESSION_AND_SUMMARY: Final = f"""
-    select session_key, message_count, last_sequence, before_sequence, omits_unanswered,
+    select message_count, last_sequence, before_sequence, omits_unanswered,
            step_tokens, step_messages, whole_responses,
            max_messages - case when fits then 1 else 0 end as max_messages,
            token_budget - case when fits then token_count else 0 end as token_budget,
@@ -79,13 +80,14 @@ _SESSION_AND_SUMMARY: Final = f"""
         select through_sequence, token_count, size_bytes, covered_count,
                token_count <= token_budget and max_messages > 0 as fits
         from summaries
-        where summaries.session_key = named.session_key and through_sequence < before_sequence
-          and through_sequence <= compacted_through_sequence and (in_force or {COVERED_LAST_EXISTS})
+        where summaries.session_key = asked.wanted and through_sequence < before_sequence
+          and through_sequence <= compacted_through_sequence
+          and (in_force or {covered_last_exists("asked.wanted")})
         order by through_sequence desc
         limit 1
     ) as summary on true left join lateral (
         select tokens_through as covered_tokens from messages
-        where messages.session_key = named.session_key and sequence >= through_sequence
+        where messages.session_key = asked.wanted and sequence >= through_sequence
         order by sequence
         limit 1
     ) as covered on through_sequence is not null"""
@@ -96,7 +98,7 @@ _PINNED: Final = """
         select sequence, token_count, size_bytes, row_number() over oldest as messages,
                sum(token_count) over oldest as tokens, sum(size_bytes) over oldest as bytes
         from messages
-        where messages.session_key = session.session_key and pinned
+        where messages.session_key = asked.wanted and pinned
           and sequence < session.before_sequence and asked.include_pinned
         window oldest as (order by sequence rows unbounded preceding)
     ) as p
@@ -129,7 +131,7 @@ with session as ({_PLAIN_SESSION}
         from (
             select sequence, {steps.SUMS}
             from messages
-            where messages.session_key = room.session_key and not pinned
+            where messages.session_key = asked.wanted and not pinned
               and sequence < room.before_sequence and sequence > 0
             window newest as (order by sequence desc rows unbounded preceding)
             order by sequence desc
@@ -143,13 +145,13 @@ with session as ({_PLAIN_SESSION}
 select {_MESSAGE}, boundary.cut, room.message_count, room.last_sequence, room.omits_unanswered
 from room left join boundary on true left join lateral (
     (select * from messages
-     where messages.session_key = room.session_key and not pinned
+     where messages.session_key = asked.wanted and not pinned
        and sequence >= coalesce(boundary.run_from, 0 + 1) and sequence < room.before_sequence
      order by sequence)
     union all
     select found.* from pinned cross join lateral (
         select * from messages
-        where messages.session_key = room.session_key and sequence >= pinned.sequence
+        where messages.session_key = asked.wanted and sequence >= pinned.sequence
         order by sequence
         limit 1
     ) as found
@@ -183,7 +185,7 @@ with named as ({_SESSION}
                     select sequence, token_count, tokens_through, {steps.SUMS},
                            case when {steps.BEGINS} then lag(sequence) over newest end as begun
                     from messages
-                    where messages.session_key = room.session_key and not pinned
+                    where messages.session_key = asked.wanted and not pinned
                       and sequence < room.before_sequence and sequence > room.after_sequence
                     window newest as (order by sequence desc rows unbounded preceding)
                     order by sequence desc
@@ -203,20 +205,20 @@ select {_MESSAGE}, coalesce(boundary.cut, room.cut), room.message_count, room.la
        about_run.begins_within_row, about_run.facts
 from room cross join about_run left join boundary on true left join lateral (
     (select {", ".join(MESSAGE_COLUMNS)} from messages
-     where messages.session_key = room.session_key and not pinned
+     where messages.session_key = asked.wanted and not pinned
        and sequence >= coalesce(boundary.run_from, room.after_sequence + 1)
        and sequence < room.before_sequence
      order by sequence)
     union all
     select found.* from pinned cross join lateral (
         select {", ".join(MESSAGE_COLUMNS)} from messages
-        where messages.session_key = room.session_key and sequence >= pinned.sequence
+        where messages.session_key = asked.wanted and sequence >= pinned.sequence
         order by sequence
         limit 1
     ) as found
     union all
     (select {", ".join(SUMMARY_COLUMNS)} from summaries
-     where summaries.session_key = room.session_key and through_sequence >= room.summary
+     where summaries.session_key = asked.wanted and through_sequence >= room.summary
      order by through_sequence
      limit 1)
 ) as m on true
@@ -224,3 +226,9 @@ order by m.sequence
 ) as found
 """
 """Reads the windows of all sessions: with their summaries, with steps, with whole turns and responses."""
+
+
+@lru_cache
+def of_one_session(statement: LiteralString) -> LiteralString:
+    """Return a statement for one window whose ``session_key`` is a parameter: so Citus knows its machine."""
+    return statement.replace("asked.wanted", "%(session_key)s::uuid")

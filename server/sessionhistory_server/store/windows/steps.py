@@ -71,7 +71,7 @@ CUT: Final = f"""
 ABOUT_RUN: Final = """
     select case when room.whole_responses then (
                select role = 'ASSISTANT' from messages
-               where messages.session_key = room.session_key and not pinned and sequence > 0
+               where messages.session_key = asked.wanted and not pinned and sequence > 0
                  and sequence < coalesce(boundary.run_from, room.after_sequence + 1)
                order by sequence desc
                limit 1
@@ -107,7 +107,7 @@ def room(limits: LiteralString) -> LiteralString:
         from (
             select sequence, lag(sequence) over newest as newer, {SUMS}
             from messages
-            where messages.session_key = room.session_key and not pinned
+            where messages.session_key = asked.wanted and not pinned
               and sequence < room.before_sequence and sequence > room.after_sequence and message_step > 1
             window newest as (order by sequence desc rows unbounded preceding)
             order by sequence desc

@@ -1,0 +1,26 @@
+"""Recognise a database whose tables Citus has distributed over several machines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sessionhistory_server.store.postgres.connection import Connection
+
+# Without the extension there is no table pg_dist_partition.
+_HAS_EXTENSION: Final = "select from pg_extension where extname = 'citus'"
+_IS_DISTRIBUTED: Final = """
+select from pg_dist_partition where logicalrelid = to_regclass('sessions') and partmethod = 'h'
+"""
+
+
+async def is_distributed(connection: Connection) -> bool:
+    """Return whether the rows of sessions are distributed by their key.
+
+    Raises:
+        psycopg.Error: the connection is broken.
+    """
+    for query in (_HAS_EXTENSION, _IS_DISTRIBUTED):
+        if not (await connection.execute(query)).rowcount:
+            return False
+    return True
