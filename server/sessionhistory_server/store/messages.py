@@ -19,21 +19,22 @@ if TYPE_CHECKING:
 _COLUMNS: Final = ", ".join(MESSAGE_COLUMNS)
 
 # limit 1: otherwise the planner does not know that this is one row.
-_SESSION: Final = f"(select session_key from sessions where {NAMED} and {LIVE} limit 1) as session"
+_SESSION: Final = f"(select true from sessions where {NAMED} and {LIVE} limit 1) as session"
+
+_OF_SESSION: Final = "messages.session_key = %(session_key)s::uuid"
 
 # A row without a message means that the session exists and the message does not.
 _GET_BY_ID: Final = f"""
 select sequence is not null, {_COLUMNS}
 from {_SESSION} left join messages
-  on messages.session_key = session.session_key and message_id = %(message_id)s::text
+  on {_OF_SESSION} and message_id = %(message_id)s::text
 """
 
 # >= and order by: only the index of sequences has that order, also before the tables are analyzed.
 _GET_BY_SEQUENCE: Final = f"""
 select sequence is not null, {_COLUMNS}
-from {_SESSION} left join lateral (
-    select * from messages
-    where messages.session_key = session.session_key and sequence >= %(sequence)s::bigint
+from {_SESSION} left join (
+    select * from messages where {_OF_SESSION} and sequence >= %(sequence)s::bigint
     order by sequence
     limit 1
 ) as message on sequence = %(sequence)s::bigint
@@ -91,12 +92,12 @@ async def find(
     page = paging.statement(
         _COLUMNS,
         "size_bytes",
-        f"from messages where {' and '.join(('messages.session_key = session.session_key', *conditions))}"
+        f"from messages where {' and '.join((_OF_SESSION, *conditions))}"
         f" order by sequence {'desc' if wanted.descending else 'asc'}",
     )
     # A row without a message means that the session exists and the page is empty.
     found = await connection.fetch(
-        f"select page.* from {_SESSION} left join lateral ({page}) as page on true order by page_row",
+        f"select page.* from {_SESSION} left join ({page}) as page on true order by page_row",
         {**ref._asdict(), **values, "page_size": page_size, "max_bytes": max_bytes},
         named=False,
     )

@@ -90,14 +90,14 @@ left join lateral (
     order by through_sequence desc
     limit 1
 ) as former on true
-cross join lateral (
+left join lateral (
     select count(*) from (
         select sequence from messages
         where session_key = %(session_key)s::uuid and not pinned
           and sequence > coalesce(former.through_sequence, 0) and sequence <= %(place)s::bigint
         order by sequence
     ) as covered
-) as later
+) as later on true
 on conflict (session_key, through_sequence) do update
 set create_time = excluded.create_time, {", ".join(f"{name} = excluded.{name}" for name in _SENT)}
 returning {", ".join(SUMMARY_COLUMNS)}, covered_count

@@ -63,15 +63,20 @@ order by sequence
 limit %(limit)s::bigint
 """
 
-# The statement finds rows by their ctid, which is faster than an index. coalesce: no plan reads the whole
-# session instead.
+# The statement finds rows by their ctid, which is faster than an index. If the planner expected many rows to
+# exchange, it would read the whole session instead. The sub-selects hide the length of the arrays, even if it
+# knows the parameters. With a limit that it does not know, it expects one row.
 _REPLACE: Final = """
 with exchanged as (
 update messages
 set token_count = new.token_count, tokens_through = new.tokens_through
-from unnest(%(places)s::tid[], %(counts)s::integer[], %(throughs)s::bigint[])
-    as new (place, token_count, tokens_through)
-where messages.ctid = new.place and coalesce(session_key = %(session_key)s::uuid, false)
+from (
+    select * from unnest(
+        (select %(places)s::tid[]), (select %(counts)s::integer[]), (select %(throughs)s::bigint[])
+    ) as new (place, token_count, tokens_through)
+    limit (select %(exchanges)s::bigint)
+) as new
+where session_key = %(session_key)s::uuid and messages.ctid = new.place
 returning true
 )
 select count(*) from exchanged
@@ -225,7 +230,8 @@ async def _replace_next(
             new.append((f'"{message.place}"', count, through))
     if new:
         arrays = dict(zip(("places", "counts", "throughs"), map(_array, zip(*new, strict=True)), strict=True))
-        ((exchanged,),) = await connection.fetch(_REPLACE, {"session_key": session_key} | arrays)
+        parameters = {"session_key": session_key, "exchanges": len(new)} | arrays
+        ((exchanged,),) = await connection.fetch(_REPLACE, parameters)
         assert exchanged == len(new), "the session is locked"  # noqa: S101 - or nothing is committed
     return _Totals(total, through, changed)
 

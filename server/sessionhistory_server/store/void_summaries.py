@@ -16,18 +16,14 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
 
 _NEXT: Final = f"""
-select next.session_key::text, through_sequence, coalesce(session.in_doubt, true)
-from (
-    select session_key, through_sequence from summaries
-    where (session_key, through_sequence) > (%(session_key)s::uuid, %(through_sequence)s::bigint)
-    order by session_key, through_sequence
-    limit %(limit)s::bigint
-) as next left join lateral (
-    select next.through_sequence > compacted_through_sequence or not {SUMMARIES_IN_FORCE} as in_doubt
-    from sessions where sessions.session_key = next.session_key
-    limit 1
-) as session on true
-order by next.session_key, through_sequence
+select session_key::text, through_sequence, coalesce((
+    select summaries.through_sequence > compacted_through_sequence or not {SUMMARIES_IN_FORCE}
+    from sessions where sessions.session_key = summaries.session_key
+), true)
+from summaries
+where (session_key, through_sequence) > (%(session_key)s::uuid, %(through_sequence)s::bigint)
+order by summaries.session_key, through_sequence
+limit %(limit)s::bigint
 """
 
 _REMOVE_ALL: Final = """

@@ -20,12 +20,12 @@ _SNAPSHOT_END: Final = len(SessionSnapshot._fields)
 _STORED: Final = f"""
 select {SNAPSHOT_COLUMNS}, stored.*
 from sessions left join (
-    unnest(%(message_ids)s::text[]) as wanted (message_id) cross join lateral (
+    select stored.* from unnest(%(message_ids)s::text[]) as wanted (message_id) cross join lateral (
         select {", ".join(f"{name} as stored_{name}" for name in MESSAGE_COLUMNS)} from messages
         where session_key = %(session_key)s::uuid and messages.message_id = wanted.message_id
         limit 1
     ) as stored
-) on true
+) as stored on true
 where session_key = %(session_key)s::uuid
 """
 

@@ -53,9 +53,8 @@ CONTENT: Final[Mapping[str, LiteralString]] = {
 }
 """The columns that a caller sets, and their parameters as ``session_parameters`` returns them."""
 
-EXPIRE_TIME: Final = (
-    "coalesce(%(expire_time)s::timestamptz, now() + %(ttl)s::bigint * interval '1 microsecond')"
-)
+# At most one of the two is set, and least ignores the null. Citus allows no now() in a coalesce of an update.
+EXPIRE_TIME: Final = "least(%(expire_time)s::timestamptz, now() + %(ttl)s::bigint * interval '1 microsecond')"
 COMPLETE_TIME: Final = "case when %(status)s::text = 'ACTIVE' then null else now() end"
 
 _NEW: Final[Mapping[str, LiteralString]] = {

@@ -41,11 +41,13 @@ returning {COLUMNS}
 
 _RESTORABLE: Final = f"not ({LIVE}) and purge_time > now()"
 
+# (select now()): Citus allows no now() in a case of an update, nor the sum of a time and an interval.
+_COMING_EXPIRY: Final = "case when expire_time > (select now()) then expire_time end"
+
 _UNDELETE: Final = f"""
 update sessions
-set delete_time = null,
-    expire_time = case when expire_time > now() then expire_time end,
-    purge_time = case when expire_time > now() then expire_time + %(retention)s::interval end,
+set delete_time = null, expire_time = {_COMING_EXPIRY},
+    purge_time = {_COMING_EXPIRY} + %(retention)s::interval,
     update_time = now(), revision = revision + 1
 where {NAMED} and {_RESTORABLE}
 returning {COLUMNS}

@@ -29,10 +29,11 @@ order by purge_time
 limit %(limit)s::bigint
 """
 
-# coalesce: the planner finds the row by its key, not among all due sessions.
+# coalesce: the planner finds the row by its key, not among all due sessions. (select now()): Citus allows no
+# now() in a coalesce of a delete.
 _PURGE_DUE: Final = """
 delete from sessions
-where session_key = %(session_key)s::uuid and coalesce(purge_time <= now(), false)
+where session_key = %(session_key)s::uuid and coalesce(purge_time <= (select now()), false)
 returning true
 """
 

@@ -29,9 +29,10 @@ _CHANGED: Final = "update_time = now(), revision = revision + 1"
 
 _EXPIRY: Final = f"expire_time = {EXPIRE_TIME}, purge_time = {EXPIRE_TIME} + %(retention)s::interval"
 
+# (select now()): Citus allows no now() in a case of an update.
 _COMPLETION: Final = """
 complete_time = case when status = %(status)s::text then complete_time
-                     when %(status)s::text <> 'ACTIVE' then now() end
+                     when %(status)s::text <> 'ACTIVE' then (select now()) end
 """
 
 # The assignments for a change of each field.
