@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-import sessionhistory_migrations as migrations
 from sessionhistory_server import embedded
 from sessionhistory_server.embedded import server
-from support import pgbouncer
-from support.databases import database, execute
+from sessionhistory_server.store.postgres import citus as recognition
+from support import citus, pgbouncer
+from support.citus import CitusDatabases
+from support.databases import TEST_DATABASE_VARIABLE, Clones, execute
 from support.proxy import Proxy
 from support.proxy_trap import ProxyTrap
 from support.service import Service, default_settings, pooler
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
+    from support.databases import Databases
+
 # The tests connect to this machine directly, even if the environment names a proxy.
 os.environ.update(no_grpc_proxy="127.0.0.1,localhost,::1")
-
-TEST_DATABASE_VARIABLE = "SESSION_HISTORY_TEST_DATABASE_URL"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,7 +47,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header() -> str:
     """Report which Postgres the tests run on."""
     postgres = TEST_DATABASE_VARIABLE if TEST_DATABASE_VARIABLE in os.environ else "embedded 18"
+    if url := citus.coordinator_url():
+        postgres += f", a coordinator of Citus {citus.version(url)}"
+    if citus.TEST_DISTRIBUTED_VARIABLE in os.environ:
+        postgres += ", with the statements for distributed tables"
     return f"postgres: {postgres}{' through PgBouncer' if pooler() else ''}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of one machine if the statements are those for distributed tables."""
+    for item in items:
+        marker = item.get_closest_marker("one_machine")
+        if marker and _kind_of_statements(item) == citus.DISTRIBUTED:
+            item.add_marker(pytest.mark.skip(f"only on one machine: {marker.args[0]}"))
+
+
+def _kind_of_statements(item: pytest.Item) -> str:
+    """Return the kind of statements with which a test runs."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return str(parameters.get("kind_of_statements", citus.kinds_of_statements()[0]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements_for_distributed_tables() -> Iterator[None]:
+    """Make the service take any database for a distributed one, if the environment asks for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        if citus.TEST_DISTRIBUTED_VARIABLE in os.environ:
+            patch.setattr(recognition, "is_distributed", citus.say_distributed)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -83,11 +111,10 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(postgres_url: str) -> Iterator[str]:
-    """The name of a migrated database to clone."""
-    with database(postgres_url, "template0") as (name, url):
-        migrations.upgrade(url)
-        yield name
+def databases(postgres_url: str) -> Iterator[Databases]:
+    """Makes databases: clones of a template, or on Citus databases that are used again."""
+    with CitusDatabases(postgres_url) if citus.coordinator_url() else Clones(postgres_url) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -106,18 +133,18 @@ def way(postgres_url: str) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.fixture
-def empty_database_url(postgres_url: str) -> Iterator[str]:
+def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database without a schema for one test."""
-    with database(postgres_url, "template0") as (_, url):
+    with databases.empty() as url:
         if pooler():
             pgbouncer.store_settings(url)
         yield url
 
 
 @pytest.fixture
-def database_url(postgres_url: str, template: str, way: Callable[[str], str]) -> Iterator[str]:
+def database_url(databases: Databases, way: Callable[[str], str]) -> Iterator[str]:
     """A migrated, empty database for one test."""
-    with database(postgres_url, template) as (_, url):
+    with databases.migrated() as url:
         yield way(url)
 
 
@@ -144,9 +171,9 @@ async def service(serve: Callable[..., Awaitable[Service]], database_url: str) -
 
 
 @pytest_asyncio.fixture(scope="session")
-async def shared(postgres_url: str, template: str, way: Callable[[str], str]) -> AsyncIterator[Service]:
+async def shared(databases: Databases, way: Callable[[str], str]) -> AsyncIterator[Service]:
     """One service for parametrized tests that touch only sessions with ids of their own."""
-    with database(postgres_url, template) as (_, url):
+    with databases.migrated() as url:
         async with Service.running(default_settings(), way(url)) as service:
             await service.wait_until_serving()
             yield service

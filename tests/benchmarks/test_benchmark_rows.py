@@ -23,13 +23,14 @@ from benchmarks.rows import ROWS
 from benchmarks.scale import QUICK
 from benchmarks.servers import launch
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from support.databases import database, execute
+from support.databases import execute
 from support.tools import require
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from support.databases import Databases
     from support.proxy_trap import ProxyTrap
 
 TINY = replace(
@@ -63,11 +64,11 @@ MACHINE = dict.fromkeys(
 
 
 @pytest.fixture(scope="module")
-def bench(postgres_url: str, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A run with very little data, on a database of its own."""
     require("h2load", path=os.environ["PATH"])
     folder = tmp_path_factory.mktemp("bench")
-    with database(postgres_url, template) as (_, url), Bench(TINY, folder, url) as running:
+    with databases.migrated() as url, Bench(TINY, folder, url) as running:
         yield running
 
 

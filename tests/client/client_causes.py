@@ -18,7 +18,8 @@ from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 from sessionhistory_server.store.postgres import connect as connecting
 from sessionhistory_server.usecases.sessions import Sessions
 from support.databases import execute
-from support.proxy import free_port, locked
+from support.locks import locked
+from support.proxy import free_port
 from support.relay import relay
 from support.service import PATIENCE_SECONDS
 

@@ -15,12 +15,12 @@ import pytest_asyncio
 from client_causes import World
 
 from sessionhistory import errors
-from support.databases import database
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from sessionhistory import AsyncSessionHistoryClient as Client
+    from support.databases import Databases
     from support.service import Service
 
 
@@ -151,15 +151,14 @@ async def world(
     connect: Callable[..., Client],
     serve: Callable[..., Awaitable[Service]],
     shared: Service,
-    postgres_url: str,
-    template: str,
+    databases: Databases,
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[World]:
     """A client of the shared service, with a session of one message."""
-    with ExitStack() as databases:
+    with ExitStack() as stack:
 
         def new_database() -> str:
-            return databases.enter_context(database(postgres_url, template))[1]
+            return stack.enter_context(databases.migrated())
 
         made = World(connect(shared.address), shared, connect, serve, new_database, monkeypatch)
         await made.prepare()

@@ -12,7 +12,8 @@ from client_twins import TWINS
 from sessionhistory import AppendMessageResult, Message, Role, SessionFields, errors
 from sessionhistory_server.config import Address
 from support.databases import execute
-from support.proxy import Proxy, free_port, is_free, locked
+from support.locks import locked
+from support.proxy import Proxy, free_port, is_free
 from support.relay import relay
 from support.waiting import until
 

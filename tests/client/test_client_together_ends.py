@@ -10,7 +10,7 @@ import pytest
 from together_support import HELLO, requests
 
 from sessionhistory import errors
-from support.proxy import locked_session
+from support.locks import locked_session
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
 

@@ -13,7 +13,7 @@ from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import execute
 from support.errors import fails
-from support.proxy import locked
+from support.locks import locked
 from support.service import PATIENCE_SECONDS, Service
 from support.waiting import until
 

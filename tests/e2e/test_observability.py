@@ -14,8 +14,9 @@ from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.config import Address
 from support.errors import fails
+from support.locks import locked
 from support.metrics import Metrics
-from support.proxy import free_port, locked
+from support.proxy import free_port
 from support.waiting import until
 
 if TYPE_CHECKING:

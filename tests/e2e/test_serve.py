@@ -15,8 +15,9 @@ import pytest
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.databases import execute
+from support.locks import locked
 from support.processes import run
-from support.proxy import free_port, locked
+from support.proxy import free_port
 from support.waiting import eventually
 
 if TYPE_CHECKING:

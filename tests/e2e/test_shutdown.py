@@ -16,7 +16,7 @@ from sessionhistory_server.config import Address
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.store.postgres.monitor import Monitor
 from support.databases import execute
-from support.proxy import locked
+from support.locks import locked
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, connect, default_settings
 from support.waiting import until
 

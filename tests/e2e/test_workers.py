@@ -19,8 +19,9 @@ from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.databases import execute
+from support.locks import locked
 from support.metrics import Metrics
-from support.proxy import Proxy, free_port, locked
+from support.proxy import Proxy, free_port
 from support.service import NOT_SERVING, SERVING, connect
 from support.waiting import until
 

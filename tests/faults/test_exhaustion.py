@@ -16,8 +16,8 @@ from load import RETRIABLE
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.rpc.dispatch import SERVICE
+from support.locks import locked_session
 from support.processes import run
-from support.proxy import locked_session
 from support.service import NOT_SERVING, SERVING, connect_thread
 from support.waiting import eventually
 

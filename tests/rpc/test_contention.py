@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import grpc.aio
-import psycopg
 import pytest
 from grpc_health.v1 import health_pb2
 from rpc_support import append, create, said, stored, update
@@ -14,9 +13,8 @@ from rpc_support import append, create, said, stored, update
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
 from sessionhistory_server.store.sessions import update as session_update
-from support.databases import execute
 from support.errors import fails
-from support.proxy import locked_session
+from support.locks import locked_session, waiting
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING, Service, default_settings
 from support.waiting import until
 
@@ -32,8 +30,7 @@ async def test_a_locked_session_does_not_keep_the_connections(service: Service, 
     """Appends to a row that another transaction locks time out, and give their connections back."""
     await create(service, "locked")
     await create(service, "free")
-    async with await psycopg.AsyncConnection.connect(database_url) as other:
-        await other.execute("select from sessions where session_id = 'locked' for update")
+    with locked_session(database_url, "locked"):
         with fails("UNAVAILABLE", "TRANSACTION_CONFLICT") as failure:
             await append(service, "locked", said())
         assert failure.retry_seconds
@@ -51,11 +48,11 @@ async def test_a_locked_session_does_not_slow_its_neighbours(
     await create(service, "free")
     with locked_session(database_url, "locked"):
         calls = [asyncio.ensure_future(append(service, "locked", said())) for _ in range(30)]
-        await until(lambda: _lock_waits(database_url, longer_than_millis=300) == 2)
+        await until(lambda: waiting(database_url, longer_than_millis=300) == 2)
         for sequence in range(1, 21):
             assert (await append(service, "free", said())).last_sequence == sequence
             await update(service, "free", title=str(sequence))
-        assert _lock_waits(database_url) == 2
+        assert waiting(database_url) == 2
         assert not service.pool_stats["requests_waiting"]
         assert not any(call.done() for call in calls)
     answers = await asyncio.gather(*calls)
@@ -73,18 +70,8 @@ async def test_a_write_that_waits_for_a_lock_gives_up_with_its_caller(
         request = pb.AppendMessageRequest(session_id="locked", message=said())
         with pytest.raises(grpc.aio.AioRpcError, match="DEADLINE_EXCEEDED"):
             await service.stub.AppendMessage(request, timeout=0.6)
-        await until(lambda: not _lock_waits(database_url), patience_seconds=LOCK_TIMEOUT_SECONDS / 2)
+        await until(lambda: not waiting(database_url), patience_seconds=LOCK_TIMEOUT_SECONDS / 2)
     assert await stored(service, "locked") == []
-
-
-def _lock_waits(url: str, longer_than_millis: int = 0) -> int:
-    """Count the statements that have waited for a lock; shared statements wait for 250 ms at most."""
-    ((count,),) = execute(
-        url,
-        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        f" and datname = current_database() and now() - query_start > interval '{longer_than_millis} ms'",
-    )
-    return int(str(count))
 
 
 async def test_an_update_without_an_etag_never_mismatches(

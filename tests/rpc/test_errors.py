@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import psycopg
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from rpc_support import METHODS, NAMING, SERVICE_PATH, append, call, create, fresh_id, request, said, update
@@ -14,12 +13,16 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
 from support.errors import fails, failure_of
+from support.locks import locked, locked_session
 from support.service import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from support.service import Service
+
+    Lock = Callable[[str], AbstractContextManager[None]]
 
 MIB = 1024 * 1024
 MALFORMED = {
@@ -30,8 +33,6 @@ MALFORMED = {
     "half a surrogate pair": b"\x0a\x03\xed\xa0\x80",
     "zeros": b"\0" * 8,
 }
-LOCK_SESSION = "select from sessions for update"
-LOCK_MESSAGES = "lock table messages in access exclusive mode"
 
 
 def _raw(service: Service, method: str) -> Callable[[bytes], Awaitable[bytes]]:
@@ -179,8 +180,7 @@ async def test_no_connection_is_free(serve: Callable[..., Awaitable[Service]], d
     """When the pool is exhausted, the call is RESOURCE_EXHAUSTED and says when to retry."""
     service = await serve(database_url, pool_size=1, pool_timeout_seconds=0.1)
     await create(service)
-    with psycopg.connect(database_url) as connection:
-        connection.execute(LOCK_SESSION)
+    with locked_session(database_url):
         waiting = service.stub.AppendMessage(request("AppendMessage", "s"))
         with fails("RESOURCE_EXHAUSTED", "POOL_EXHAUSTED") as failure:
             for _ in range(10_000):  # until the append has the connection
@@ -192,25 +192,23 @@ async def test_no_connection_is_free(serve: Callable[..., Awaitable[Service]], d
 @pytest.mark.parametrize(
     ("method", "lock"),
     [
-        ("AppendMessage", LOCK_SESSION),
-        ("AppendMessages", LOCK_MESSAGES),
-        ("UpdateSession", LOCK_SESSION),
-        ("DeleteSession", LOCK_SESSION),
-        ("GetMessage", LOCK_MESSAGES),
-        ("GetHistory", LOCK_MESSAGES),
-        ("ListMessages", LOCK_MESSAGES),
+        ("AppendMessage", locked_session),
+        ("AppendMessages", locked),
+        ("UpdateSession", locked_session),
+        ("DeleteSession", locked_session),
+        ("GetMessage", locked),
+        ("GetHistory", locked),
+        ("ListMessages", locked),
     ],
 )
 async def test_the_deadline_passes(
-    serve: Callable[..., Awaitable[Service]], database_url: str, method: str, lock: str
+    serve: Callable[..., Awaitable[Service]], database_url: str, method: str, lock: Lock
 ) -> None:
     """A call that waits beyond its deadline is DEADLINE_EXCEEDED."""
     service = await serve(database_url, default_deadline_seconds=0.1)
     await service.stub.CreateSession(request("CreateSession", "s"), timeout=PATIENCE_SECONDS)
-    with psycopg.connect(database_url) as connection:
-        connection.execute(lock)
-        with fails("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED") as failure:
-            await call(service, method, "s")
+    with lock(database_url), fails("DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED") as failure:
+        await call(service, method, "s")
     assert failure.metadata == {}
 
 

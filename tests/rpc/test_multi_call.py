@@ -16,7 +16,7 @@ from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.limits import MAX_CALLS, MIB
 from support.errors import fails
-from support.proxy import locked_session
+from support.locks import locked_session
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
 

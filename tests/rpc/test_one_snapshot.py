@@ -16,12 +16,14 @@ from rpc_support import METHODS, request, said
 from snapshot_cases import CASES, SECRET, Case, prepare
 
 from sessionhistory_server.store.postgres.connection import Connection
-from support.databases import database, execute
+from support.databases import execute
 from support.errors import failure_of
 from support.service import Service, default_settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from support.databases import Databases
 
 TABLES = ("sessions", "messages", "summaries")
 NOT_OF_A_SESSION = {"MultiCall"}
@@ -115,11 +117,9 @@ def _timeless(value: Any) -> Any:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def served(
-    postgres_url: str, template: str, way: Callable[[str], str]
-) -> AsyncIterator[tuple[Service, str]]:
+async def served(databases: Databases, way: Callable[[str], str]) -> AsyncIterator[tuple[Service, str]]:
     """One service for all cases, and the URL of its database."""
-    with database(postgres_url, template) as (_, url):
+    with databases.migrated() as url:
         async with Service.running(default_settings(), way(url)) as service:
             await service.wait_until_serving()
             yield service, url

@@ -26,7 +26,7 @@ from sessionhistory.v1 import session_pb2 as spb
 from sessionhistory_server.rpc.peers.connection import Exchange
 from support.databases import execute
 from support.errors import fails
-from support.proxy import locked
+from support.locks import locked
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
 

@@ -9,13 +9,26 @@ import pytest
 import pytest_asyncio
 from store_support import fill, use_cases
 
+from sessionhistory_server.store.postgres import citus as recognition
 from sessionhistory_server.store.postgres.database import Database
-from support.databases import database
+from support import citus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from store_support import UseCases
+
+    from support.databases import Databases
+
+
+@pytest.fixture(autouse=True, params=citus.kinds_of_statements())
+def kind_of_statements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test runs with the statements for one machine, and with those for distributed tables.
+
+    If the tests run on Citus, the database decides.
+    """
+    if request.param == citus.DISTRIBUTED:
+        monkeypatch.setattr(recognition, "is_distributed", citus.say_distributed)
 
 
 @pytest_asyncio.fixture
@@ -38,18 +51,10 @@ async def history(open_database: Callable[..., Awaitable[Database]], database_ur
     return use_cases(await open_database(database_url))
 
 
-@pytest.fixture(scope="session")
-def full_template(postgres_url: str, template: str) -> Iterator[str]:
-    """The name of a database with so many rows that its query plans are realistic."""
-    with database(postgres_url, template) as (name, url):
-        fill(url)
-        yield name
-
-
 @pytest.fixture
-def full_database_url(postgres_url: str, full_template: str) -> Iterator[str]:
-    """A database with many rows for one test."""
-    with database(postgres_url, full_template) as (_, url):
+def full_database_url(databases: Databases) -> Iterator[str]:
+    """A database for one test with so many rows that its query plans are realistic."""
+    with databases.filled(fill) as url:
         yield url
 
 

@@ -7,9 +7,8 @@ pinned. It belongs to the user with 5,000 sessions, of which 300 others have 100
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, LiteralString
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -26,8 +25,6 @@ from support.databases import execute
 from support.messages import message_content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sessionhistory_server.model.summary import Summary
     from sessionhistory_server.store.postgres.database import Database
 
@@ -117,23 +114,8 @@ async def compact(database: Database, session_id: str, through: int, *, tokens: 
     return await use_cases(database).summaries.compact(caller(), asked)
 
 
-@contextmanager
-def locked(url: str, statement: LiteralString) -> Iterator[None]:
-    """Hold the locks of a statement until the end of the block."""
-    with psycopg.connect(url) as connection:
-        connection.execute(statement)
-        yield
-
-
 def sleeping(url: str) -> int:
     """Return how many statements sleep in the database."""
     query = "select from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()"
-    with psycopg.connect(url) as connection:
-        return connection.execute(query).rowcount
-
-
-def waiting(url: str) -> int:
-    """Return how many statements wait for a lock in the database."""
-    query = "select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
     with psycopg.connect(url) as connection:
         return connection.execute(query).rowcount

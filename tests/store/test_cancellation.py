@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from store_support import append, locked, new_message, sleeping, use_cases, waiting
+from store_support import append, new_message, sleeping, use_cases
 
 from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.model.window import WindowLimits
 from support.callers import caller
+from support.locks import locked_session, waiting
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ async def test_a_write_whose_caller_is_cancelled_is_committed(
     database = await open_database(database_url)
     history = use_cases(database)
     await history.messages.append(caller(), append("s", new_message("1"), new_session=SessionContent()))
-    with locked(database_url, "select from sessions for update"):
+    with locked_session(database_url):
         write = asyncio.create_task(history.messages.append(caller(), append("s", new_message("2"))))
         await until(lambda: waiting(database_url) == 1)
         write.cancel()
@@ -75,7 +76,7 @@ async def test_closing_waits_for_a_write_whose_caller_has_gone(
     database = await open_database(database_url)
     history = use_cases(database)
     await history.messages.append(caller(), append("s", new_message("1"), new_session=SessionContent()))
-    with locked(database_url, "select from sessions for update"):
+    with locked_session(database_url):
         write = asyncio.create_task(history.messages.append(caller(), append("s", new_message("2"))))
         await until(lambda: waiting(database_url) == 1)
         write.cancel()

@@ -17,7 +17,7 @@ from sessionhistory_server.errors import (
     UnavailableError,
 )
 from sessionhistory_server.store.postgres.database import Database
-from sessionhistory_server.store.postgres.errors import is_unavailable, translate
+from sessionhistory_server.store.postgres.errors import is_refused_write, is_unavailable, translate
 from support.callers import caller
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ LOST = [
     psycopg_pool.PoolClosed(SECRET),
     psycopg.OperationalError(SECRET),
     psycopg.InterfaceError(SECRET),
+    psycopg.InternalError(SECRET),
     postgres.ConnectionFailure(SECRET),
     postgres.ReadOnlySqlTransaction(SECRET),
     postgres.InvalidPassword(SECRET),
@@ -59,7 +60,11 @@ TRANSIENT = [
     postgres.LockNotAvailable(SECRET),
 ]
 
+# Citus reports a lost node by these, too.
+AMBIGUOUS = [postgres.InternalError_(SECRET), postgres.IoError(SECRET)]
+
 DEFECTS = [
+    postgres.InternalError_(SECRET),
     psycopg.ProgrammingError(SECRET),
     postgres.UniqueViolation(SECRET),
     postgres.CheckViolation(SECRET),
@@ -100,6 +105,46 @@ def test_only_a_lost_database_is_probed() -> None:
     """Only errors that suggest a lost database start a probe; refusals and conflicts do not."""
     assert all(is_unavailable(error) for error in LOST)
     assert not any(is_unavailable(error) for error in TRANSIENT + DEFECTS)
+
+
+@pytest.mark.parametrize("error", AMBIGUOUS, ids=lambda error: type(error).__name__)
+def test_what_may_be_a_lost_node_is_the_loss_of_a_distributed_database(error: psycopg.Error) -> None:
+    """An error that Citus reports for a lost node is UNAVAILABLE there, and no refusal of writes."""
+    translated = translate(error, is_distributed=True)
+    assert isinstance(translated, UnavailableError)
+    assert translated.reason == "DATABASE_UNAVAILABLE"
+    assert not is_refused_write(error, is_distributed=True)
+
+
+def failing(sqlstate: str) -> Callable[[Connection], Awaitable[None]]:
+    """Return work whose statement fails with a SQLSTATE, while its session goes on."""
+
+    async def fail(connection: Connection) -> None:
+        await connection.execute(f"do $$ begin raise exception using errcode = '{sqlstate}'; end $$".encode())
+
+    return fail
+
+
+async def end_session(connection: Connection) -> None:
+    """End the session that runs this work."""
+    await connection.execute("select pg_terminate_backend(pg_backend_pid(), 10000)")
+
+
+async def test_a_lost_node_does_not_make_all_connections_suspect(
+    open_database: Callable[..., Awaitable[Database]], database_url: str
+) -> None:
+    """A statement that lost a node says nothing about the coordinator, unlike a session that has ended."""
+    database = await open_database(database_url)
+    for run in (database.read, database.write):
+        with pytest.raises(UnavailableError):
+            await run(failing("08006"))
+        assert database.suspect.is_set() is not database.is_distributed
+        assert database.take_node_suspicion() is database.is_distributed
+        database.suspect.clear()
+    with pytest.raises(UnavailableError):
+        await database.read(end_session)
+    assert database.suspect.is_set()
+    assert not database.take_node_suspicion()
 
 
 async def test_a_defect_is_raised_as_it_is(

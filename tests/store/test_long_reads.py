@@ -13,7 +13,7 @@ from sessionhistory_server.model.filters import MessageFilter, SessionFilter
 from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.store.postgres import database as database_module
 from support.callers import caller
-from support.proxy import locked
+from support.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

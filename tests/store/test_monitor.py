@@ -217,6 +217,7 @@ def _count(url: str) -> int:
     return len(execute(url, _BACKENDS))
 
 
+@pytest.mark.one_machine("the nodes cannot be probed without a new connection")
 async def test_a_pool_that_works_is_kept_while_no_new_connection_is_possible(
     proxy: Proxy,
 ) -> None:
@@ -291,6 +292,7 @@ async def test_a_pool_that_does_not_answer_is_found_and_rebuilt(
         assert await watched.works()
 
 
+@pytest.mark.one_machine("without Citus there are no nodes to probe")
 async def test_a_monitor_whose_database_hangs_goes_on(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

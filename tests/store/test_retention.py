@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import psycopg
-from store_support import append, compact, locked, new_message, use_cases, waiting
+from store_support import append, compact, new_message, use_cases
 
 from sessionhistory_server import call_context
 from sessionhistory_server.background import retention
@@ -16,6 +16,7 @@ from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.store.sessions import purging
 from support.callers import caller
 from support.databases import execute
+from support.locks import locked_session, waiting
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ async def test_a_locked_session_holds_up_no_other(
     execute(database_url, DUE)
     call_context.begin(CallContext("r", "m"))
     call_context.current().limit(0.1)  # the longest wait for a lock
-    with locked(database_url, "select from sessions where session_id = 'due-1' for update"):
+    with locked_session(database_url, "due-1"):
         left: list[str] = []
         assert await retention.purge_batch(database, left) == 3
         assert len(left) == 1
@@ -152,8 +153,8 @@ async def test_a_session_that_is_restored_meanwhile_is_kept(
     database = await open_database(database_url, pool_size=2)
     await store(database, "due-1")
     execute(database_url, DUE)
-    restore = "update sessions set purge_time = null"
-    with locked(database_url, restore):
+    with psycopg.connect(database_url) as connection:
+        connection.execute("update sessions set purge_time = null")
         purge = asyncio.create_task(retention.purge_batch(database, []))
         await until(lambda: waiting(database_url) == 1)
     await purge

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from store_support import append, locked, new_message, use_cases, waiting
+from store_support import append, new_message, use_cases
 
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.append import Append
@@ -18,6 +18,7 @@ from sessionhistory_server.store.appends import shared, storing
 from sessionhistory_server.store.postgres import batching
 from sessionhistory_server.store.session_ref import SessionRef
 from support.callers import caller
+from support.locks import locked_session, waiting
 from support.plans import Recorder, plan, recording
 from support.waiting import until
 
@@ -147,7 +148,7 @@ async def test_a_retry_among_others(history: UseCases) -> None:
 
 async def test_nobody_waits_for_anothers_lock(history: UseCases, database_url: str) -> None:
     """A locked session delays its own appends, and not those of the same batch."""
-    with locked(database_url, "select from sessions where session_id = 'a' for update"):
+    with locked_session(database_url, "a"):
         stuck, *free = (
             asyncio.create_task(history.messages.append(caller(), append(session_id, new_message())))
             for session_id in "abb"
@@ -167,7 +168,7 @@ async def test_only_the_locked_session_is_suspected(
     history = use_cases(database)
     for session_id in SESSIONS:
         await history.sessions.create(caller(), session_id, SessionContent(), allow_existing=False)
-    with locked(database_url, "select from sessions where session_id = 'a' for update"):
+    with locked_session(database_url, "a"):
         stuck, *free = (
             asyncio.create_task(history.messages.append(caller(), append(session_id, new_message())))
             for session_id in SESSIONS

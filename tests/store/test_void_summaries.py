@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from store_support import append, compact, locked, new_message, use_cases
+from store_support import append, compact, new_message, use_cases
 
 from sessionhistory_server import call_context
 from sessionhistory_server.background import retention
@@ -16,6 +16,7 @@ from sessionhistory_server.model.window import WindowLimits
 from sessionhistory_server.store import void_summaries
 from support.callers import caller
 from support.databases import execute
+from support.locks import locked_session
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,7 +75,7 @@ async def test_only_what_stands_for_something_is_left(
 async def test_a_locked_session_holds_up_no_other(left_behind: Database, database_url: str) -> None:
     """A locked session is skipped; the next pass removes its void summaries."""
     call_context.begin(CallContext("r", "m", time.monotonic() + 0.1))  # the longest wait for a lock
-    with locked(database_url, "select from sessions where session_id = 'cut' for update"):
+    with locked_session(database_url, "cut"):
         assert await retention.sweep_slice(left_behind, void_summaries.START) == void_summaries.START
         assert execute(database_url, LEFT) == [("cut", 2), ("cut", 5), ("whole", 2), ("whole", 5)]
     assert await retention.sweep_slice(left_behind, void_summaries.START) == void_summaries.START

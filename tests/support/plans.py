@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg import AsyncClientCursor
 from psycopg.conninfo import conninfo_to_dict
 
 from sessionhistory_server.store.postgres import connection as connections
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import pytest
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
-_SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan")
+# Citus adds the number of a shard to the name of a table or an index.
+_SHARD = re.compile(r"_\d{6}$")
+_SCANS = ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Tid Scan")
 
 
 class Statement(NamedTuple):
@@ -46,7 +48,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.statements: list[Statement] = []
-        self.connection: AsyncConnection[Any] | None = None
+        self.connection: Connection | None = None
 
     def take(self) -> list[Statement]:
         """Return the statements since the last call, each text once."""
@@ -77,15 +79,20 @@ def recording(monkeypatch: pytest.MonkeyPatch, url: str) -> Iterator[Recorder]:
 
 
 class Plan:
-    """A node of a plan, with the plan below it."""
+    """A node of a plan, with the plan below it.
+
+    On Citus, the workers' plans are below the coordinator's, with the names of tables and indexes in place of
+    those of shards. If several workers have tasks, the plan of one is there.
+    """
 
     def __init__(self, node: dict[str, Any]) -> None:
         self.kind: str = node["Node Type"]
-        self.table: str | None = node.get("Relation Name")
-        self.index: str | None = node.get("Index Name")
+        self.table = _SHARD.sub("", node.get("Relation Name", "")) or None
+        self.index = _SHARD.sub("", node.get("Index Name", "")) or None
+        self.tasks: int = node.get("Distributed Query", {}).get("Job", {}).get("Task Count", 0)
         self.condition = "Index Cond" in node
         self.modifies = self.kind == "ModifyTable"
-        self.children = [Plan(child) for child in node.get("Plans", ())]
+        self.children = [Plan(child) for child in _below(node)]
         loops = node.get("Actual Loops", 0)
         removed = sum(node.get(name, 0) for name in node if name.startswith("Rows Removed by"))
         self.rows_read = round(loops * (node.get("Actual Rows", 0) + removed)) if self.is_scan else 0
@@ -128,24 +135,38 @@ class Plan:
         return sum(node.rows_read for node in self if node.table == table)
 
 
-async def plan(connection: AsyncConnection[Any], statement: Statement, *, execute: bool = False) -> Plan:
+def _below(part: object) -> Iterator[dict[str, Any]]:
+    """Yield the nodes directly below a part of a plan."""
+    parts = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for each in parts:
+        if isinstance(each, dict) and "Node Type" in each:
+            yield each
+        else:
+            yield from _below(each)
+
+
+async def plan(connection: Connection, statement: Statement, *, execute: bool = False) -> Plan:
     """Return the plan of the statement as it was prepared on the connection.
 
     With ``execute`` the statement runs once more, with its parameters.
     """
-    name = await _prepared_name(connection, statement)
-    literals = [statement.parameters[parameter] for parameter in statement.names]
-    options = "analyze, costs off, timing off" if execute else "costs off"
-    arguments = f"({', '.join(['%s'] * len(literals))})" if literals else ""
     cursor = AsyncClientCursor(connection)
-    await cursor.execute(f"explain ({options}, format json) execute {name} {arguments}", literals)
+    options = "analyze, costs off, timing off" if execute else "costs off"
+    if execute and connection.is_distributed:
+        # Citus says how many rows a prepared select has read, but as a text within the JSON.
+        await cursor.execute(f"explain ({options}, format json) {statement.text}", statement.parameters)
+    else:
+        name = await _prepared_name(connection, statement)
+        literals = [statement.parameters[parameter] for parameter in statement.names]
+        arguments = f"({', '.join(['%s'] * len(literals))})" if literals else ""
+        await cursor.execute(f"explain ({options}, format json) execute {name} {arguments}", literals)
     row = await cursor.fetchone()
     assert row
     found = row[0] if isinstance(row[0], list) else json.loads(row[0])
     return Plan(found[0]["Plan"])
 
 
-async def _prepared_name(connection: AsyncConnection[Any], statement: Statement) -> str:
+async def _prepared_name(connection: Connection, statement: Statement) -> str:
     cursor = AsyncClientCursor(connection)
     query = "select name from pg_prepared_statements where statement = %s"
     await cursor.execute(query, [statement.prepared_text])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 _CHUNK_BYTES = 65_536
 
@@ -194,22 +193,6 @@ def terminate_all(url: str) -> int:
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         ).rowcount
-
-
-@contextmanager
-def locked(url: str, table: str = "messages") -> Iterator[None]:
-    """Lock a table against all other transactions."""
-    with psycopg.connect(url) as connection:
-        connection.execute(sql.SQL("lock table {} in access exclusive mode").format(sql.Identifier(table)))
-        yield
-
-
-@contextmanager
-def locked_session(url: str, session_id: str) -> Iterator[None]:
-    """Lock a session's row against all other transactions."""
-    with psycopg.connect(url) as connection:
-        connection.execute("select from sessions where session_id = %s for update", [session_id])
-        yield
 
 
 def free_port() -> int:

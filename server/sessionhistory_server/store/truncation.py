@@ -25,17 +25,18 @@ if TYPE_CHECKING:
 MAX_REMOVED: Final = 10_000
 """The maximum number of messages that one statement removes, which limits its time and memory."""
 
-# Each message is found by its key. For a range, the planner may read the whole session before the tables are
-# analyzed.
+# Each message is found by its ctid, which does not change while the session is locked. With a key, the
+# planner may read the whole session for each message. The sub-select hides the limit, so that it expects few
+# messages even if it knows the parameters.
 REMOVED: Final = """
 with doomed as materialized (
-    select sequence from messages
+    select ctid as place from messages
     where session_key = %(session_key)s::uuid and sequence > %(after)s::bigint
     order by sequence
-    limit %(limit)s::bigint
+    limit (select %(limit)s::bigint)
 ), removed as (
     delete from messages using doomed
-    where session_key = %(session_key)s::uuid and messages.sequence = doomed.sequence
+    where session_key = %(session_key)s::uuid and messages.ctid = doomed.place
     returning messages.sequence, token_count, size_bytes, pinned
 )
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.store.columns.message import (
@@ -13,7 +14,7 @@ from sessionhistory_server.store.columns.message import (
 from sessionhistory_server.store.columns.times import timestamp
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sessionhistory_server.model.message import NewMessage
     from sessionhistory_server.store.postgres.connection import Connection
@@ -37,16 +38,27 @@ async def insert(connection: Connection, base: Base, new: Sequence[NewMessage]) 
     Raises:
         psycopg.errors.UniqueViolation: one of them is stored already.
     """
+    records = message_records(new)
+    for count in _counts(len(new)):
+        await connection.fetch(_insert(count), _parameters(base, islice(records, count)))
+
+
+def _counts(total: int) -> Iterator[int]:
+    """Yield the powers of two that add up to a number: each text of a statement stays prepared."""
+    return (1 << bit for bit in reversed(range(total.bit_length())) if total & 1 << bit)
+
+
+def _parameters(base: Base, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "session_key": base.session_key,
         "create_time": timestamp(base.create_time),
     }
-    for place, record in enumerate(message_records(new)):
+    for place, record in enumerate(records):
         record["sequence"] = base.sequence + record["ordinal"]
         record["tokens_through"] += base.tokens_through
         record["bytes_through"] += base.bytes_through
         parameters |= {f"{name}_{place}": record.get(name) for name in _COLUMNS}
-    await connection.fetch(_insert(len(new)), parameters)
+    return parameters
 
 
 @lru_cache

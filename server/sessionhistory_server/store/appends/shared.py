@@ -123,7 +123,7 @@ class SharedAppends:
                 return [await append_at_once(connection, batches[0])]
             return await _append_in_one_statement(connection, batches)
         except psycopg.Error as error:
-            if errors.is_unavailable(error):
+            if errors.is_unavailable(error, is_distributed=connection.is_distributed):
                 raise
             if isinstance(error, psycopg.errors.LockNotAvailable):
                 self._database.gates.mark_locked({batch.ref.session_key for batch in batches})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import psycopg
+
 if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
 
@@ -24,3 +26,11 @@ async def is_distributed(connection: Connection) -> bool:
         if not (await connection.execute(query)).rowcount:
             return False
     return True
+
+
+async def has_changed(connection: Connection) -> bool:
+    """Return whether the sessions were distributed, or no longer are, since a connection was opened."""
+    try:
+        return await is_distributed(connection) != connection.is_distributed
+    except psycopg.Error:
+        return False

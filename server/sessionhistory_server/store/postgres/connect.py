@@ -46,8 +46,12 @@ SETTINGS: Final = {
 }
 """The settings of Postgres that the statements need, in the units that ``pg_settings`` shows."""
 
-# Citus finds the machine of a session by the values of the parameters, which a generic plan does not know.
-_DISTRIBUTED: Final = {"plan_cache_mode": "auto"}
+# Citus finds the machine of a session by the values of the parameters, which a generic plan does not know. It
+# would wait 30 seconds for a machine that does not answer, and a call would hold its connection for as long.
+_DISTRIBUTED: Final = {
+    "plan_cache_mode": "auto",
+    "citus.node_connection_timeout": str(CONNECT_TIMEOUT_SECONDS * 1_000),
+}
 
 # The address is read, because a URL may have several hosts, and a name several addresses.
 _SERVER: Final = sql.SQL(

@@ -19,7 +19,7 @@ from sessionhistory_server.errors import (
     database_unavailable,
     read_too_long,
 )
-from sessionhistory_server.store.postgres import errors
+from sessionhistory_server.store.postgres import citus, errors
 from sessionhistory_server.store.postgres.admission import PoolShare, SessionGates
 from sessionhistory_server.store.postgres.connect import (
     CONNECT_TIMEOUT_SECONDS,
@@ -76,6 +76,9 @@ class Database:
         self.refused_writes = RefusedWrites(on_refused_write)
         self.suspect = asyncio.Event()
         """Set when work has failed as if the database were lost."""
+        self.node_settings: dict[str, str] = {}
+        """Settings for all work, while a node of a distributed database does not answer."""
+        self._is_node_suspect = False
         self._worked = asyncio.Event()
         """Set when work has succeeded."""
 
@@ -194,6 +197,11 @@ class Database:
         finally:
             self._under_way.discard(task)
 
+    def take_node_suspicion(self) -> bool:
+        """Return whether work has failed since the last call because of a node of a distributed database."""
+        suspicion, self._is_node_suspect = self._is_node_suspect, False
+        return suspicion
+
     async def try_pool(self) -> None:
         """Run a statement as calls do, or return when other work succeeds during the wait for a connection.
 
@@ -264,7 +272,7 @@ class Database:
                 await pool.give_back(connection)
         except psycopg.Error as error:
             raise (self._translated(error) or database_unavailable()) from error
-        connection.local_settings = settings or _lock_timeout()
+        connection.local_settings = (settings or _lock_timeout()) | self.node_settings
         return pool, connection
 
     async def _run(self, checkout: tuple[Pool, Connection], work: Work[T], *, writes: bool = False) -> T:
@@ -272,8 +280,11 @@ class Database:
         try:
             result = await work(connection)
         except psycopg.Error as error:
-            if translated := self._translated(error, writes=writes):
+            if translated := self._translated(error, connection, writes=writes):
                 raise translated from error
+            if await citus.has_changed(connection):
+                self.suspect.set()
+                raise database_unavailable() from error
             raise
         else:
             self._worked.set()
@@ -284,13 +295,18 @@ class Database:
             # waits for the task.
             self._followed(asyncio.create_task(pool.give_back(connection)))
 
-    def _translated(self, error: psycopg.Error, *, writes: bool = False) -> SessionHistoryError | None:
-        if writes and errors.is_refused_write(error):
+    def _translated(
+        self, error: psycopg.Error, connection: Connection | None = None, *, writes: bool = False
+    ) -> SessionHistoryError | None:
+        is_distributed = connection is not None and connection.is_distributed
+        if writes and errors.is_refused_write(error, is_distributed=is_distributed):
             self.refused_writes.note(str(error.sqlstate))
             return database_read_only()
-        if errors.is_unavailable(error):
+        if is_distributed and errors.is_of_node(error):
+            self._is_node_suspect |= errors.is_unavailable(error, is_distributed=True)
+        elif errors.is_unavailable(error):
             self.suspect.set()
-        return errors.translate(error)
+        return errors.translate(error, is_distributed=is_distributed)
 
 
 def _lock_timeout() -> dict[str, str]:

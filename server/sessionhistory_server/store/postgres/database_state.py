@@ -117,10 +117,14 @@ async def probe(connection: Connection) -> Finding:
 async def probe_with_write(connection: Connection) -> Finding:
     """Return the state of the database as reads and a write that is rolled back find it.
 
+    In a distributed database no write is tried: it would show the state of one node.
+
     Raises:
         psycopg.Error: the connection is broken.
     """
     found = await probe(connection)
-    if found.state is DatabaseState.READY and (reason := await write_failure(connection)):
+    if found.state is not DatabaseState.READY or connection.is_distributed:
+        return found
+    if reason := await write_failure(connection):
         return Finding(DatabaseState.READS_ONLY, reason)
     return found

@@ -33,10 +33,19 @@ _TOO_MANY_CONNECTIONS: Final = "53300"
 # No rights, a read-only transaction, a failing device. The class 53 covers all lacks of resources.
 _REFUSED_WRITES: Final = frozenset({"42501", "25006", "58030"})
 _INSUFFICIENT_RESOURCES: Final = "53"
+# Citus reports these when a commit has lost a node, or a statement the connection to one.
+_LOST_NODE: Final = frozenset({"XX000", "58030"})
+# The severity of an error that ends the session.
+_ENDS_SESSION: Final = frozenset({"FATAL", "PANIC"})
 
 
-def translate(error: psycopg.Error) -> SessionHistoryError | None:
-    """Return the service's error for an error of the driver; ``None`` if that can only be a defect."""
+def translate(error: psycopg.Error, *, is_distributed: bool = False) -> SessionHistoryError | None:
+    """Return the service's error for an error of the driver; ``None`` if that can only be a defect.
+
+    Args:
+        error: The error.
+        is_distributed: Whether the connection found that Citus has distributed the sessions.
+    """
     if isinstance(error, (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)):
         return ResourceExhaustedError("all database connections are busy", reason="POOL_EXHAUSTED")
     if error.sqlstate == _QUERY_CANCELED:
@@ -45,24 +54,31 @@ def translate(error: psycopg.Error) -> SessionHistoryError | None:
         return schema_outdated()
     if error.sqlstate in _CONFLICT:
         return transaction_conflict()
-    if is_unavailable(error):
+    if is_unavailable(error, is_distributed=is_distributed):
         _log.debug("database lost", extra={"sqlstate": error.sqlstate, "error": type(error).__name__})
         return database_unavailable()
     return None
 
 
-def is_unavailable(error: psycopg.Error) -> bool:
-    """Return whether the database cannot be reached, or cannot serve."""
+def is_unavailable(error: psycopg.Error, *, is_distributed: bool = False) -> bool:
+    """Return whether the database, or the node of a distributed one, cannot be reached or cannot serve."""
     if isinstance(error, psycopg_pool.PoolClosed):
         return True
     if error.sqlstate is None:
-        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError))
+    if is_distributed and error.sqlstate in _LOST_NODE:
+        return True
     return error.sqlstate[:2] in _UNAVAILABLE_CLASSES and error.sqlstate != _QUERY_CANCELED
 
 
-def is_refused_write(error: psycopg.Error) -> bool:
+def is_of_node(error: psycopg.Error) -> bool:
+    """Return whether the session with the coordinator goes on, so that an unavailable node is the cause."""
+    return error.sqlstate is not None and error.diag.severity_nonlocalized not in _ENDS_SESSION
+
+
+def is_refused_write(error: psycopg.Error, *, is_distributed: bool = False) -> bool:
     """Return whether a write failed because the database accepts no writes now. It may still answer reads."""
     sqlstate = error.sqlstate or ""
-    if sqlstate == _TOO_MANY_CONNECTIONS:
+    if sqlstate == _TOO_MANY_CONNECTIONS or (is_distributed and sqlstate in _LOST_NODE):
         return False
     return sqlstate in _REFUSED_WRITES or sqlstate.startswith(_INSUFFICIENT_RESOURCES)

@@ -24,11 +24,16 @@ _USERINFO: Final = re.compile(r":[^\s:@\"']+@")
 
 def failure_reason(error: BaseException) -> str:
     """Return the first line of an error and its SQLSTATE, for logs and people."""
-    text = str(error).partition("\n")[0] or "it does not answer"
+    text = one_line(str(error)) or "it does not answer"
     for secret in _secrets(error):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     sqlstate = getattr(error, "sqlstate", None)
-    return _USERINFO.sub(":***@", text) + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
+    return text + (f" (SQLSTATE {sqlstate})" if sqlstate else "")
+
+
+def one_line(text: str) -> str:
+    """Return the first line of a text of libpq, without the password of a URL in it."""
+    return _USERINFO.sub(":***@", text.partition("\n")[0])
 
 
 def keeping_failures(failures: MutableSequence[psycopg.Error]) -> type[Connection]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import psycopg
 
 from sessionhistory_server.errors import ResourceExhaustedError, SessionHistoryError
+from sessionhistory_server.store.postgres import citus
 from sessionhistory_server.store.postgres.connect import CONNECT_TIMEOUT_SECONDS, answering, connect, hang_up
 from sessionhistory_server.store.postgres.database_state import (
     DatabaseState,
@@ -16,6 +17,7 @@ from sessionhistory_server.store.postgres.database_state import (
     probe,
     probe_with_write,
 )
+from sessionhistory_server.store.postgres.node_watch import NodeWatch
 from sessionhistory_server.store.postgres.poolers import SessionsMoveError
 
 if TYPE_CHECKING:
@@ -32,6 +34,9 @@ PROBE_INTERVAL_SECONDS: Final = 1.0
 _STEP_SECONDS: Final = 15.0
 
 _READ_ONLY_TRANSACTION: Final = "25006"
+
+# While a node does not answer, the calls for its sessions take a connection of the pool for only so long.
+_IMPATIENCE: Final = {"citus.node_connection_timeout": "100ms"}
 
 _BACKENDS: Final = "select array_agg(pid) from pg_stat_activity"
 
@@ -64,6 +69,8 @@ class Monitor:
         self._on_change = on_change
         self._connection: Connection | None = None
         self._found: Finding | None = None
+        self._is_distributed = False
+        self._nodes = NodeWatch(url)
         self._is_pool_suspect = False
         self._is_pool_outdated = False
 
@@ -75,12 +82,15 @@ class Monitor:
                 await self._apply(await self._look())
                 await self._pause()
         finally:
+            self._nodes.stop()
             self._disconnect()
 
     def _read_suspicions(self) -> None:
         self._is_pool_suspect = self._database.suspect.is_set()
         self._database.suspect.clear()
         refused = self._database.refused_writes.take_last_refusal()
+        if self._is_distributed and not self._is_read_only:
+            return  # one node refuses writes, which says nothing about the others
         # A session of Postgres keeps the read-only default with which it began. New sessions get the new
         # default.
         self._is_pool_outdated |= self._is_read_only or refused == _READ_ONLY_TRANSACTION
@@ -107,7 +117,7 @@ class Monitor:
         """
         trial = asyncio.create_task(self._try_pool())
         try:
-            found = await _within(_STEP_SECONDS, self._probe())
+            found = self._with_nodes(await _within(_STEP_SECONDS, self._probe()))
         except (psycopg.Error, TimeoutError, OSError) as error:
             self._disconnect()
             return self._without_connection(error, await trial)
@@ -126,12 +136,24 @@ class Monitor:
             return found
         return Finding(self._found.state, f"new connections fail: {found.reason}")
 
+    def _with_nodes(self, found: Finding) -> Finding:
+        """Return the finding for all nodes of a distributed database, from that for its coordinator."""
+        if not self._is_distributed:
+            return found
+        before = self._nodes.finding
+        self._nodes.look(at_once=self._database.take_node_suspicion())
+        self._database.node_settings = _IMPATIENCE if self._nodes.nodes.unreachable else {}
+        # Connections of the pool keep sessions of their own on the nodes, from before the change.
+        self._is_pool_outdated |= self._nodes.finding != before
+        return self._nodes.finding if found.state is DatabaseState.READY else found
+
     async def _probe(self) -> Finding:
         """Probe at most twice, because the kept connection may be broken while a new one works."""
         kept = self._connection
         if kept is not None:
             try:
                 with answering(kept):
+                    self._is_distributed = await citus.is_distributed(kept)
                     return await probe(kept)
             except psycopg.Error:
                 if self._connection is not kept:
@@ -141,6 +163,7 @@ class Monitor:
         connection = await connect(self._url, pooled=self._pooled)
         self._disconnect()
         self._connection = connection
+        self._is_distributed = connection.is_distributed
         await self._hang_up_on_lost(connection)
         with answering(connection):
             return await probe_with_write(connection)
@@ -195,7 +218,11 @@ class Monitor:
         if pool is None:
             await self._database.open_pool()
             self._is_pool_outdated = False
-        elif found.state is DatabaseState.READY and self._is_pool_outdated and self._connection:
+            return
+        self._is_pool_outdated |= pool.is_mistaken(is_distributed=self._is_distributed)
+        if self._nodes.nodes.unreachable:
+            pool.hang_up_on_stuck()
+        if found.state is DatabaseState.READY and self._is_pool_outdated and self._connection:
             self._is_pool_outdated = False
             self._database.refused_writes.forget()
             await pool.replace_all()

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sessionhistory_server.store.postgres.connect import (
     CONNECT_TIMEOUT_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
     answering,
     configure,
     hang_up,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 _MAX_WORKERS: Final = 10
 
+# Longer than a call waits for a lock.
+_STUCK_SECONDS: Final = LOCK_TIMEOUT_SECONDS + 1.0
+
 
 class Pool(AsyncConnectionPool[Connection]):
     """A pool of a fixed size, which is filled when it is opened."""
@@ -36,7 +40,8 @@ class Pool(AsyncConnectionPool[Connection]):
         """Whether the newest connection has found that Citus has distributed the sessions."""
         self._failures: deque[psycopg.Error] = deque(maxlen=1)
         self._known: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._in_use: set[Connection] = set()
+        self._in_use: dict[Connection, float] = {}
+        """The connections with work, and the time since when, by the clock of the event loop."""
         self._outdated: weakref.WeakSet[Connection] = weakref.WeakSet()
         super().__init__(
             conninfo,
@@ -77,12 +82,12 @@ class Pool(AsyncConnectionPool[Connection]):
             psycopg.Error: no connection was free in time, or the pool is closed.
         """
         connection = await self.getconn(seconds)
-        self._in_use.add(connection)
+        self._in_use[connection] = asyncio.get_running_loop().time()
         return connection
 
     async def give_back(self, connection: Connection) -> None:
         """Return a connection to the pool; replace it if it is outdated or not idle."""
-        self._in_use.discard(connection)
+        self._in_use.pop(connection, None)
         if connection in self._outdated or connection.pgconn.transaction_status != TransactionStatus.IDLE:
             connection.drop()
         await self.putconn(connection)
@@ -98,7 +103,7 @@ class Pool(AsyncConnectionPool[Connection]):
     async def replace_all(self) -> None:
         """Replace the idle connections now, and the other connections after their work."""
         self._outdated.update(self._known)
-        for connection in self._known - self._in_use:
+        for connection in self._idle:
             connection.drop()
         await self.check()
 
@@ -112,12 +117,29 @@ class Pool(AsyncConnectionPool[Connection]):
         """Whether the database has closed all connections."""
         return all(one.closed if one in self._in_use else one.is_lost for one in self.known)
 
+    def is_mistaken(self, *, is_distributed: bool) -> bool:
+        """Whether connections take the sessions for distributed, or not, and that is no longer true."""
+        current = (one for one in self.known if not one.closed and one not in self._outdated)
+        return any(one.is_distributed != is_distributed for one in current)
+
+    def hang_up_on_stuck(self) -> None:
+        """Shut down the connections whose work takes so long that it may wait for a node that is silent.
+
+        The coordinator cannot end a wait for such a node.
+        """
+        latest = asyncio.get_running_loop().time() - _STUCK_SECONDS
+        _hang_up_on([one for one, since in self._in_use.items() if since < latest])
+
     def hang_up_on_all_in_use(self) -> None:
         """Shut down the connections in use, so that the work on them fails."""
         _hang_up_on(self._in_use)
 
     def _hang_up_on_idle(self) -> None:
-        _hang_up_on(self._known - self._in_use)
+        _hang_up_on(self._idle)
+
+    @property
+    def _idle(self) -> list[Connection]:
+        return [one for one in self.known if one not in self._in_use]
 
     async def _set_up(self, connection: Connection) -> None:
         with answering(connection):

@@ -39,9 +39,10 @@ where {NAMED} and {LIVE}
 returning {COLUMNS}
 """
 
-_RESTORABLE: Final = f"not ({LIVE}) and purge_time > now()"
+# coalesce: the planner finds the row by its key, not by its purge time. (select now()): Citus allows no now()
+# in a coalesce or a case of an update, nor the sum of a time and an interval.
+_RESTORABLE: Final = f"not ({LIVE}) and coalesce(purge_time > (select now()), false)"
 
-# (select now()): Citus allows no now() in a case of an update, nor the sum of a time and an interval.
 _COMING_EXPIRY: Final = "case when expire_time > (select now()) then expire_time end"
 
 _UNDELETE: Final = f"""
@@ -54,7 +55,7 @@ returning {COLUMNS}
 """
 
 _DELETION: Final = f"""
-select {LIVE}, coalesce({_RESTORABLE}, false) from sessions where {NAMED}
+select {LIVE}, {_RESTORABLE} from sessions where {NAMED}
 """
 
 

@@ -1,0 +1,112 @@
+"""The names of all statements of the store: the tests of their plans and of their distribution use them."""
+# ruff: noqa: SLF001 - the statements are private to the store
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sessionhistory_server.store import (
+    advisory_locks,
+    forks,
+    guard,
+    messages,
+    summaries,
+    tokens,
+    truncation,
+    void_summaries,
+)
+from sessionhistory_server.store.appends import replace, retries, shared, storing
+from sessionhistory_server.store.sessions import active, lifecycle, purging, state
+from sessionhistory_server.store.windows import statements
+
+if TYPE_CHECKING:
+    from support.plans import Statement
+
+_NAMES: dict[str, str] = {
+    storing.APPEND.whole: "append",
+    storing.APPEND_AT_ONCE.whole: "append: at once",
+    storing.CREATE.whole: "append: create",
+    storing.APPEND.session: "append: session",
+    storing.CREATE.session: "append: create session",
+    active._NEWEST: "active session: newest",
+    advisory_locks._LOCK: "active session: lock",
+    state._LOCK: "state: lock",
+    state._READ_LOCKED: "state: read locked",
+    state._SET: "state: set",
+    retries._STORED: "append: stored",
+    guard._READ: "snapshot",
+    guard._LOCK: "snapshot: lock",
+    truncation._REMOVE: "truncate: remove",
+    forks._FORK: "fork",
+    forks._SWEEP: "fork: sweep",
+    forks._CLOSE: "reset: close",
+    forks._BOTH: "fork: both",
+    forks._KEEP: "fork: keep",
+    replace._FIRST_AFTER: "replace: first",
+    lifecycle._CREATE: "session: create",
+    lifecycle._GET: "session: get",
+    lifecycle._TAKEN: "session: taken",
+    lifecycle._DELETE: "session: delete",
+    lifecycle._UNDELETE: "session: undelete",
+    lifecycle._DELETION: "session: deletion",
+    purging._PURGE: "session: purge",
+    purging._PURGE_MESSAGES: "purge: messages",
+    purging._DUE: "purge: due",
+    purging._PURGE_DUE: "purge: sessions",
+    advisory_locks._TRY: "job: lock",
+    messages._GET_BY_ID: "message: by id",
+    messages._GET_BY_SEQUENCE: "message: by sequence",
+    shared._APPEND: "append: shared",
+    tokens._NEXT_SESSIONS: "recount: sessions",
+    tokens._LOCK: "recount: lock",
+    tokens._NEXT_LOCKED: "recount: present",
+    tokens._REPLACE: "recount: exchange",
+    tokens._FINISH: "recount: finish",
+    tokens._REPLACE_SUMMARIES: "recount: weigh",
+    statements.PLAIN: "windows",
+    statements.WHOLE: "windows with summaries and turns",
+    statements.of_one_session(statements.PLAIN): "window",
+    statements.of_one_session(statements.WHOLE): "window with summary and turns",
+    summaries._PLACE: "compaction: place",
+    summaries._STORED: "compaction: stored",
+    summaries._REMOVE_AFTER: "compaction: forget",
+    summaries._REMOVE_VOID: "compaction: forget void",
+    void_summaries._NEXT: "sweep: next",
+    void_summaries._REMOVE_ALL: "sweep: forget all",
+    summaries._STORE: "compaction: store",
+    summaries._MARK: "compaction: mark",
+    summaries._UNMARK: "compaction: unmark",
+    purging._PURGE_SUMMARIES: "purge: summaries",
+}
+
+
+def name_of(statement: Statement) -> str:
+    """Return the statement's name; an unknown statement is a KeyError."""
+    text: str = statement.text
+    return _NAMES.get(text) or _name_of_made(" ".join(text.split()))
+
+
+def _name_of_made(text: str) -> str:
+    """Return the name of a statement whose text depends on the request."""
+    if text.startswith("update sessions set "):
+        return "session: change"
+    if text.startswith("insert into messages "):
+        return "append: messages"
+    if text.startswith("select page.* from (") and " from messages where " in text:
+        return f"messages, {'descending' if ' order by sequence desc' in text else 'ascending'}"
+    if text.startswith("select * from ("):
+        for table in ("summaries", "messages"):
+            if f" from {table} where " in text:
+                return f"recount: {table}"
+        if " from sessions where " in text:
+            return _name_of_list(text)
+    raise KeyError(text)
+
+
+def _name_of_list(text: str) -> str:
+    owner = "a user" if "user_id = %(user_id)s" in text else "all"
+    order = "creation" if " order by create_time " in text else "activity"
+    direction = ", earliest first" if " asc, session_key asc" in text else ""
+    if owner == "a user" and " union all " not in text and order == "activity":
+        return f"sessions of a user, active ones{direction}"
+    return f"sessions of {owner}, by {order}{direction}"
