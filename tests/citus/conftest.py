@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from support.citus import CitusDatabases
+
+# The tests of the store have the list of all statements.
+sys.path.append(str(Path(__file__).parents[1] / "store"))
 
 
 def pytest_runtest_setup() -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from sessionhistory_server.store import (
     advisory_locks,
-    forks,
     guard,
     messages,
     summaries,
@@ -16,6 +15,8 @@ from sessionhistory_server.store import (
     void_summaries,
 )
 from sessionhistory_server.store.appends import replace, retries, shared, storing
+from sessionhistory_server.store.columns.session import INSERT_NEW_SESSION
+from sessionhistory_server.store.forks import copying, fork, steps
 from sessionhistory_server.store.sessions import active, lifecycle, purging, state
 from sessionhistory_server.store.windows import statements
 
@@ -37,11 +38,15 @@ _NAMES: dict[str, str] = {
     guard._READ: "snapshot",
     guard._LOCK: "snapshot: lock",
     truncation._REMOVE: "truncate: remove",
-    forks._FORK: "fork",
-    forks._SWEEP: "fork: sweep",
-    forks._CLOSE: "reset: close",
-    forks._BOTH: "fork: both",
-    forks._KEEP: "fork: keep",
+    copying._FORK: "fork",
+    copying.SWEEP: "fork: sweep",
+    fork._CLOSE: "reset: close",
+    fork._BOTH: "fork: both",
+    steps._SOURCE: "fork: source",
+    INSERT_NEW_SESSION: "fork: session",
+    steps._COPY_MESSAGES: "fork: messages",
+    steps._COPY_SUMMARIES: "fork: summaries",
+    steps._COUNT: "fork: count",
     replace._FIRST_AFTER: "replace: first",
     lifecycle._CREATE: "session: create",
     lifecycle._GET: "session: get",

@@ -46,18 +46,18 @@ async def test_what_has_ended_is_not_walked(
         await history.messages.append(caller("u"), append("open", new_session=SessionContent()))
         recorder.take()
         assert (await history.sessions.get_active(caller("u"))).session_id == "open"
-        assert await _rows_read(recorder) == 1
+        assert await _rows_read(recorder) <= 1
         wanted = SessionFilter(statuses=("ACTIVE",))
         found, _ = await history.sessions.find(caller("u"), wanted, page_size=50, page_token="")
         assert [session.session_id for session in found] == ["open"]
-        assert await _rows_read(recorder) == 1
+        assert await _rows_read(recorder) <= 1
         found, token = await history.sessions.find(caller("u"), SessionFilter(), page_size=50, page_token="")
         assert (len(found), bool(token)) == (50, True)
         assert await _rows_read(recorder) <= 51 * 3
 
 
 async def _rows_read(recorder: Recorder) -> int:
-    """Return how many sessions the last statement has read."""
+    """Return how many sessions the last statement has read; on Citus in one shard."""
     (statement,) = recorder.take()
     assert recorder.connection
     found = await plan(recorder.connection, statement, execute=True)

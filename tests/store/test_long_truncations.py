@@ -59,6 +59,7 @@ async def test_a_long_tail_goes_as_a_whole(
     assert [message.sequence for message in window.messages] == [min(left, 1_000)]
 
 
+@pytest.mark.one_machine("a trigger counts the rows, and Citus has none")
 @pytest.mark.parametrize("how", ["by a call", "when it is due"])
 async def test_a_long_session_is_purged_in_slices(
     open_database: Callable[..., Awaitable[Database]], full_database_url: str, how: str

@@ -27,7 +27,6 @@ PLANS: dict[str, list[set[str]]] = {
     "snapshot: lock": [{"sessions_pkey"}],
     "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
     "replace: first": [{"messages_pkey"}],
-    "fork": [{"sessions_pkey", "messages_pkey", "summaries_pkey"}],
     "fork: sweep": [{"sessions_pkey", "summaries_pkey"}],
     "reset: close": [{"sessions_pkey"}],
     "fork: both": [{"sessions_pkey"}],
@@ -89,6 +88,7 @@ ON_ONE_MACHINE: dict[str, list[set[str]]] = {
     "append: at once": [{"sessions_pkey"}],
     "append: shared": [{"sessions_pkey"}],
     "append: create": [set()],
+    "fork": [{"sessions_pkey", "messages_pkey", "summaries_pkey"}],
     "windows": [_WINDOW],
     "windows with summaries and turns": [_WINDOW | {"summaries_pkey"}],
 }
@@ -99,7 +99,13 @@ IF_DISTRIBUTED: dict[str, list[set[str]]] = {
     "append: messages": [set()],
     "window": [_WINDOW],
     "window with summary and turns": [_WINDOW | {"summaries_pkey"}],
-    "fork: keep": [{"sessions_pkey"}],
+    "fork: source": [{"sessions_pkey"}],
+    "fork: session": [set()],
+    "fork: messages": [{"messages_pkey"}],
+    "fork: summaries": [{"summaries_pkey", "messages_pkey"}, {"summaries_pkey"}],
+    "fork: count": [
+        {"sessions_pkey", "summaries_pkey", index} for index in ("messages_pkey", "messages_by_id")
+    ],
 }
 
 # With few rows and no statistics the index of all sessions is as good as that of a user's.
@@ -110,7 +116,7 @@ FEW = {
 FEW |= {f"{name}, earliest first": indexes for name, indexes in FEW.items()}
 
 # Citus explains no prepared insert of a query.
-UNEXPLAINED = {"fork", "compaction: store"} if citus.coordinator_url() else set()
+UNEXPLAINED = {"fork: messages", "fork: summaries", "compaction: store"} if citus.coordinator_url() else set()
 
 # These sort no rows of the table: a page reads only its own rows.
 LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due", "recount: "))}

@@ -50,9 +50,10 @@ from unnest(%(sequences)s::bigint[], %(counts)s::integer[]) as new (sequence, to
 where session_key = %(session_key)s::uuid and through_sequence = new.sequence
 """
 
+# coalesce: the planner finds the row by its key, not by its time.
 _LOCK: Final = """
 select true from sessions
-where session_key = %(session_key)s::uuid and create_time = %(create_time)s::timestamptz
+where session_key = %(session_key)s::uuid and coalesce(create_time = %(create_time)s::timestamptz, false)
 for update
 """
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sessionhistory_server.store import forks
-from sessionhistory_server.store.forks import Fork
+from sessionhistory_server.store.forks import fork as forks
+from sessionhistory_server.store.forks.copying import Fork
 from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.usecases.ids import new_id
 

@@ -6,11 +6,9 @@ on the one machine of the session. It would run a statement that does both on al
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 import psycopg
-from psycopg.pq import TransactionStatus
 
 from sessionhistory_server.limits import MAX_PINNED_MESSAGES
 from sessionhistory_server.model.session import Counters
@@ -24,11 +22,11 @@ from sessionhistory_server.store.columns.message import (
     to_json,
 )
 from sessionhistory_server.store.columns.session import INSERT_SESSION, title_parameter
+from sessionhistory_server.store.postgres.transactions import joined_transaction
 from sessionhistory_server.store.session_ref import LIVE, NAMED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractAsyncContextManager
 
     from sessionhistory_server.store.appends.batch import Batch
     from sessionhistory_server.store.postgres.connection import Connection, Row
@@ -151,16 +149,10 @@ async def _in_one_statement(
 async def _in_two_statements(
     connection: Connection, writing: Writing, parameters: Mapping[str, Any], batch: Batch
 ) -> list[Row]:
-    async with _transaction(connection):
+    async with joined_transaction(connection):
         found = await connection.fetch(writing.session, parameters)
         for row in found:
             *_, create_time, sequence, tokens, size = row
             base = rows.Base(batch.ref.session_key, create_time, sequence, tokens, size)
             await rows.insert(connection, base, batch.messages)
     return found
-
-
-def _transaction(connection: Connection) -> AbstractAsyncContextManager[object]:
-    """Return a transaction, or the one that the caller has begun."""
-    is_idle = connection.pgconn.transaction_status == TransactionStatus.IDLE
-    return connection.transaction() if is_idle else nullcontext()

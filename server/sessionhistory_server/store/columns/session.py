@@ -79,12 +79,14 @@ _NEW: Final[Mapping[str, LiteralString]] = {
     "token_counter": "%(token_counter)s::text",
 }
 
-INSERT_SESSION: Final = f"""
+INSERT_NEW_SESSION: Final = f"""
 insert into sessions ({", ".join(_NEW)})
 values ({", ".join(_NEW.values())})
-on conflict (session_key) do nothing
 """
-"""SQL that inserts the session of ``new_session_parameters``, unless its key is taken."""
+"""SQL that inserts the session of ``new_session_parameters``. If its key is taken, that is an error."""
+
+INSERT_SESSION: Final = f"{INSERT_NEW_SESSION} on conflict (session_key) do nothing"
+"""The same, but if its key is taken, nothing is inserted."""
 
 
 # The fields whose parameters have another form than in the model.

@@ -44,7 +44,10 @@ _ASSIGNMENTS: Final = {
     "ttl": _EXPIRY,
 }
 
-_HAS_ETAG: Final = "create_time = %(etag_time)s::timestamptz and revision = %(etag_revision)s::bigint"
+# coalesce: the planner finds the row by its key, not by its time.
+_HAS_ETAG: Final = (
+    "coalesce(create_time = %(etag_time)s::timestamptz and revision = %(etag_revision)s::bigint, false)"
+)
 
 
 async def change(
