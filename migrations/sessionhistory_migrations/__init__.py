@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from sessionhistory_migrations._errors import LockTimeoutError
-from sessionhistory_migrations._revision import current, head
+from sessionhistory_migrations._errors import CitusError, LockTimeoutError, MigrationError
+from sessionhistory_migrations._migrated import Migrated
+from sessionhistory_migrations._revision import current, head, settled
 
-__all__ = ["LockTimeoutError", "current", "head", "upgrade"]
+__all__ = ["CitusError", "LockTimeoutError", "Migrated", "MigrationError", "current", "head", "upgrade"]
 
 
-def upgrade(url: str, revision: str = "head") -> None:
-    """Migrate a database; do nothing if it is at the newest revision or a later one.
+def upgrade(url: str, revision: str = "head", *, distribute: bool = False) -> Migrated:
+    """Migrate a database, and build its invalid indexes again; leave one of a later release as it is.
+
+    Args:
+        url: The database. Its session must not move to other clients.
+        revision: The revision to migrate to.
+        distribute: Whether to distribute the tables with Citus. Those of a database that is distributed
+            already are distributed in any case.
 
     Raises:
+        CitusError: the database is a worker, or ``distribute`` is true and it has no Citus or no nodes.
         LockTimeoutError: a table was in use, or another migration ran, for too long.
-        psycopg.Error: the database cannot be reached.
+        psycopg.Error: the database cannot be reached, or refused a statement.
     """
     wanted = head() if revision == "head" else revision
-    if (current(url) or "") < wanted:
-        from sessionhistory_migrations import _runner  # noqa: PLC0415 - Alembic is rarely needed
+    if not distribute and (settled_at := settled(url) or "") >= wanted:
+        return Migrated(settled_at, settled_at)
+    from sessionhistory_migrations import _runner  # noqa: PLC0415 - Alembic is rarely needed
 
-        _runner.upgrade(url, revision)
+    return _runner.upgrade(url, revision, distribute=distribute)

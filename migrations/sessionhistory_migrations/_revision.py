@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import psycopg
+
+from sessionhistory_migrations import _citus, _invalid_indexes
+
+if TYPE_CHECKING:
+    from sessionhistory_migrations._citus import Driver
 
 _VERSIONS: Final = Path(__file__).with_name("versions")
 
@@ -30,7 +35,27 @@ def current(url: str) -> str | None:
     """
     with psycopg.connect(url, prepare_threshold=None) as connection:
         connection.execute(_LIMIT)
-        if connection.execute(_HAS_REVISION).fetchone() != (True,):
+        return read(connection)
+
+
+def settled(url: str) -> str | None:
+    """Return the revision of a database in which nothing is left to do at that revision, else ``None``.
+
+    Work may be left if an index is invalid, or if Citus is installed.
+
+    Raises:
+        psycopg.Error: the database cannot be reached.
+    """
+    with psycopg.connect(url, prepare_threshold=None) as connection:
+        connection.execute(_LIMIT)
+        if _citus.has_extension(connection) or any(_invalid_indexes.find(connection)):
             return None
-        found = connection.execute(_REVISION).fetchone()
+        return read(connection)
+
+
+def read(connection: Driver) -> str | None:
+    """Return the revision of a database; ``None`` if it was never migrated."""
+    if connection.execute(_HAS_REVISION).fetchone() != (True,):
+        return None
+    found = connection.execute(_REVISION).fetchone()
     return str(found[0]) if found else None

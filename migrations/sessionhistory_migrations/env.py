@@ -2,6 +2,11 @@
 
 from alembic import context
 
-context.configure(connection=context.config.attributes["connection"], transaction_per_migration=True)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"],
+    transaction_per_migration=True,
+    on_version_apply=lambda **_: attributes["after_step"](),
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -78,6 +78,26 @@ def test_migrate_for_programs(empty_database_url: str) -> None:
         assert json.loads(done.stdout) == {"before": before, "after": migrations.head()}
 
 
+def test_distribute_without_citus(empty_database_url: str) -> None:
+    """The error says what to install and to run, and nothing is migrated."""
+    result = run("migrate", "--distribute", "--database-url", empty_database_url)
+    assert result.returncode == 1
+    assert "Citus is not installed in this database: run `create extension citus`" in _error(result)
+    assert migrations.current(empty_database_url) is None
+
+
+def test_migrate_builds_an_invalid_index_again(database_url: str) -> None:
+    """A run on the newest schema finds the index, and says so once."""
+    execute(
+        database_url,
+        "update pg_index set indisvalid = false where indexrelid = 'messages_by_id'::regclass",
+    )
+    first = run("migrate", "--database-url", database_url)
+    assert (first.returncode, first.stdout) == (0, "invalid indexes built again: messages_by_id\n")
+    second = run("migrate", "--json", "--database-url", database_url)
+    assert json.loads(second.stdout) == {"before": migrations.head(), "after": migrations.head()}
+
+
 def test_migrate_without_the_right_to(database_url: str) -> None:
     """A refusal of Postgres is printed in one line."""
     role = f"reader_{secrets.token_hex(4)}"

@@ -58,7 +58,7 @@ def explain_database_errors() -> Iterator[None]:
     try:
         with explained_errors():
             yield
-    except migrations.LockTimeoutError as error:
+    except migrations.MigrationError as error:
         raise click.ClickException(str(error)) from error
     except UnusableDatabaseError as error:
         raise click.ClickException(f"cannot use the database: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +17,9 @@ from sessionhistory_server.store.postgres.connect import conninfo
 from sessionhistory_server.store.postgres.poolers import SessionsMoveError
 from sessionhistory_server.store.postgres.preflight import refuse_moves
 
+if TYPE_CHECKING:
+    from sessionhistory_migrations import Migrated
+
 _DIRECT: Final = "direct_database_url"
 
 
@@ -26,28 +29,54 @@ _DIRECT: Final = "direct_database_url"
 @option(
     "pooler", "transaction: also store the settings of the role that serves through a pooler in this mode."
 )
+@click.option(
+    "--distribute",
+    is_flag=True,
+    help="Distribute the tables over the nodes of Citus. Writes wait until the rows have moved.",
+)
 @json_option
 def migrate(
-    database_url: str | None, direct_database_url: str | None, pooler: str | None, *, as_json: bool
+    database_url: str | None,
+    direct_database_url: str | None,
+    pooler: str | None,
+    *,
+    distribute: bool,
+    as_json: bool,
 ) -> None:
     """Bring a database's schema up to date.
 
-    Running servers of this release and of the one before it are not affected.
+    Running servers of this release and of the one before it are not affected, but by --distribute. Once the
+    tables are distributed, each run also stores the settings of the role that serves, on every node.
     """
     url = required_url(database_url, pooler)
     direct_url = valid_url(direct_database_url, setting=_DIRECT) if direct_database_url else url
     with explain_database_errors():
         _require_session(direct_url)
-        bounded = conninfo(direct_url)
-        before = migrations.current(bounded)
-        migrations.upgrade(bounded)
-        after = migrations.current(bounded)
-        unstored = asyncio.run(role_settings.store(url, direct_url)) if pooler else []
-    text = f"schema {after}: nothing to do" if before == after else f"schema {before or 'none'} → {after}"
-    result = {"before": before, "after": after} | ({"run": unstored} if unstored else {})
-    show_result(result, text, as_json=as_json)
+        done = migrations.upgrade(conninfo(direct_url), distribute=distribute)
+        stores = pooler or done.is_distributed
+        unstored = asyncio.run(role_settings.store(url, direct_url)) if stores else []
+    show_result(_result(done) | ({"run": unstored} if unstored else {}), _text(done), as_json=as_json)
     if unstored:
         raise click.ClickException(_to_run(unstored))
+
+
+def _result(done: Migrated) -> dict[str, Any]:
+    result: dict[str, Any] = {"before": done.before, "after": done.after}
+    if done.rebuilt:
+        result["rebuilt"] = done.rebuilt
+    if done.is_distributed:
+        result["distributed"] = done.distributed
+    return result
+
+
+def _text(done: Migrated) -> str:
+    changes = [f"schema {done.before or 'none'} → {done.after}"] if done.before != done.after else []
+    if done.rebuilt:
+        changes.append(f"invalid indexes built again: {', '.join(done.rebuilt)}")
+    if done.distributed:
+        changes.append(f"distributed: {', '.join(done.distributed)}")
+    kind = ", distributed" if done.is_distributed else ""
+    return "\n".join(changes) or f"schema {done.after}{kind}: nothing to do"
 
 
 def _require_session(direct_url: str) -> None:

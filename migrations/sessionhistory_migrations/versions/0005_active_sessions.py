@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from alembic import op
+
+from sessionhistory_migrations._indexes import create_index, drop_index
 
 revision = "0005"
 down_revision = "0004"
@@ -14,7 +15,7 @@ def upgrade() -> None:
 
     A release that does not know it lists a user's sessions correctly, but more slowly.
     """
-    op.create_index(
+    create_index(
         "sessions_by_user_open_activity",
         "sessions",
         [
@@ -25,4 +26,4 @@ def upgrade() -> None:
             "session_key",
         ],
     )
-    op.drop_index("sessions_by_user_activity", "sessions")
+    drop_index("sessions_by_user_activity", "sessions")

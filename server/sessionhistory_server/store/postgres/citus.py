@@ -16,16 +16,22 @@ select from pg_dist_partition where logicalrelid = to_regclass('sessions') and p
 """
 
 
+async def is_installed(connection: Connection) -> bool:
+    """Return whether the database has the extension.
+
+    Raises:
+        psycopg.Error: the connection is broken.
+    """
+    return bool((await connection.execute(_HAS_EXTENSION)).rowcount)
+
+
 async def is_distributed(connection: Connection) -> bool:
     """Return whether the rows of sessions are distributed by their key.
 
     Raises:
         psycopg.Error: the connection is broken.
     """
-    for query in (_HAS_EXTENSION, _IS_DISTRIBUTED):
-        if not (await connection.execute(query)).rowcount:
-            return False
-    return True
+    return await is_installed(connection) and bool((await connection.execute(_IS_DISTRIBUTED)).rowcount)
 
 
 async def has_changed(connection: Connection) -> bool:

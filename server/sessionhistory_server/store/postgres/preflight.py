@@ -80,5 +80,5 @@ def explained_errors() -> Iterator[None]:
     """
     try:
         yield
-    except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+    except (psycopg.OperationalError, psycopg.ProgrammingError, psycopg.InternalError) as error:
         raise UnusableDatabaseError(failure_reason(error)) from error

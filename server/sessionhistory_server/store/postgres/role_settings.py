@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import psycopg
 from psycopg import sql
 
+from sessionhistory_server.store.postgres import citus
 from sessionhistory_server.store.postgres.connect import open_plain, settings
 
 if TYPE_CHECKING:
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 
 
 _STORED: Final = """
-select unnest(setconfig) from pg_db_role_setting
-where setrole = (select oid from pg_roles where rolname = %s)
-  and setdatabase = (select oid from pg_database where datname = %s)
+select setconfig from pg_db_role_setting
+where setrole = (select oid from pg_roles where rolname = {})
+  and setdatabase = (select oid from pg_database where datname = {})
+"""
+# A node that does not answer is left out. Check names it.
+_STORED_ON_NODES: Final = """
+select case when result = '' then '{{}}' else result::text[] end
+from run_command_on_all_nodes({}, give_warning_for_connection_errors => true) where success
 """
 
 
@@ -27,14 +33,14 @@ class DatabaseRole(NamedTuple):
     database: str
 
     def statement(self, setting: str, value: str) -> str:
-        """Return the SQL that stores a setting."""
+        """Return the SQL that stores a setting. Citus also stores it on the workers."""
         text = sql.SQL("alter role {} in database {} set {} = {}")
         names = (sql.Identifier(name) for name in (*self, setting))
         return text.format(*names, sql.Literal(value)).as_string(None)
 
 
 async def store(url: str, direct_url: str) -> list[str]:
-    """Store the settings for the role that the service uses.
+    """Store the settings for the role that the service uses, on every node if the sessions are distributed.
 
     Args:
         url: The URL to serve from, which may lead through a pooler. The role and the database are read there,
@@ -50,12 +56,22 @@ async def store(url: str, direct_url: str) -> list[str]:
     role = await _role(url)
     connection = await open_plain(direct_url)
     try:
-        stored = {str(row[0]) for row in await (await connection.execute(_STORED, role)).fetchall()}
-        missing = [item for item in settings(distributed=False).items() if "=".join(item) not in stored]
-        statements = [role.statement(*item) for item in missing]
+        is_distributed = await citus.is_distributed(connection)
+        stored = await _stored(connection, role, is_distributed=is_distributed)
+        wanted = settings(distributed=is_distributed).items()
+        statements = [role.statement(*item) for item in wanted if "=".join(item) not in stored]
         return [] if await _run(connection, statements) else statements
     finally:
         await connection.close()
+
+
+async def _stored(connection: Connection, role: DatabaseRole, *, is_distributed: bool) -> set[str]:
+    """Return the settings that every node has stored, each as ``name=value``."""
+    query = sql.SQL(_STORED).format(*map(sql.Literal, role))
+    if is_distributed:
+        query = sql.SQL(_STORED_ON_NODES).format(query.as_string(connection))
+    found = [set(row[0]) for row in await (await connection.execute(query)).fetchall()]
+    return set.intersection(*found) if found else set()
 
 
 async def _role(url: str) -> DatabaseRole:
