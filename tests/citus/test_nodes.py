@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractContextManager
 
+    from sessionhistory_server.store.postgres.connection import Connection
     from support.citus import CitusDatabases
 
     Serve = Callable[..., Awaitable[Service]]
@@ -79,6 +80,8 @@ async def behind(cluster: CitusDatabases, postgres_url: str) -> AsyncIterator[Cl
         proxies = [await stack.enter_async_context(Proxy.running(url)) for url in directly]
         ports = [proxy.port for proxy in proxies]
         url = await _made(stack, cluster.distributed(ports))
+        for proxy in proxies:
+            stack.callback(proxy.heal)
         await asyncio.to_thread(_store_settings, url)
         placed = await asyncio.to_thread(_place, url, ports)
         service = await stack.enter_async_context(Service.running(default_settings(), url))
@@ -208,11 +211,18 @@ async def test_a_silent_node_does_not_keep_the_pool(
     waiting = asyncio.create_task(_outcomes(behind.service, silent, "second"))
     await until(lambda: "cannot be reached" in caplog.text)
     assert _GONE in await waiting
+    assert await behind.service.app._database.read(_patience) == "100ms"  # noqa: SLF001 - no answer shows it
     for other in others:
         await until(lambda other=other: _all_served(behind.service, other))
     assert await _health(behind.service) == [SERVING, SERVING]
     silent.proxy.heal()
     await _until_all_works(behind, caplog, "third")
+
+
+async def _patience(connection: Connection) -> str:
+    """Return how long a call waits for a new connection to a node."""
+    ((shown,),) = await connection.fetch("select current_setting('citus.node_connection_timeout')", {})
+    return str(shown)
 
 
 async def _all_served(service: Service, worker: Worker) -> bool:
@@ -224,6 +234,7 @@ async def test_acknowledged_messages_survive_cuts_once(behind: Cluster) -> None:
     enough = asyncio.Event()
     sessions = [worker.sessions[0] for worker in behind.workers] * 2
     stored: list[str] = []
+    outcomes: set[str] = set()
 
     async def write(writer: int, session_id: str) -> None:
         for number in itertools.count():
@@ -231,6 +242,7 @@ async def test_acknowledged_messages_survive_cuts_once(behind: Cluster) -> None:
             outcome = ""
             while outcome != "OK":
                 outcome = await _outcome(behind.service.stub.AppendMessage(request))
+                outcomes.add(outcome)
             stored.append(f"{session_id} {writer}-{number}")
             if enough.is_set():
                 return
@@ -248,6 +260,7 @@ async def test_acknowledged_messages_survive_cuts_once(behind: Cluster) -> None:
         "select s.session_id || ' ' || message_id from messages"
         " join sessions s using (session_key) where message_id <> 'first' order by s.session_key, sequence",
     )
+    assert outcomes == {"OK", _GONE}
     kept = [str(row[0]) for row in found]
     assert sorted(kept) == sorted(stored)
 
@@ -300,6 +313,7 @@ async def test_a_server_notices_that_its_sessions_are_distributed(
 ) -> None:
     """After the tables have been distributed, all connections take the statements for that, soon."""
     migrations.upgrade(empty_database_url)
+    _store_settings(empty_database_url)
     service = await serve(empty_database_url)
     sessions = [f"s{number}" for number in range(_MANY)]
     await asyncio.gather(*[service.stub.AppendMessage(_append(one, "first")) for one in sessions])

@@ -16,6 +16,7 @@ from sessionhistory_server.errors import (
     SessionHistoryError,
     UnavailableError,
 )
+from sessionhistory_server.store.postgres import citus
 from sessionhistory_server.store.postgres.database import Database
 from sessionhistory_server.store.postgres.errors import is_refused_write, is_unavailable, translate
 from support.callers import caller
@@ -160,6 +161,25 @@ async def test_a_defect_is_raised_as_it_is(
         with pytest.raises(postgres.DivisionByZero) as caught:
             await run(divide)
         assert caught.value.__cause__ is None
+
+
+async def test_a_defect_on_a_connection_from_before_the_distribution_is_none(
+    open_database: Callable[..., Awaitable[Database]], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the tables were distributed since a connection was opened, its statements are not the right ones."""
+    database = await open_database(database_url)
+    before = database.is_distributed
+
+    async def changed(_: Connection) -> bool:
+        return not before
+
+    async def divide(connection: Connection) -> None:
+        await connection.execute("select 1 / 0")
+
+    monkeypatch.setattr(citus, "is_distributed", changed)
+    with pytest.raises(UnavailableError):
+        await database.write(divide)
+    assert database.suspect.is_set()
 
 
 async def test_an_old_schema_is_said_to_be_old(

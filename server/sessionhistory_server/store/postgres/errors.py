@@ -34,7 +34,8 @@ _TOO_MANY_CONNECTIONS: Final = "53300"
 _REFUSED_WRITES: Final = frozenset({"42501", "25006", "58030"})
 _INSUFFICIENT_RESOURCES: Final = "53"
 # Citus reports these when a commit has lost a node, or a statement the connection to one.
-_LOST_NODE: Final = frozenset({"XX000", "58030"})
+_INTERNAL_ERROR: Final = "XX000"
+_LOST_NODE: Final = frozenset({_INTERNAL_ERROR, "58030"})
 # The severity of an error that ends the session.
 _ENDS_SESSION: Final = frozenset({"FATAL", "PANIC"})
 
@@ -55,7 +56,9 @@ def translate(error: psycopg.Error, *, is_distributed: bool = False) -> SessionH
     if error.sqlstate in _CONFLICT:
         return transaction_conflict()
     if is_unavailable(error, is_distributed=is_distributed):
-        _log.debug("database lost", extra={"sqlstate": error.sqlstate, "error": type(error).__name__})
+        # An internal error of Postgres or Citus may be the loss of a node, or a defect.
+        level = logging.WARNING if error.sqlstate == _INTERNAL_ERROR else logging.DEBUG
+        _log.log(level, "database lost", extra={"sqlstate": error.sqlstate, "error": type(error).__name__})
         return database_unavailable()
     return None
 

@@ -55,8 +55,9 @@ class NodeWatch:
 
     def stop(self) -> None:
         """Cancel the current probe."""
-        if self._probe is not None:
-            self._probe.cancel()
+        probe, self._probe = self._probe, None
+        if probe is not None:
+            probe.cancel()
 
     def _read(self, probe: asyncio.Task[Nodes]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _ADVICE: Final = {
 }
 _OTHER_ADVICE: Final = "it lacks resources: see its log"
 
+_QUIET_SECONDS: Final = 60
+
 
 class RefusedWrites:
     """The writes of calls that the database refused.
@@ -30,13 +33,15 @@ class RefusedWrites:
     def __init__(self, count: Callable[[str], None]) -> None:
         self._count = count
         self._last = ""
+        self._last_time = 0.0
         self._news = ""
 
     def note(self, sqlstate: str) -> None:
-        """Count a refused write; log it if its SQLSTATE differs from the last one."""
+        """Count a refused write; log it if its SQLSTATE is another than the last, or after a minute."""
         self._count(sqlstate)
         self._news = sqlstate
-        if sqlstate != self._last:
+        before, self._last_time = self._last_time, time.monotonic()
+        if sqlstate != self._last or self._last_time - before > _QUIET_SECONDS:
             self._last = sqlstate
             _log.error("the database refuses writes: %s", advice(sqlstate), extra={"sqlstate": sqlstate})
 
