@@ -48,6 +48,12 @@ _SIZES: Final = {"quick": QUICK, "full": FULL, "long": LONG}
     help="Measure this row alone; repeat the option for more rows.",
 )
 @click.option("--rounds", type=click.IntRange(1), help="How often the sides take turns.")
+@click.option(
+    "--citus-url",
+    envvar="SESSION_HISTORY_BENCH_CITUS_URL",
+    metavar="URL",
+    help="An empty database of a Citus coordinator, for the rows that compare it with one machine.",
+)
 @click.option("--json", "json_file", type=_FILE, help="Write the figures to this file.")
 @click.option("--plot", "plot_file", type=_FILE, help="Draw them to this file, as SVG.")
 def main(
@@ -55,6 +61,7 @@ def main(
     size: str | None,
     only: Sequence[str],
     rounds: int | None,
+    citus_url: str | None,
     json_file: Path | None,
     plot_file: Path | None,
 ) -> None:
@@ -70,7 +77,7 @@ def main(
     # A quick run leaves out the rows without a target.
     rows = [row for row in ROWS if (row.name in only if only else row.target or size != "quick")]
     scale = replace(scale, rounds=rounds or scale.rounds)
-    results, described = _run(rows, scale)
+    results, described = _run(rows, scale, citus_url)
     shown = Console()
     if not shown.is_terminal:
         shown.width = _WIDTH
@@ -85,24 +92,28 @@ def main(
         raise click.ClickException("the measurement of at least one row is invalid")
 
 
-def _run(rows: Sequence[Row], scale: Scale) -> tuple[list[Result], dict[str, str]]:
+def _run(rows: Sequence[Row], scale: Scale, citus_url: str | None) -> tuple[list[Result], dict[str, str]]:
     """Measure the rows on a separate Postgres; return the results and the machine."""
     with (
         tempfile.TemporaryDirectory(prefix="session-history-bench-") as folder,
         embedded.running(Path(folder, "data")) as url,
     ):
         migrations.upgrade(url)
-        return _measured(rows, scale, Path(folder), url), machine.describe(url)
+        return _measured(rows, scale, Path(folder), url, citus_url), machine.describe(url)
 
 
-def _measured(rows: Sequence[Row], scale: Scale, folder: Path, url: str) -> list[Result]:
+def _measured(
+    rows: Sequence[Row], scale: Scale, folder: Path, url: str, citus_url: str | None
+) -> list[Result]:
     columns = (TextColumn("{task.description:22}"), BarColumn(), TimeElapsedColumn())
     results: list[Result] = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(rows))
-        with Bench(
-            scale, folder, url, lambda share: bar.update(task, completed=len(results) + share)
-        ) as bench:
+
+        def on_progress(share: float) -> None:
+            bar.update(task, completed=len(results) + share)
+
+        with Bench(scale, folder, url, on_progress, citus_url) as bench:
             for row in rows:
                 bar.update(task, description=row.name, completed=len(results))
                 results.append(measure(row, bench))

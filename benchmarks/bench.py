@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.database import fill
-from benchmarks.errors import InvalidError
+from benchmarks.errors import InvalidError, SkippedError
 from benchmarks.load import traffic
 from benchmarks.load.h2load import IN_FLIGHT, H2load
 from benchmarks.servers import launch
@@ -36,6 +36,7 @@ class Bench:
         folder: A folder for logs and other temporary files.
         database_url: A database with the service's schema. The run fills it.
         on_progress: Called with the finished share of the current row.
+        citus_url: An empty database of a Citus coordinator. The run fills it, too.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Bench:
         folder: Path,
         database_url: str,
         on_progress: Callable[[float], object] = lambda _: None,
+        citus_url: str | None = None,
     ) -> None:
         self.scale = scale
         self.folder = folder
         self.database_url = database_url
         self.on_progress = on_progress
+        self._citus_url = citus_url
         self.h2load = H2load(folder)
         self._stack = ExitStack()
 
@@ -93,6 +96,20 @@ class Bench:
         self.warm(server)
         return server
 
+    @cached_property
+    def on_citus(self) -> Bench:
+        """A run of the same scale on the given Citus, with the same build of the service.
+
+        Raises:
+            SkippedError: no Citus was given.
+        """
+        if not self._citus_url:
+            raise SkippedError("no Citus is given: --citus-url")
+        folder = self.folder / "citus"
+        folder.mkdir()
+        launch.distribute(folder, self._citus_url)
+        return self._stack.enter_context(Bench(self.scale, folder, self._citus_url))
+
     def warm(self, server: Server) -> None:
         """Call the service until it has prepared its statements on every connection."""
         for load in (traffic.appends(server), traffic.windows(server)):
@@ -120,17 +137,17 @@ class Bench:
     @cached_property
     def user_of_many(self) -> str:
         """The id of the user that owns ``scale.many_sessions`` sessions."""
-        user_id = "user-of-many"
-        request = pb.CreateSessionRequest(session_id="one-of-many", user_id=user_id)
-        self.service.ask(request)
-        fill.multiply(self.database_url, "one-of-many", self.scale.many_sessions)
+        session_id = traffic.new_id()
+        user_id = f"user-of-{session_id}"
+        self.service.ask(pb.CreateSessionRequest(session_id=session_id, user_id=user_id))
+        fill.multiply(self.database_url, session_id, self.scale.many_sessions)
         fill.vacuum(self.database_url)
-        self._check_multiplying(user_id)
+        self._check_multiplying(session_id, user_id)
         return user_id
 
-    def _check_multiplying(self, user_id: str) -> None:
+    def _check_multiplying(self, session_id: str, user_id: str) -> None:
         """Check that the service finds the last filled session by its id, so the filled keys are right."""
-        last = f"one-of-many-{self.scale.many_sessions - 1}"
+        last = f"{session_id}-{self.scale.many_sessions - 1}"
         found = self.service.ask(pb.GetSessionRequest(session_id=last, user_id=user_id)).session
         if found.session_id != last:
             raise InvalidError("the service does not find a filled session by its id")

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from benchmarks.rows import depth, latency, postgres, prompt_cache, resources, throughput, turns
+from benchmarks.rows import citus, depth, latency, postgres, prompt_cache, resources, throughput, turns
 
 ROWS: Final = (
     *throughput.ROWS,
@@ -12,6 +12,7 @@ ROWS: Final = (
     *prompt_cache.ROWS,
     *resources.ROWS,
     *postgres.ROWS,
+    *citus.ROWS,
 )
 
 __all__ = ["ROWS"]

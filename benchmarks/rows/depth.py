@@ -70,10 +70,11 @@ def _token(bench: Bench, request: Any, skipped: int) -> str:  # noqa: ANN401 - o
 
 
 def _round(bench: Bench, much: Traffic, little: Traffic) -> Round:
-    return Round(_median_millis(bench, much), _median_millis(bench, little))
+    return Round(median_millis(bench, much), median_millis(bench, little))
 
 
-def _median_millis(bench: Bench, load: Traffic) -> float:
+def median_millis(bench: Bench, load: Traffic) -> float:
+    """Make one call after the other for a round; return the median latency in milliseconds."""
     with traffic.all_stored(bench.database_url, load) as loads:
         loads.append(bench.alone(bench.service, *load.calls))
     return loads[0].quantile(0.5) * _MILLIS

@@ -28,12 +28,12 @@ _PYTHON: Final = processes.ROOT / ".tools" / "peers" / "bin" / "python"
 _PEERS: Final = {"LangChain": "langchain", "OpenAI Agents SDK": "openai_agents", "Google ADK": "google_adk"}
 
 # Windows are for conversations that are longer than a window. These have 100 messages on average.
-_TURNS: Final = 100
+TURNS: Final = 100
 # Nine of ten recorded conversations have at most this many turns.
 _FEW_TURNS: Final = 20
 
 
-class _Driver:
+class Driver:
     """A running program of ``benchmarks.peers``, which the stack ends."""
 
     def __init__(self, stack: ExitStack, python: str | Path, module: str, *arguments: str, log: Path) -> None:
@@ -72,8 +72,7 @@ class _Driver:
 def _turns(turns: int, bench: Bench) -> Generator[Round, None, str]:
     with ExitStack() as stack:
         peers = _start_peers(stack, bench, turns)
-        address, log = f"127.0.0.1:{bench.service.port}", bench.folder / "session_history.log"
-        ours = _Driver(stack, sys.executable, "session_history", address, str(turns), log=log)
+        ours = start_client(stack, bench, turns)
         ours.wait_until_ready()
         failures = _drop_failed(peers)
         for _ in bench.rounds():
@@ -83,18 +82,24 @@ def _turns(turns: int, bench: Bench) -> Generator[Round, None, str]:
     return "; ".join(failures)
 
 
-def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, _Driver]:
+def start_client(stack: ExitStack, bench: Bench, turns: int) -> Driver:
+    """Start the program that makes ``turns`` turns in each conversation by the service."""
+    address, log = f"127.0.0.1:{bench.service.port}", bench.folder / "session_history.log"
+    return Driver(stack, sys.executable, "session_history", address, str(turns), log=log)
+
+
+def _start_peers(stack: ExitStack, bench: Bench, turns: int) -> dict[str, Driver]:
     """Start all peers concurrently, because their imports take seconds."""
     if not _PYTHON.exists():
         raise SkippedError("the libraries to compare with are not installed: make peers")
     url = _database(bench.database_url, f"peers_{turns}")
     return {
-        name: _Driver(stack, _PYTHON, module, url, str(turns), log=bench.folder / f"{module}.log")
+        name: Driver(stack, _PYTHON, module, url, str(turns), log=bench.folder / f"{module}.log")
         for name, module in islice(_PEERS.items(), bench.scale.peers)
     }
 
 
-def _drop_failed(peers: dict[str, _Driver]) -> list[str]:
+def _drop_failed(peers: dict[str, Driver]) -> list[str]:
     """Wait for the peers; drop those that fail, and return the reasons."""
     failures = []
     for name in list(peers):
@@ -120,8 +125,8 @@ _row = partial(Row, measured="service", against="best peer", unit="/s")
 ROWS: Final = (
     _row(
         name="turns",
-        title=f"turns of 16 conversations of {2 * _TURNS} messages, from one Python process",
-        run=partial(_turns, _TURNS),
+        title=f"turns of 16 conversations of {2 * TURNS} messages, from one Python process",
+        run=partial(_turns, TURNS),
         target=Target(2.5, aim=4),
     ),
     _row(

@@ -14,18 +14,18 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from benchmarks import processes
-from benchmarks.errors import SkippedError
+from benchmarks.errors import InvalidError, SkippedError
 from benchmarks.servers.calls import EMPTY, record, write_answers
 from sessionhistory._transport.targets import NO_PROXY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from google.protobuf.message import Message
 
     from benchmarks.servers.calls import Call
 
-_COMMAND: Final[str | Path] = Path(sys.executable).with_name("session-history")
+_COMMAND: Final[list[str | Path]] = [Path(sys.executable).with_name("session-history")]
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 
 
@@ -46,8 +46,22 @@ class Server:
         return record(self.channel, request)[1]
 
 
+def distribute(folder: Path, url: str) -> None:
+    """Run `session-history migrate --distribute`; ``folder`` gets its log.
+
+    Raises:
+        InvalidError: the command failed.
+    """
+    command, log = [*_COMMAND, "migrate", "--distribute", "--database-url", url], folder / "migrate.log"
+    with processes.running(command, log) as process:
+        if processes.finish(process, processes.PATIENCE_SECONDS):
+            raise InvalidError(f"migrate failed: {processes.last_line(log)}")
+
+
 @contextmanager
-def service(folder: Path, *where: str | Path, workers: int = 1) -> Iterator[Server]:
+def service(
+    folder: Path, *where: str | Path, workers: int = 1, command: Sequence[str | Path] = _COMMAND
+) -> Iterator[Server]:
     """Run `session-history serve` for the block, which begins when health is SERVING.
 
     The ports are free ones; everything else is the default.
@@ -56,6 +70,7 @@ def service(folder: Path, *where: str | Path, workers: int = 1) -> Iterator[Serv
         folder: A folder for its log.
         where: The option that names the database, `--database-url` or `--data-dir`, and its value.
         workers: The number of worker processes.
+        command: The program `session-history`, or a program of the benchmark that takes its place.
 
     Raises:
         SkippedError: the command has no option for several workers.
@@ -65,7 +80,7 @@ def service(folder: Path, *where: str | Path, workers: int = 1) -> Iterator[Serv
     port, log = processes.free_port(), folder / "session-history.log"
     ports = ("--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{processes.free_port()}")
     many = ("--workers", str(workers)) if _has_workers() else ()
-    with processes.running([_COMMAND, "serve", *where, *ports, *many], log) as process:
+    with processes.running([*command, "serve", *where, *ports, *many], log) as process:
         processes.wait_for_port(port, process, log)
         with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
             _wait_until_serving(channel)
@@ -97,6 +112,6 @@ def _wait_until_serving(channel: grpc.Channel) -> None:
 
 @cache
 def _has_workers() -> bool:
-    command = [_COMMAND, "serve", "--help"]
+    command = [*_COMMAND, "serve", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True)
     return "--workers" in shown.stdout

@@ -56,6 +56,7 @@ NAMES = (
     "prompt-cache",
     "memory",
     "append-pgbench",
+    "append-two-statements",
 )
 
 MACHINE = dict.fromkeys(
@@ -87,6 +88,13 @@ def test_rows(bench: Bench) -> None:
     assert "GetHistory, one worker" in texts
     assert "budget 4,000, steps of 1,000" in texts
     assert shown(results).count("ceiling") == 2
+
+
+def test_rows_of_citus_are_left_out_without_one(bench: Bench) -> None:
+    """The rows that need a Citus say how to name one."""
+    results = [measure(row, bench) for row in ROWS if row.name.startswith("citus-")]
+
+    assert {(one.status, one.note) for one in results} == {("skipped", "no Citus is given: --citus-url")}
 
 
 def test_answers_that_are_errors_are_no_figures(bench: Bench) -> None:
