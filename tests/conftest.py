@@ -14,7 +14,7 @@ from sessionhistory_server.embedded import server
 from sessionhistory_server.store.postgres import citus as recognition
 from support import citus, pgbouncer
 from support.citus import CitusDatabases
-from support.databases import TEST_DATABASE_VARIABLE, Clones, execute
+from support.databases import TEST_DATABASE_VARIABLE, Clones, execute, store_settings
 from support.proxy import Proxy
 from support.proxy_trap import ProxyTrap
 from support.service import Service, default_settings, pooler
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip the tests of one machine if the statements are those for distributed tables."""
     for item in items:
         marker = item.get_closest_marker("one_machine")
-        if marker and _kind_of_statements(item) == citus.DISTRIBUTED:
+        if marker and _kind_of_statements(item) != citus.ONE_MACHINE:
             item.add_marker(pytest.mark.skip(f"only on one machine: {marker.args[0]}"))
 
 
@@ -126,7 +126,7 @@ def way(postgres_url: str) -> Iterator[Callable[[str], str]]:
     with pgbouncer.running(postgres_url) as bouncer:
 
         def lead(database_url: str) -> str:
-            pgbouncer.store_settings(database_url)
+            store_settings(database_url)
             return bouncer.url(database_url)
 
         yield lead
@@ -137,7 +137,7 @@ def empty_database_url(databases: Databases) -> Iterator[str]:
     """A database without a schema for one test."""
     with databases.empty() as url:
         if pooler():
-            pgbouncer.store_settings(url)
+            store_settings(url)
         yield url
 
 

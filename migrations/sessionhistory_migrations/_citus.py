@@ -18,12 +18,16 @@ TABLES: Final = ("sessions", "messages", "summaries")
 
 _KEY: Final = "session_key"
 
+# Every node has it, so that a server finds the revision on the node to which it connects.
+_REFERENCE: Final = "alembic_version"
+
 _EXISTS: Final = "select to_regclass(%s) is not null"
 _HAS_EXTENSION: Final = "select from pg_extension where extname = 'citus'"
 _IS_WORKER: Final = "select from pg_dist_local_group where groupid <> 0"
 _HAS_NODES: Final = "select from pg_dist_node"
 _IS_DISTRIBUTED: Final = "select from pg_dist_partition where logicalrelid = to_regclass(%s)"
 _DISTRIBUTE: Final = "select create_distributed_table(%s, %s, colocate_with => %s)"
+_REFER: Final = "select create_reference_table(%s)"
 
 # The rows as they were before the distribution. The coordinator's table has no page if it never had a row.
 _HAS_LOCAL_ROWS: Final = "select from pg_class where oid = to_regclass(%s) and pg_relation_size(oid) > 0"
@@ -82,11 +86,13 @@ def distribute(connection: Driver) -> list[str]:
         # Alone if it is the first one, so that tables of other programs do not have to move with it.
         neighbours = [other for other in TABLES if is_distributed(connection, other)]
         connection.execute(_DISTRIBUTE, [table, _KEY, (*neighbours, "none")[0]])
+    if exists(connection, _REFERENCE) and not is_distributed(connection, _REFERENCE):
+        connection.execute(_REFER, [_REFERENCE])
     return local
 
 
 def remove_local_rows(connection: Driver) -> None:
     """Free the space of the rows that a distribution has copied to the shards. Nothing can read them."""
-    for table in TABLES:
+    for table in (*TABLES, _REFERENCE):
         if is_distributed(connection, table) and connection.execute(_HAS_LOCAL_ROWS, [table]).rowcount:
             connection.execute(_REMOVE_LOCAL_ROWS, [table])

@@ -12,16 +12,13 @@ import psycopg
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2
-from psycopg import sql
 
 import sessionhistory_migrations as migrations
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.store.postgres import node_watch
-from sessionhistory_server.store.postgres.connect import settings
+from sessionhistory_server.store.postgres import node_watch, role_settings
 from sessionhistory_server.store.session_ref import SessionRef
 from support.callers import caller
-from support.citus import distribute
 from support.databases import execute
 from support.errors import failure_of
 from support.proxy import Proxy
@@ -82,7 +79,7 @@ async def behind(cluster: CitusDatabases, postgres_url: str) -> AsyncIterator[Cl
         url = await _made(stack, cluster.distributed(ports))
         for proxy in proxies:
             stack.callback(proxy.heal)
-        await asyncio.to_thread(_store_settings, url)
+        assert await role_settings.store(url, url) == []
         placed = await asyncio.to_thread(_place, url, ports)
         service = await stack.enter_async_context(Service.running(default_settings(), url))
         await service.wait_until_serving()
@@ -97,16 +94,6 @@ async def _made(stack: AsyncExitStack, database: AbstractContextManager[str]) ->
     url = await asyncio.to_thread(database.__enter__)
     stack.push_async_callback(asyncio.to_thread, database.__exit__, None, None, None)
     return url
-
-
-def _store_settings(url: str) -> None:
-    """Give new sessions of the role the settings, on all nodes."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        role, name = sql.Identifier(connection.info.user), sql.Identifier(connection.info.dbname)
-        for setting, value in settings(distributed=True).items():
-            query = sql.SQL("alter role {} in database {} set {} = {}")
-            names = sql.SQL(".").join(map(sql.Identifier, setting.split(".")))
-            connection.execute(query.format(role, name, names, sql.Literal(value)))
 
 
 def _place(url: str, ports: list[int]) -> list[list[str]]:
@@ -313,11 +300,9 @@ async def test_a_server_notices_that_its_sessions_are_distributed(
 ) -> None:
     """After the tables have been distributed, all connections take the statements for that, soon."""
     migrations.upgrade(empty_database_url)
-    _store_settings(empty_database_url)
     service = await serve(empty_database_url)
     sessions = [f"s{number}" for number in range(_MANY)]
     await asyncio.gather(*[service.stub.AppendMessage(_append(one, "first")) for one in sessions])
-    distributing = asyncio.create_task(asyncio.to_thread(distribute, empty_database_url))
     numbers = itertools.count()
 
     async def works() -> bool:
@@ -327,7 +312,7 @@ async def test_a_server_notices_that_its_sessions_are_distributed(
         assert {outcome.partition(" ")[0] for outcome in outcomes} <= {"OK", "UNAVAILABLE"}
         return outcomes == {"OK"}
 
-    await distributing
+    await asyncio.to_thread(migrations.upgrade, empty_database_url, distribute=True)
     pool = service.app._database.pool  # noqa: SLF001 - no answer shows which statements a connection uses
     assert pool
     await until(lambda: all(one.is_distributed for one in pool.known if not one.closed))

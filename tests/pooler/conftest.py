@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support import pgbouncer
+from support.databases import store_settings
 from support.processes import Server
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def moving_url(bouncer: PgBouncer, database_url: str) -> str:
 @pytest.fixture
 def pooled_url(moving_url: str, database_url: str) -> str:
     """The URL of a migrated database through such a pooler; its role has the settings."""
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     return moving_url
 
 

@@ -11,7 +11,7 @@ from pooler_support import traffic
 from sessionhistory_server.store.postgres.connect import SETTINGS, connect, open_plain
 from sessionhistory_server.store.postgres.poolers import SessionsMoveError, moves_sessions
 from support import pgbouncer
-from support.databases import execute
+from support.databases import execute, store_settings
 from support.service import NOT_SERVING
 from support.waiting import until
 
@@ -72,14 +72,14 @@ async def test_the_setting_also_works_without_a_pooler(database_url: str) -> Non
     """A direct connection takes its settings from the role as well."""
     with pytest.raises(psycopg.OperationalError, match="the role lacks settings"):
         await connects(database_url, pooled=True)
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     await connects(database_url, pooled=True)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_each_setting_is_required(database_url: str, name: str) -> None:
     """A setting with another value is named."""
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     user, database = execute(database_url, "select current_user, current_database()")[0]
     other = {"off": "on", "force_generic_plan": "auto"}.get(SETTINGS[name], "0")
     execute(database_url, f"alter role {user} in database {database} set {name} = {other}")
@@ -92,7 +92,7 @@ async def test_settings_hold_as_soon_as_they_are_stored(moving_url: str, databas
     for _ in range(2):
         with pytest.raises(psycopg.OperationalError, match="the role lacks settings"):
             await connects(moving_url, pooled=True)
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     await connects(moving_url, pooled=True)
 
 

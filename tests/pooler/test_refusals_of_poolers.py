@@ -15,7 +15,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.store.postgres.connect import SETTINGS
 from sessionhistory_server.store.postgres.role_settings import DatabaseRole
 from support import pgbouncer
-from support.databases import execute
+from support.databases import execute, store_settings
 from support.processes import run
 from support.readme import blocks, page
 
@@ -63,7 +63,7 @@ def test_a_command_with_the_setting(moving_url: str, database_url: str, command:
     """With `--pooler` the command needs the settings of the role, and then works."""
     arguments = (command, "--pooler", "transaction", "--database-url", moving_url)
     assert _LACKS in _error(run(*arguments))
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     result = run(*arguments)
     assert result.returncode == 0, result.stderr
 
@@ -151,7 +151,7 @@ def test_a_server_waits_for_the_settings(
     """Without the settings a server is NOT_SERVING and logs the remedy; once they are stored it serves."""
     server = start("--database-url", moving_url, "--pooler", "transaction", "--workers", "1")
     server.wait_for(_LACKS)
-    pgbouncer.store_settings(database_url)
+    store_settings(database_url)
     server.stub().CreateSession(pb.CreateSessionRequest(session_id="s", session={}))
 
 

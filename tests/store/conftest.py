@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True, params=citus.kinds_of_statements())
 def kind_of_statements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test runs with the statements for one machine, and with those for distributed tables.
-
-    If the tests run on Citus, the database decides.
-    """
+    """Each test runs with the statements for one machine, and with those for distributed tables."""
     if request.param == citus.DISTRIBUTED:
         monkeypatch.setattr(recognition, "is_distributed", citus.say_distributed)
 

@@ -13,7 +13,6 @@ from sessionhistory_server.errors import UnavailableError
 from sessionhistory_server.store.postgres import citus, database_state, node_watch, pool
 from sessionhistory_server.store.postgres.database_state import DatabaseState, Finding
 from sessionhistory_server.store.postgres.nodes import Node, Nodes
-from support.citus import say_distributed
 from support.waiting import PATIENCE_SECONDS, until
 
 if TYPE_CHECKING:
@@ -29,24 +28,31 @@ class Invented:
 
     def __init__(self) -> None:
         self.nodes: Nodes | None = WELL
+        self.probes = 0
+        self.are_distributed = True
 
     async def probe(self, _: Connection) -> Nodes:
         """Return the nodes."""
+        self.probes += 1
         if self.nodes is None:
             raise psycopg.OperationalError
         return self.nodes
 
+    async def say(self, _: Connection) -> bool:
+        """Return whether the database counts as distributed."""
+        return self.are_distributed
+
 
 @pytest.fixture(autouse=True)
-def kind_of_statements(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test runs once, on a database that counts as distributed."""
-    monkeypatch.setattr(citus, "is_distributed", say_distributed)
+def kind_of_statements() -> None:
+    """Each test runs once."""
 
 
 @pytest.fixture
 def invented(monkeypatch: pytest.MonkeyPatch) -> Invented:
-    """The nodes of the test's database, which is probed often."""
+    """The nodes of the test's database, which counts as distributed, and is probed often."""
     made = Invented()
+    monkeypatch.setattr(citus, "is_distributed", made.say)
     monkeypatch.setattr(node_watch, "probe_nodes", made.probe)
     monkeypatch.setattr(node_watch, "_INTERVAL_SECONDS", 0.1)
     return made
@@ -69,6 +75,19 @@ async def test_a_lost_part_is_a_reason_and_the_loss_of_all_is_a_state(
         assert await watched.works()
 
 
+async def test_a_node_is_away_for_one_reason(database_url: str, invented: Invented) -> None:
+    """A node that gives another reason is not reported again."""
+    async with watching(database_url) as watched:
+        invented.nodes = PARTLY
+        await until(lambda: watched.told[-1].reason)
+        invented.nodes = Nodes((Node("a:1", 3), Node("b:2", 1, "starting up")), 4, 1)
+        probes = invented.probes
+        await until(lambda: invented.probes > probes + 1)
+        invented.nodes = WELL
+        await until(lambda: not watched.told[-1].reason)
+        assert [found.reason for found in watched.told] == ["", PARTLY.reason, ""]
+
+
 async def test_a_probe_of_nodes_that_fails_is_said(database_url: str, invented: Invented) -> None:
     """If the nodes cannot be probed, calls are served, and the finding says so."""
     async with watching(database_url) as watched:
@@ -88,6 +107,21 @@ async def test_connections_are_replaced_when_the_nodes_change(database_url: str,
         invented.nodes = PARTLY
         await until(lambda: all(one.closed for one in before))
         assert await watched.works()
+
+
+async def test_connections_are_replaced_when_the_sessions_are_distributed(
+    database_url: str, invented: Invented
+) -> None:
+    """All connections take the statements for distributed sessions soon after the change."""
+    invented.are_distributed = False
+    async with watching(database_url) as watched:
+        pool = watched.database.pool
+        assert pool
+        assert not any(one.is_distributed for one in pool.known)
+        invented.are_distributed = True
+        await until(lambda: all(one.is_distributed for one in pool.known if not one.closed))
+        assert await watched.works()
+        assert watched.told == [Finding(DatabaseState.READY)]
 
 
 async def test_work_that_hangs_ends_while_a_node_is_away(

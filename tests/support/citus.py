@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server.store.schema import metadata
-from support.databases import TEST_DATABASE_VARIABLE, drop, execute, new_name
+from support.databases import TEST_DATABASE_VARIABLE, drop, execute, new_name, store_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 TEST_DISTRIBUTED_VARIABLE = "SESSION_HISTORY_TEST_DISTRIBUTED"
 
-ONE_MACHINE, DISTRIBUTED = "one machine", "distributed"
+ONE_MACHINE, DISTRIBUTED, ON_CITUS = "one machine", "distributed", "Citus"
 
 _VERSION = "select extversion from pg_extension where extname = 'citus'"
 _NODES = """
@@ -73,10 +73,13 @@ def coordinator_url() -> str | None:
 
 
 def kinds_of_statements() -> list[str]:
-    """Return the kinds of statements that this run of the tests can have."""
-    if coordinator_url() or TEST_DISTRIBUTED_VARIABLE in os.environ:
-        return [DISTRIBUTED]
-    return [ONE_MACHINE, DISTRIBUTED]
+    """Return the kinds of statements that this run of the tests can have.
+
+    Those for distributed tables run on any Postgres, and on Citus.
+    """
+    if coordinator_url():
+        return [ON_CITUS]
+    return [DISTRIBUTED] if TEST_DISTRIBUTED_VARIABLE in os.environ else [ONE_MACHINE, DISTRIBUTED]
 
 
 async def say_distributed(_: Connection) -> bool:
@@ -179,12 +182,9 @@ class CitusDatabases:
 
 
 def distribute(url: str) -> None:
-    """Make the schema, and distribute its tables."""
-    migrations.upgrade(url)
-    first, *others = ("sessions", *(set(metadata.tables) - {"sessions"}))
-    execute(url, f"select create_distributed_table('{first}', 'session_key')")
-    for table in others:
-        execute(url, f"select create_distributed_table('{table}', 'session_key', colocate_with => '{first}')")
+    """Make distributed tables, and store the settings for the workers, as `migrate --distribute` does."""
+    migrations.upgrade(url, distribute=True)
+    store_settings(url, distributed=True)
 
 
 def _empty(url: str) -> None:

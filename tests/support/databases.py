@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import sessionhistory_migrations as migrations
+from sessionhistory_server.store.postgres.connect import settings
+from sessionhistory_server.store.postgres.role_settings import DatabaseRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,6 +100,13 @@ def new_name() -> str:
 def drop(url: str, name: str) -> None:
     """Drop a database in spite of connections."""
     execute(url, sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def store_settings(url: str, *, distributed: bool = False) -> None:
+    """Store the settings of sessions for the role of a URL, as `migrate` does for poolers and for Citus."""
+    named = conninfo_to_dict(url)
+    role = DatabaseRole(str(named["user"]), str(named["dbname"]))
+    execute(url, *(role.statement(*item) for item in settings(distributed=distributed).items()))
 
 
 def execute(url: str, *statements: str | Composable) -> list[tuple[object, ...]]:

@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from sessionhistory_server.embedded import account as accounts
-from sessionhistory_server.store.postgres.connect import SETTINGS
-from sessionhistory_server.store.postgres.role_settings import DatabaseRole
-from support.databases import execute
 from support.proxy import free_port
 from support.tools import require
 from support.waiting import eventually
@@ -100,13 +97,6 @@ def running(
         process.kill()
         process.wait()
         shutil.rmtree(folder)
-
-
-def store_settings(database_url: str) -> None:
-    """Store the settings that a pooled session needs, as `migrate --pooler transaction` does."""
-    named = conninfo_to_dict(database_url)
-    role = DatabaseRole(str(named["user"]), str(named["dbname"]))
-    execute(database_url, *(role.statement(*item) for item in SETTINGS.items()))
 
 
 def _upstream(parameters: dict[str, str]) -> str:

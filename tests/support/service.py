@@ -67,6 +67,11 @@ class Service:
         return self.app._database.pool_stats  # noqa: SLF001 - else a port for metrics would be needed
 
     @property
+    def is_distributed(self) -> bool:
+        """Whether its database has distributed the sessions."""
+        return self.app._database.is_distributed  # noqa: SLF001 - only tests ask
+
+    @property
     def awaits_pieces(self) -> bool:
         """Whether a stream is open."""
         return bool(self.app._stream_rules.reads._waiting)  # noqa: SLF001 - only tests ask

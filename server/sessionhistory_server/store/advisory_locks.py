@@ -1,29 +1,43 @@
-"""Locks of users and of jobs, which have no row to lock. A transaction holds such a lock until it ends."""
+"""Locks of users and of jobs, which have no row to lock. A transaction holds such a lock until it ends.
+
+If Citus has distributed the sessions, servers may be connected to several nodes, of which each has locks of
+its own. So the node that a hash of the name chooses has the lock: the one with the shard of that key.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, LiteralString
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
 
-_LOCK: Final = "select true from pg_advisory_xact_lock(%(key)s::bigint)"
+# count: a row, whether or not there is a session with the key.
+_ON_NODE: Final = """
+from (select count(*) from sessions where session_key = %(session_key)s::uuid) as place
+"""
+_LOCK: Final = "select pg_advisory_xact_lock(%(key)s::bigint)"
 _TRY: Final = "select pg_try_advisory_xact_lock(%(key)s::bigint)"
+_LOCK_ON_NODE: Final = f"{_LOCK} {_ON_NODE}"
+_TRY_ON_NODE: Final = f"{_TRY} {_ON_NODE}"
 
 
 async def lock_user(connection: Connection, tenant_id: str, user_id: str) -> None:
     """Lock a user. If another transaction has locked the user, wait until it ends."""
-    await connection.fetch(_LOCK, {"key": _number(tenant_id.encode() + b"\0" + user_id.encode())})
+    await _fetch(connection, _LOCK, _LOCK_ON_NODE, tenant_id.encode() + b"\0" + user_id.encode())
 
 
 async def try_lock_job(connection: Connection, job: str) -> bool:
     """Lock a job; return ``False`` if another transaction, of any server, has locked it."""
-    # No tenant has an empty name, so no user has the number of a job.
-    ((locked,),) = await connection.fetch(_TRY, {"key": _number(b"\0job\0" + job.encode())})
+    # No tenant has an empty name, so no user has the hash of a job.
+    ((locked,),) = await _fetch(connection, _TRY, _TRY_ON_NODE, b"\0job\0" + job.encode())
     return bool(locked)
 
 
-def _number(named: bytes) -> int:
-    """Return the number that Postgres locks in place of a name: 64 bits of a SHA-256, signed."""
-    return int.from_bytes(hashlib.sha256(named).digest()[:8], signed=True)
+async def _fetch(
+    connection: Connection, here: LiteralString, on_node: LiteralString, named: bytes
+) -> list[tuple[Any, ...]]:
+    """Run a statement with the number that Postgres locks in place of a name: 64 bits of its SHA-256."""
+    digest = hashlib.sha256(named).digest()
+    parameters = {"key": int.from_bytes(digest[:8], signed=True), "session_key": digest[:16].hex()}
+    return await connection.fetch(on_node if connection.is_distributed else here, parameters)

@@ -27,7 +27,7 @@ class NodeWatch:
     def __init__(self, url: str) -> None:
         self._url = url
         self.nodes = Nodes()
-        """The nodes as the last probe that succeeded found them."""
+        """The nodes that the last probe found, with the first reason of each that does not answer."""
         self._failure = ""
         self._probe: asyncio.Task[Nodes] | None = None
         self._due = 0.0
@@ -61,7 +61,10 @@ class NodeWatch:
 
     def _read(self, probe: asyncio.Task[Nodes]) -> None:
         try:
-            self.nodes, self._failure = probe.result(), ""
+            found, self._failure = probe.result(), ""
+            # A node that comes back gives several reasons, which are no news.
+            if not found.is_like(self.nodes):
+                self.nodes = found
         except (psycopg.Error, OSError) as error:
             self._failure = f"its nodes cannot be probed: {failure_reason(error)}"
 

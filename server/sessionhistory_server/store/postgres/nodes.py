@@ -107,6 +107,13 @@ class Nodes(NamedTuple):
         )
         return f"{self.unreachable} of {self.shards} shards ({share}) cannot be reached: {faults}"
 
+    def is_like(self, other: Nodes) -> bool:
+        """Whether only the reasons differ for which nodes do not answer."""
+        return self._without_reasons() == other._without_reasons()
+
+    def _without_reasons(self) -> list[tuple[bool, Node]]:
+        return [(bool(node.reason), node._replace(reason="")) for node in self.nodes]
+
 
 async def probe_nodes(connection: Connection) -> Nodes:
     """Return the nodes of a distributed database as new connections of its coordinator find them.
