@@ -39,7 +39,7 @@ def test_a_copy_has_every_column() -> None:
     assert {"session_key", *summaries.COPIED_COLUMNS} == set(schema.summaries.columns.keys())
 
 
-@pytest.mark.one_machine("Citus does not explain an insert of selected rows")
+@pytest.mark.one_machine("there one statement copies; on Citus a fork takes several")
 async def test_a_fork_reads_what_it_copies(
     open_database: Callable[..., Awaitable[Database]],
     full_database_url: str,

@@ -109,6 +109,19 @@ async def test_connections_are_replaced_when_the_nodes_change(database_url: str,
         assert await watched.works()
 
 
+async def test_connections_stay_when_the_nodes_cannot_be_probed(
+    database_url: str, invented: Invented
+) -> None:
+    """A probe that fails, as under a high load, says nothing about the connections."""
+    async with watching(database_url) as watched:
+        before = watched.database.pool.known if watched.database.pool else []
+        invented.nodes = None
+        await until(lambda: watched.told[-1].reason)
+        invented.nodes = WELL
+        await until(lambda: not watched.told[-1].reason)
+        assert not any(one.closed for one in before)
+
+
 async def test_connections_are_replaced_when_the_sessions_are_distributed(
     database_url: str, invented: Invented
 ) -> None:

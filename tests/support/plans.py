@@ -145,14 +145,17 @@ def _below(part: object) -> Iterator[dict[str, Any]]:
             yield from _below(each)
 
 
-async def plan(connection: Connection, statement: Statement, *, execute: bool = False) -> Plan:
+async def plan(
+    connection: Connection, statement: Statement, *, execute: bool = False, prepared: bool = True
+) -> Plan:
     """Return the plan of the statement as it was prepared on the connection.
 
-    With ``execute`` the statement runs once more, with its parameters.
+    With ``execute`` the statement runs once more, with its parameters. If it is not ``prepared``, the plan is
+    that of its text with values in place of the parameters.
     """
     cursor = AsyncClientCursor(connection)
     options = "analyze, costs off, timing off" if execute else "costs off"
-    if execute and connection.is_distributed:
+    if not prepared or (execute and connection.is_distributed):
         # Citus says how many rows a prepared select has read, but as a text within the JSON.
         await cursor.execute(f"explain ({options}, format json) {statement.text}", statement.parameters)
     else:

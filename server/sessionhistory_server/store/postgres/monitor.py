@@ -140,11 +140,12 @@ class Monitor:
         """Return the finding for all nodes of a distributed database, from that for its coordinator."""
         if not self._is_distributed:
             return found
-        before = self._nodes.finding
+        before = self._nodes.nodes.reason
         self._nodes.look(at_once=self._database.take_node_suspicion())
         self._database.node_settings = _IMPATIENCE if self._nodes.nodes.unreachable else {}
-        # Connections of the pool keep sessions of their own on the nodes, from before the change.
-        self._is_pool_outdated |= self._nodes.finding != before
+        # Connections of the pool keep sessions of their own on the nodes, from before the change. A probe that
+        # fails is no change.
+        self._is_pool_outdated |= self._nodes.nodes.reason != before
         return self._nodes.finding if found.state is DatabaseState.READY else found
 
     async def _probe(self) -> Finding:
