@@ -65,8 +65,8 @@ def find(connection: Driver) -> Invalid:
 def rebuild(connection: Driver) -> list[str]:
     """Build the invalid indexes again, without blocking writers; return their names. Drop the leftovers.
 
-    An index keeps its name until another one replaces it, so a run that is cut can be repeated. ``Reindex
-    concurrently`` would need an index on each shard.
+    An index keeps its name until another one replaces it, so a run that is cut can be repeated. A statement
+    ``reindex concurrently`` would need an index on each shard.
     """
     invalid = find(connection)
     if any(invalid):

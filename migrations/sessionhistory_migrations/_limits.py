@@ -45,7 +45,7 @@ def limit_session(connection: Driver) -> None:
 
 
 def limit_transaction(connection: Driver) -> None:
-    """Do so on the workers of Citus, which a setting of the session does not reach, in this transaction."""
+    """Limit the waits of this transaction, also on the workers of Citus. A session's setting stays here."""
     if _citus.has_extension(connection):
         connection.execute(_PROPAGATE)
         connection.execute("set local statement_timeout = 0")

@@ -65,7 +65,7 @@ class Cluster(NamedTuple):
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Probe the nodes each second also while all is well."""
+    """Probe the nodes often, also while all of them answer."""
     monkeypatch.setattr(node_watch, "_INTERVAL_SECONDS", 0.5)
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 # A connection may exchange the plan of a prepared statement after five executions.
 EXECUTIONS = 10
 
-WITHOUT_TABLES = {"active session: lock", "job: lock"}
-"""Statements that run on the coordinator."""
-
 
 @pytest.mark.parametrize("prepare", [fill, lambda _: None], ids=["many rows", "no rows"])
 async def test_a_statement_about_a_session_asks_one_shard(
@@ -51,5 +48,5 @@ async def test_a_statement_about_a_session_asks_one_shard(
                 if name in ON_ALL_MACHINES:
                     assert max(asked) > 1, name
                 else:
-                    assert asked == ({1} if name not in WITHOUT_TABLES else set()), (name, statement.text)
+                    assert asked == {1}, (name, statement.text)
         await database.close()

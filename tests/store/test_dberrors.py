@@ -134,7 +134,7 @@ async def end_session(connection: Connection) -> None:
 async def test_a_lost_node_does_not_make_all_connections_suspect(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
-    """A statement that lost a node says nothing about the coordinator, unlike a session that has ended."""
+    """A statement that lost a node says nothing about the server's node, unlike a session that has ended."""
     database = await open_database(database_url)
     for run in (database.read, database.write):
         with pytest.raises(UnavailableError):

@@ -1,7 +1,8 @@
 """Locks of users and of jobs, which have no row to lock. A transaction holds such a lock until it ends.
 
 If Citus has distributed the sessions, servers may be connected to several nodes, of which each has locks of
-its own. So the node that a hash of the name chooses has the lock: the one with the shard of that key.
+its own. So the hash of a name counts as the key of a session. The node with the shard of this key has the
+lock.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ where {NAMED} and {LIVE} and status = '{ACTIVE}'
 returning {COLUMNS}
 """
 
-
 # One snapshot of the session to copy and of the session that has the new id. The latter is the copy of an
 # earlier attempt if it is live, the caller's, and a child of the former.
 _BOTH: Final = f"""

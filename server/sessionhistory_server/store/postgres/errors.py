@@ -75,7 +75,7 @@ def is_unavailable(error: psycopg.Error, *, is_distributed: bool = False) -> boo
 
 
 def is_of_node(error: psycopg.Error) -> bool:
-    """Return whether the session with the coordinator goes on, so that an unavailable node is the cause."""
+    """Return whether the session goes on, so that another node is the cause."""
     return error.sqlstate is not None and error.diag.severity_nonlocalized not in _ENDS_SESSION
 
 

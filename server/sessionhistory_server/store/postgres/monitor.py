@@ -137,14 +137,14 @@ class Monitor:
         return Finding(self._found.state, f"new connections fail: {found.reason}")
 
     def _with_nodes(self, found: Finding) -> Finding:
-        """Return the finding for all nodes of a distributed database, from that for its coordinator."""
+        """Return the finding for all nodes of a distributed database, from that for the server's own node."""
         if not self._is_distributed:
             return found
         before = self._nodes.nodes.reason
         self._nodes.look(at_once=self._database.take_node_suspicion())
         self._database.node_settings = _IMPATIENCE if self._nodes.nodes.unreachable else {}
-        # Connections of the pool keep sessions of their own on the nodes, from before the change. A probe that
-        # fails is no change.
+        # Connections of the pool keep sessions of their own on the nodes, from before the change. A failed
+        # probe is no change.
         self._is_pool_outdated |= self._nodes.nodes.reason != before
         return self._nodes.finding if found.state is DatabaseState.READY else found
 

@@ -21,7 +21,7 @@ class NodeWatch:
     """A watch over the nodes. Each probe has a connection of its own, and a limit for each of its waits.
 
     Args:
-        url: The URL of the coordinator.
+        url: The database, on any of its nodes.
     """
 
     def __init__(self, url: str) -> None:

@@ -1,4 +1,4 @@
-"""Probe the nodes on which Citus keeps the sessions, over a connection to its coordinator."""
+"""Probe the nodes on which Citus keeps the sessions, over a connection to any node."""
 
 from __future__ import annotations
 
@@ -116,12 +116,12 @@ class Nodes(NamedTuple):
 
 
 async def probe_nodes(connection: Connection) -> Nodes:
-    """Return the nodes of a distributed database as new connections of its coordinator find them.
+    """Return the nodes of a distributed database as new connections from the connection's node find them.
 
     It takes at most 3 seconds, and a fifth of a second for each node that does not answer.
 
     Raises:
-        psycopg.Error: the connection is broken, or the coordinator did not answer in time.
+        psycopg.Error: the connection is broken, or its node did not answer in time.
     """
     wanted = settings(distributed=True)
     names = sql.SQL(", ").join(map(sql.Literal, (*wanted, *_READS_ONLY)))

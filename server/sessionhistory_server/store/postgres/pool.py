@@ -125,7 +125,7 @@ class Pool(AsyncConnectionPool[Connection]):
     def hang_up_on_stuck(self) -> None:
         """Shut down the connections whose work takes so long that it may wait for a node that is silent.
 
-        The coordinator cannot end a wait for such a node.
+        Citus cannot end a wait for such a node.
         """
         latest = asyncio.get_running_loop().time() - _STUCK_SECONDS
         _hang_up_on([one for one, since in self._in_use.items() if since < latest])

@@ -37,7 +37,7 @@ class RefusedWrites:
         self._news = ""
 
     def note(self, sqlstate: str) -> None:
-        """Count a refused write; log it if its SQLSTATE is another than the last, or after a minute."""
+        """Count a refused write; log it if its SQLSTATE is new, or after a minute without any."""
         self._count(sqlstate)
         self._news = sqlstate
         before, self._last_time = self._last_time, time.monotonic()
