@@ -1,16 +1,15 @@
 FROM python:3.13-slim AS build
 
 WORKDIR /src
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY client client
 COPY server server
 COPY migrations migrations
-# pip installs only the wheel just built without a version.
-# hadolint ignore=DL3013
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
-    && python -m venv --without-pip /opt/session-history \
-    && wheel="$(echo /dist/*.whl)" \
-    && pip --python /opt/session-history install --no-cache-dir "${wheel}[server]"
+RUN python -m venv --without-pip /opt/session-history \
+    && pip --python /opt/session-history install --no-cache-dir \
+        --only-binary :all: --require-hashes --requirement requirements.lock \
+    && pip wheel --no-cache-dir --no-deps --wheel-dir /dist . \
+    && pip --python /opt/session-history install --no-cache-dir --no-deps --no-index /dist/*.whl
 
 
 FROM python:3.13-slim

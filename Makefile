@@ -10,11 +10,14 @@ SHARE ?= 1
 
 BUF_VERSION := 1.75.0
 CHECK_JSONSCHEMA_VERSION := 0.39.0
+CYCLONEDX_VERSION := 7.5.0
 GRPCIO_TOOLS_VERSION := 1.62.3
 GRPCURL_VERSION := 1.9.4
 HADOLINT_VERSION := 2.15.1
+PIP_AUDIT_VERSION := 2.10.1
 SABLEDOCS_VERSION := 0.19.1050
 SETUPTOOLS_VERSION := 80.9.0
+UV_VERSION := 0.13.9
 
 BIN := .venv/bin
 BUF := .tools/node_modules/.bin/buf
@@ -97,7 +100,7 @@ bench-quick: .venv/bench.stamp h2load peers ## Measure the speed within a minute
 ## Check it
 
 .PHONY: check
-check: check-code check-contract check-images ## Check style, types, layers, the contract and the images
+check: check-code check-contract check-images audit ## Check style, types, layers, the contract, the images and the dependencies
 
 .PHONY: check-code
 check-code: .venv/dev.stamp
@@ -134,6 +137,12 @@ check-images: linters
 	@.tools/lint/bin/hadolint Dockerfile
 	$(label) "compose.yaml follows the compose specification"
 	@.tools/lint/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+
+# It exits with 0 and says so if the service of the advisories does not answer.
+.PHONY: audit
+audit: supply ## Look for known vulnerabilities of the dependencies (ARGS= is passed on to pip-audit)
+	$(label) "known vulnerabilities"
+	@.tools/supply/bin/python scripts/audit.py $(ARGS)
 
 .PHONY: format
 format: .venv/dev.stamp buf ## Format the code and the contract, and apply ruff's fixes
@@ -175,17 +184,47 @@ define generate-reference
 endef
 
 
+## What the image contains
+
+.PHONY: lock
+lock: supply ## Choose the newest versions of the image's packages, and write requirements.lock
+	@$(COMPILE) --extra server --upgrade --no-header --output-file requirements.lock
+
+IMAGE ?= .tools/image
+SBOM ?= dist/session-history-$(VERSION).cdx.json
+
+.PHONY: sbom
+sbom: $(IMAGE).stamp supply ## List the image's packages with their licences in dist/, as CycloneDX
+	@mkdir -p $(dir $(SBOM))
+	@.tools/supply/bin/cyclonedx-py environment $(IMAGE) --pyproject pyproject.toml \
+		--output-reproducible --gather-license-texts --output-file $(SBOM)
+	@echo $(SBOM)
+
+# As in the Dockerfile.
+$(IMAGE).stamp: requirements.lock pyproject.toml .venv/serve.stamp
+	@echo "Installing the image's packages into $(IMAGE)"
+	@$(PYTHON) -m venv --clear --without-pip $(IMAGE)
+	@$(INTO_IMAGE) --only-binary :all: --require-hashes --requirement requirements.lock
+	@$(INTO_IMAGE) --no-deps .
+	@touch $@
+
+INTO_IMAGE = $(BIN)/python -m pip --python $(IMAGE)/bin/python install --disable-pip-version-check --no-input --quiet
+COMPILE = .tools/supply/bin/uv pip compile pyproject.toml --quiet --generate-hashes --universal --python-version 3.11
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+
 ## The tools, each in .tools and at one version
 
 .PHONY: tools
-tools: buf generator grpcurl linters sabledocs ## Install the tools of the checks and the end-to-end tests
+tools: buf generator grpcurl linters sabledocs supply ## Install the tools of the checks and the end-to-end tests
 
-.PHONY: buf generator grpcurl linters sabledocs
+.PHONY: buf generator grpcurl linters sabledocs supply
 buf: .tools/buf-$(BUF_VERSION).stamp
 generator: .tools/stubs/$(GRPCIO_TOOLS_VERSION).stamp
 grpcurl: .tools/grpcurl-$(GRPCURL_VERSION).stamp
 linters: .tools/lint/$(HADOLINT_VERSION)-$(CHECK_JSONSCHEMA_VERSION).stamp
 sabledocs: .tools/reference/$(SABLEDOCS_VERSION).stamp
+supply: .tools/supply/$(PIP_AUDIT_VERSION)-$(CYCLONEDX_VERSION)-$(UV_VERSION).stamp
 
 # h2load is a system package, which only root can install.
 .PHONY: h2load
@@ -241,6 +280,13 @@ peers:
 	@echo "Installing the generator of the reference, sabledocs $(SABLEDOCS_VERSION)"
 	@$(PYTHON) -m venv --clear .tools/reference
 	@.tools/reference/bin/python $(PIP) --quiet --only-binary :all: "sabledocs==$(SABLEDOCS_VERSION)"
+	@touch $@
+
+.tools/supply/$(PIP_AUDIT_VERSION)-$(CYCLONEDX_VERSION)-$(UV_VERSION).stamp:
+	@echo "Installing pip-audit $(PIP_AUDIT_VERSION), cyclonedx-bom $(CYCLONEDX_VERSION) and uv $(UV_VERSION)"
+	@$(PYTHON) -m venv --clear .tools/supply
+	@.tools/supply/bin/python $(PIP) --quiet --only-binary :all: \
+		"pip-audit==$(PIP_AUDIT_VERSION)" "cyclonedx-bom==$(CYCLONEDX_VERSION)" "uv==$(UV_VERSION)"
 	@touch $@
 
 .PHONY: clean

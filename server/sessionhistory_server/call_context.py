@@ -1,20 +1,36 @@
-"""The current call: the fields of its log lines, and its deadline."""
+"""The current call: the fields of its log lines, its deadline, and the ids for the trail."""
 
 from __future__ import annotations
 
 import math
 import time
 from contextvars import ContextVar
+from typing import Final, NamedTuple
+
+
+class Subject(NamedTuple):
+    """The ids and the act that the trail shows of a call; empty if unknown, or if there are none."""
+
+    tenant_id: str = ""
+    credential_id: str = ""
+    session_id: str = ""
+    """As the caller sent it."""
+    act: str = ""
+    """The administrative act, by its name in ``observability.trail``."""
+
+
+_UNKNOWN: Final = Subject()
 
 
 class CallContext:
-    """The request id, the method and the deadline of a call."""
+    """The request id, the method, the deadline and the subject of a call."""
 
-    __slots__ = ("_deadline", "method", "request_id")
+    __slots__ = ("_deadline", "method", "request_id", "subject")
 
     def __init__(self, request_id: str, method: str, deadline: float = math.inf) -> None:
         self.request_id = request_id
         self.method = method
+        self.subject = _UNKNOWN
         self._deadline = deadline  # by the monotonic clock, in seconds
 
     def limit(self, seconds: float) -> None:

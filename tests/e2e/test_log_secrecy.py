@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,13 +11,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.observability import logs
 from sessionhistory_server.usecases.messages import Messages
 from support.databases import execute
 from support.errors import fails
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    import io
+    from collections.abc import Awaitable, Callable, Iterable
 
     from support.service import Service
 
@@ -46,20 +44,6 @@ _TROUBLES = {
     " $$ begin raise exception 'shout: %', new; end $$;"
     "create trigger shout before insert or update on messages for each row execute function shout()",
 }
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """The output of the server's logging at debug level."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stderr", stream)
-        logs.configure(level="debug", log_format="json")
-        yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 def _talkative(session_id: str) -> list[tuple[str, Any]]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import venv
 from typing import TYPE_CHECKING
 
 import pytest
-from packaging_support import ROOT, Environment
+from packaging_support import ROOT, Environment, run_online
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,23 +16,12 @@ if TYPE_CHECKING:
 _PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]
 
 
-def _run(command: list[str], what: str) -> None:
-    """Run a command that needs the network; without it skip the test, or fail if it is required."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return
-    message = f"{what} failed: {(done.stderr or done.stdout).strip()[-500:]}"
-    if os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"):
-        pytest.fail(message)
-    pytest.skip(message)
-
-
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this release."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
-    _run(command, "building the wheel")
+    run_online(command, "building the wheel")
     (built,) = folder.glob("*.whl")
     return built
 
@@ -47,7 +34,9 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
         made = Environment(tmp_path_factory.mktemp("environment"))
         venv.create(made.folder, with_pip=False)
         install = [*_PIP, "--python", str(made.python), "install", "--only-binary", ":all:"]
-        _run([*install, f"{wheel}{extras}", *requirements], f"installing {requirements or extras or 'it'}")
+        run_online(
+            [*install, f"{wheel}{extras}", *requirements], f"installing {requirements or extras or 'it'}"
+        )
         return made
 
     return make

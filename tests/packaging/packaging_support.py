@@ -7,6 +7,12 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +66,21 @@ asyncio.run(main())
 """
 
 SAID = [True, ["héllo"]]
+
+_LIMIT_SECONDS = 600
+
+
+def run_online(command: Sequence[str | Path], what: str, **options: Any) -> None:
+    """Run a command that needs the network; without it skip the test, or fail if it is required."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_LIMIT_SECONDS, check=False, **options
+    )
+    if done.returncode == 0:
+        return
+    message = f"{what} failed: {(done.stderr or done.stdout).strip()[-500:]}"
+    if os.environ.get("SESSION_HISTORY_REQUIRE_TOOLS"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,19 @@ async def test_summaries_go_with_their_session(
     assert execute(database_url, query) == [(2,)]
 
 
+async def test_a_purge_is_in_the_trail(
+    open_database: Callable[..., Awaitable[Database]], database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each session that is removed has an event, and no other session has one."""
+    database = await open_database(database_url)
+    await store(database, "due-1", "kept", "due-2")
+    execute(database_url, DUE)
+    assert await retention.purge_batch(database, []) == 2
+    events = [vars(record) for record in caplog.records if record.name == "sessionhistory.audit"]
+    found = {(event["act"], event["code"], event["tenant"], event["session_id"]) for event in events}
+    assert found == {("purge", "OK", "default", f"due-{n}") for n in (1, 2)}
+
+
 async def test_a_locked_session_holds_up_no_other(
     open_database: Callable[..., Awaitable[Database]], database_url: str
 ) -> None:
@@ -107,10 +120,10 @@ async def test_a_session_that_takes_too_long_holds_up_no_other(
     purge_due = purging.purge_due
     stuck = execute(database_url, "select session_key from sessions where session_id = 'due-1'")[0][0]
 
-    async def purge(connection: Connection, session_key: str) -> None:
+    async def purge(connection: Connection, session_key: str) -> tuple[str, str] | None:
         if UUID(session_key) == stuck:
             raise psycopg.errors.QueryCanceled
-        await purge_due(connection, session_key)
+        return await purge_due(connection, session_key)
 
     monkeypatch.setattr(purging, "purge_due", purge)
     assert await retention.purge_batch(database, []) == 3

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs" / "adr").glob("*.md")),
     ROOT / "docs" / "guarantees.md",
     ROOT / "docs" / "operations.md",

@@ -67,6 +67,7 @@ class _Calls:
             Empty,
             Empty,
             str,
+            str,
             streams_requests=False,
             streams_responses=False,
             record=lambda code, _: self.codes.append(code),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOCUMENTS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "benchmarks" / "NOTES.md",
     *sorted((ROOT / "examples").glob("*/README.md")),

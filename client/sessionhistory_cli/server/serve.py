@@ -19,6 +19,7 @@ from sessionhistory_server import embedded
 from sessionhistory_server.config import Settings, options, variable
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.observability import logs
+from sessionhistory_server.observability.uncaught import log_uncaught
 from sessionhistory_server.runtime import addresses, garbage_collection
 from sessionhistory_server.runtime.environment import unknown_variables
 from sessionhistory_server.runtime.workers.worker_count import default_workers
@@ -41,6 +42,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     _require_server()
     settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
+    log_uncaught()
     for name, nearest in unknown_variables(os.environ):
         _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

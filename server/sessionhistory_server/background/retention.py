@@ -7,12 +7,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.background.jobs import Job
+from sessionhistory_server.call_context import Subject
 from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.observability import trail
 from sessionhistory_server.store import void_summaries
 from sessionhistory_server.store.sessions import purging
 
 if TYPE_CHECKING:
     from sessionhistory_server.background.jobs import JobDatabase
+    from sessionhistory_server.store.postgres.connection import Connection
     from sessionhistory_server.store.postgres.database import Database, Work
     from sessionhistory_server.store.void_summaries import SweepPosition
 
@@ -54,9 +57,7 @@ async def purge_batch(database: Database | JobDatabase, skipped: list[str]) -> i
             it cannot purge now.
     """
     keys = await database.read(lambda c: purging.due(c, besides=skipped, limit=BATCH_SESSIONS))
-    skipped += [
-        key for key in keys if not await _write(database, partial(purging.purge_due, session_key=key))
-    ]
+    skipped += [key for key in keys if not await _write(database, partial(_purge, session_key=key))]
     return len(keys)
 
 
@@ -69,6 +70,14 @@ async def sweep_slice(database: Database | JobDatabase, after: SweepPosition) ->
     for key in keys:
         await _write(database, partial(void_summaries.remove_void, session_key=key), lock=key)
     return end
+
+
+async def _purge(connection: Connection, session_key: str) -> None:
+    """Purge a session if it is due, and write that into the trail."""
+    purged = await purging.purge_due(connection, session_key)
+    if purged is not None:
+        tenant_id, session_id = purged
+        trail.write(Subject(tenant_id, session_id=session_id, act=trail.PURGE), "OK")
 
 
 async def _write(database: Database | JobDatabase, work: Work[None], *, lock: str | None = None) -> bool:

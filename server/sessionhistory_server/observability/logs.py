@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import traceback
 from contextvars import ContextVar
@@ -30,8 +31,11 @@ _GRPC: Final = "grpc._cython.cygrpc"
 _UNDELIVERED: Final = "ExecuteBatchError"
 # gRPC logs an error for metadata that is not UTF-8, and quotes it: it may be a caller's credentials.
 _BAD_METADATA: Final = "Invalid encoding"
+_ASYNCIO: Final = "asyncio"
+# Behind its event asyncio quotes arguments, and the error of a task. They may contain a conversation.
+_QUOTED: Final = re.compile(r"\s*[\n(<].*", re.DOTALL)
 # Both log the start of an event loop at debug.
-_LOOPS: Final = ("asyncio", _GRPC)
+_LOOPS: Final = (_ASYNCIO, _GRPC)
 # Alembic logs each of its plugins at info.
 _PLUGINS: Final = "alembic.runtime.plugins"
 
@@ -101,6 +105,8 @@ def _is_useful(record: logging.LogRecord) -> bool:
     if record.name == _GRPC and str(record.msg).startswith(_BAD_METADATA):
         _hide(record)
         return logging.root.isEnabledFor(logging.DEBUG)
+    if record.name == _ASYNCIO:
+        record.msg, record.args = _QUOTED.sub("", record.getMessage()), ()
     if record.name in {_POOL, _PLUGINS} or _is_undelivered(record):
         return logging.root.isEnabledFor(logging.DEBUG)
     return record.name not in _LOOPS or record.levelno > logging.DEBUG

@@ -1,4 +1,4 @@
-"""Count the calls that have ended, and write the access log."""
+"""Count the calls that have ended, write the access log, and write the trail."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from sessionhistory_server import call_context
+from sessionhistory_server.observability import trail
+from sessionhistory_server.rpc.validation.checks import is_id
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 _USUAL: Final = frozenset({grpc.StatusCode.OK})
 _USUAL_OF_LASTING: Final = _USUAL | {grpc.StatusCode.CANCELLED}
+
+_REFUSALS: Final = frozenset({grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED})
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +56,7 @@ class Accounting:
         def record(code: grpc.StatusCode, began: float) -> None:
             seconds = time.monotonic() - began
             count(code.name, seconds)
+            _write_trail(code)
             if seconds >= slow_seconds:
                 _write(logging.WARNING, "slow call", code, seconds)
             else:
@@ -61,3 +68,15 @@ class Accounting:
 def _write(level: int, event: str, code: grpc.StatusCode, seconds: float) -> None:
     if _log.isEnabledFor(level):
         _log.log(level, event, extra={"code": code.name, "millis": round(seconds * 1_000, 1)})
+
+
+def _write_trail(code: grpc.StatusCode) -> None:
+    """Write the event of the current call if it was an administrative act, or was refused for lack of rights.
+
+    The event shows the session's id only if it is valid: the request of a refused call was not checked.
+    """
+    subject = call_context.current().subject
+    act = trail.REFUSAL if code in _REFUSALS else subject.act
+    if act:
+        session_id = subject.session_id if is_id(subject.session_id) else ""
+        trail.write(subject._replace(act=act, session_id=session_id), code.name)

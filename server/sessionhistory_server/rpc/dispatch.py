@@ -1,7 +1,7 @@
 """Find the servicer of each RPC of a service.
 
 A servicer's method is an RPC if it is decorated with ``rpc``. The decorator names the scope that the caller
-needs, and the function that checks the request.
+needs, the function that checks the request, and the administrative act for the trail.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ class DispatchError(Exception):
 
 
 class Terms(NamedTuple):
-    """The terms of an RPC: the scope that its caller needs, and the rules of its requests."""
+    """The terms of an RPC: the scope that its caller needs, the rules of its requests, and its act."""
 
     scope: str | None
     check: Callable[[Checks, Any], None] | None
     is_large: bool
     lasts: bool
+    act: Callable[[Any], str] | None = None
 
 
 class Method(NamedTuple):
@@ -60,6 +61,8 @@ class Method(NamedTuple):
     response_type: type[Message]
     user_of: Callable[[Any], str]
     """A function that returns the user that a request names, or an empty string."""
+    session_of: Callable[[Any], str]
+    """The same for the session; it takes the argument of ``call``, which for a stream is a ``Reader``."""
     streams_requests: bool
     streams_responses: bool
     record: Record
@@ -72,6 +75,7 @@ def rpc(
     *,
     is_large: bool = False,
     lasts: bool = False,
+    act: Callable[[Q], str] | None = None,
 ) -> Callable[[Callable[[S, Caller, Q, R], Awaitable[None]]], Callable[[S, Caller, Q, R], Awaitable[None]]]:
     """Mark a method of a servicer as the RPC with the same name.
 
@@ -80,12 +84,14 @@ def rpc(
         check: Checks the rules of a request.
         is_large: Whether a response may be large. Such a call reserves memory, so it must not wait for locks.
         lasts: Whether a call may last until its caller ends it or the server stops.
+        act: Returns the name of the administrative act that a request asks for, or an empty string; ``None``:
+            the RPC is no administrative act.
     """
 
     def mark(
         method: Callable[[S, Caller, Q, R], Awaitable[None]],
     ) -> Callable[[S, Caller, Q, R], Awaitable[None]]:
-        setattr(method, _RPC, Terms(scope, check, is_large, lasts))
+        setattr(method, _RPC, Terms(scope, check, is_large, lasts, act))
         return method
 
     return mark
@@ -147,19 +153,28 @@ def method_of(method: MethodDescriptor, servicer: object, accounting: Accounting
         call,
         GetMessageClass(method.input_type),
         GetMessageClass(method.output_type),
-        _user_of(method.input_type),
+        _text_of(method.input_type, "user_id"),
+        _session_of(method),
         streams_requests=method.client_streaming,
         streams_responses=method.server_streaming,
         record=accounting.recorder_of(name_of(method), is_stream=is_stream, lasts=terms.lasts),
     )
 
 
-def _user_of(request: Descriptor) -> Callable[[Any], str]:
-    """Return a function that reads the user from a request. In a stream, the header names the user."""
+def _text_of(request: Descriptor, name: str) -> Callable[[Any], str]:
+    """Return a function that reads a field from a request. In a stream, the header has the field."""
     fields = request.fields_by_name
-    if "user_id" in fields:
-        return attrgetter("user_id")
+    if name in fields:
+        return attrgetter(name)
     header = fields["header"].message_type if "header" in fields else None
-    if header is not None and "user_id" in header.fields_by_name:
-        return attrgetter("header.user_id")
+    if header is not None and name in header.fields_by_name:
+        return attrgetter(f"header.{name}")
     return lambda _: ""
+
+
+def _session_of(method: MethodDescriptor) -> Callable[[Any], str]:
+    """Return a function that reads the session from a request, or from the first one of a stream."""
+    read = _text_of(method.input_type, "session_id")
+    if not method.client_streaming:
+        return read
+    return lambda reader: "" if reader.first is None else read(reader.first)

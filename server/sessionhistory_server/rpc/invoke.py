@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 
 from sessionhistory_server import call_context
+from sessionhistory_server.call_context import Subject
 from sessionhistory_server.errors import (
     DeadlineExceededError,
     InternalError,
@@ -49,13 +50,26 @@ async def invoke(caller: Caller, method: Method, request: object, response: obje
         SessionHistoryError: the call fails. The caller gets this error.
     """
     terms = method.terms
-    if terms.scope is not None and terms.scope not in caller.scopes:
-        raise scope_missing(method.name, terms.scope)
+    missing_scope = None if terms.scope in caller.scopes else terms.scope
+    if missing_scope is not None or terms.act is not None:
+        _note_for_trail(caller, method, request)
+    if missing_scope is not None:
+        raise scope_missing(method.name, missing_scope)
     if terms.check is not None:
         checks = Checks(must_name_user=caller.must_name_user)
         terms.check(checks, request)
         checks.finish()
     await method.call(caller, request, response)
+
+
+def _note_for_trail(caller: Caller, method: Method, request: object) -> None:
+    """Note the ids and the act of a call, which the trail shows once the call has ended."""
+    act = method.terms.act
+    call_context.current().subject = Subject(
+        caller.tenant_id,
+        session_id=method.session_of(request),
+        act="" if act is None else act(request),
+    )
 
 
 async def recorded(

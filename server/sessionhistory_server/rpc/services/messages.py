@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.model.caller import READ, WRITE
+from sessionhistory_server.observability import trail
 from sessionhistory_server.rpc.convert import filters
 from sessionhistory_server.rpc.convert.append import requested_append, show_append, show_append_batch
 from sessionhistory_server.rpc.convert.fields import optional
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.observability.counters import Metrics
     from sessionhistory_server.usecases.messages import Messages
+
+
+def _replacement(request: pb.AppendMessagesRequest) -> str:
+    return trail.TRUNCATION if request.HasField("keep_through_sequence") else ""
 
 
 class MessagesServicer:
@@ -37,7 +42,7 @@ class MessagesServicer:
             self._metrics.count_window(outcome.window.cut)
         show_append(outcome, response)
 
-    @rpc(WRITE, rules.check_append_batch)
+    @rpc(WRITE, rules.check_append_batch, act=_replacement)
     async def AppendMessages(
         self, caller: Caller, request: pb.AppendMessagesRequest, response: pb.AppendMessagesResponse
     ) -> None:
@@ -74,7 +79,7 @@ class MessagesServicer:
         for message in found:
             show_message(message, response.messages.add())
 
-    @rpc(WRITE, rules.check_truncate)
+    @rpc(WRITE, rules.check_truncate, act=lambda _: trail.TRUNCATION)
     async def TruncateMessages(
         self, caller: Caller, request: pb.TruncateMessagesRequest, response: pb.TruncateMessagesResponse
     ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.model.caller import READ, WRITE
 from sessionhistory_server.model.session import StateChange
+from sessionhistory_server.observability import trail
 from sessionhistory_server.rpc.convert import filters
 from sessionhistory_server.rpc.convert import session as convert
 from sessionhistory_server.rpc.convert.fields import optional
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from sessionhistory.v1 import session_history_service_pb2 as pb
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.usecases.sessions import Sessions
+
+
+def _removal(request: pb.DeleteSessionRequest) -> str:
+    return trail.PURGE if request.purge else trail.DELETION
 
 
 class SessionsServicer:
@@ -71,7 +76,7 @@ class SessionsServicer:
         for session in found:
             convert.show_session(session, response.sessions.add())
 
-    @rpc(WRITE, rules.check_named)
+    @rpc(WRITE, rules.check_named, act=_removal)
     async def DeleteSession(
         self, caller: Caller, request: pb.DeleteSessionRequest, response: pb.DeleteSessionResponse
     ) -> None:
@@ -84,7 +89,7 @@ class SessionsServicer:
         else:
             convert.show_session(session, response.session)
 
-    @rpc(WRITE, rules.check_named)
+    @rpc(WRITE, rules.check_named, act=lambda _: trail.RESTORATION)
     async def UndeleteSession(
         self, caller: Caller, request: pb.UndeleteSessionRequest, response: pb.UndeleteSessionResponse
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.model.caller import WRITE
+from sessionhistory_server.observability import trail
 from sessionhistory_server.rpc.convert.session import show_session
 from sessionhistory_server.rpc.dispatch import rpc
 from sessionhistory_server.rpc.validation import session as rules
@@ -21,7 +22,7 @@ class TokensServicer:
     def __init__(self, recounts: TokenRecounts) -> None:
         self._recounts = recounts
 
-    @rpc(WRITE, rules.check_named)
+    @rpc(WRITE, rules.check_named, act=lambda _: trail.RECOUNT)
     async def RecountTokens(
         self, caller: Caller, request: pb.RecountTokensRequest, response: pb.RecountTokensResponse
     ) -> None:

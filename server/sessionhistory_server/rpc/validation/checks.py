@@ -42,6 +42,11 @@ _ID_RULE: Final = (
 )
 
 
+def is_id(value: str) -> bool:
+    """Return whether a text is a valid id: 1 to 256 characters of those allowed."""
+    return _ID.fullmatch(value) is not None
+
+
 class Checks:
     """A collection of violations. ``finish`` raises all of them together, and the tenth raises them at once.
 
@@ -88,7 +93,7 @@ class Checks:
     def identifier(self, field: str, value: str, *, required: bool = False) -> None:
         """Check an id: 1 to 256 characters of those allowed; empty only if it is not required."""
         if value:
-            self.require(_ID.fullmatch(value), field, _ID_RULE)
+            self.require(is_id(value), field, _ID_RULE)
         else:
             self.require(not required, field, "is required")
 

@@ -34,7 +34,7 @@ limit %(limit)s::bigint
 _PURGE_DUE: Final = """
 delete from sessions
 where session_key = %(session_key)s::uuid and coalesce(purge_time <= (select now()), false)
-returning true
+returning tenant_id, session_id
 """
 
 
@@ -61,12 +61,19 @@ async def due(connection: Connection, *, besides: Sequence[str], limit: int) -> 
     return [key for (key,) in found]
 
 
-async def purge_due(connection: Connection, session_key: str) -> None:
-    """Remove a session if its purge time has come, with its messages and summaries."""
+async def purge_due(connection: Connection, session_key: str) -> tuple[str, str] | None:
+    """Remove a session if its purge time has come, with its messages and summaries.
+
+    Returns:
+        Its tenant and its id; ``None``: it was restored, or another server has purged it.
+    """
     async with connection.transaction():
-        # No row means that the session was restored, or that another server has purged it.
-        if await connection.fetch(_PURGE_DUE, {"session_key": session_key}):
-            await _purge_contents(connection, session_key)
+        purged = await connection.fetch(_PURGE_DUE, {"session_key": session_key})
+        if not purged:
+            return None
+        await _purge_contents(connection, session_key)
+    tenant_id, session_id = purged[0]
+    return tenant_id, session_id
 
 
 async def _purge_contents(connection: Connection, key: str) -> None:

@@ -1,0 +1,42 @@
+"""The trail: one log event for each administrative act, and for each refusal for lack of rights.
+
+An event has ids and names, and no content. Its logger has a level of its own, so that ``--log-level`` filters
+no event.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from sessionhistory_server.call_context import Subject
+
+EVENT: Final = "audit"
+
+DELETION: Final = "deletion"
+PURGE: Final = "purge"
+RECOUNT: Final = "recount"
+REFUSAL: Final = "refusal"
+RESTORATION: Final = "restoration"
+TRUNCATION: Final = "truncation"
+
+_log = logging.getLogger("sessionhistory.audit")
+_log.setLevel(logging.INFO)
+
+
+def write(subject: Subject, code: str) -> None:
+    """Write the event of an act. Its request id and method are those of the current call.
+
+    Args:
+        subject: The act, and its ids, which must be valid.
+        code: The name of the gRPC code with which the act ended.
+    """
+    fields = {
+        "act": subject.act,
+        "code": code,
+        "tenant": subject.tenant_id,
+        "credential": subject.credential_id,
+        "session_id": subject.session_id,
+    }
+    _log.info(EVENT, extra=fields)
