@@ -17,6 +17,9 @@ FROM python:3.13-slim
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin session-history
 COPY --from=build /opt/session-history /opt/session-history
 
+# The image listens on all addresses and does not choose how calls are protected, because only its user knows:
+# `serve` refuses to start until SESSION_HISTORY_TLS_CERT and SESSION_HISTORY_TLS_KEY, SESSION_HISTORY_PLAINTEXT
+# or SESSION_HISTORY_INSECURE is set.
 ENV PATH=/opt/session-history/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SESSION_HISTORY_LISTEN=0.0.0.0:50051 \

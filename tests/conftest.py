@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
+    import grpc
+
     from support.databases import Databases
 
 # The tests connect to this machine directly, even if the environment names a proxy.
@@ -153,9 +155,15 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Service]]]:
     """Starts services on a database, with any settings changed; the fixture stops all of them."""
     async with AsyncExitStack() as stack:
 
-        async def start(database_url: str, *, serving: bool = True, **changes: Any) -> Service:
+        async def start(
+            database_url: str,
+            *,
+            serving: bool = True,
+            credentials: grpc.ChannelCredentials | None = None,
+            **changes: Any,
+        ) -> Service:
             service = await stack.enter_async_context(
-                Service.running(default_settings(**changes), database_url)
+                Service.running(default_settings(**changes), database_url, credentials)
             )
             if serving:
                 await service.wait_until_serving()

@@ -1,8 +1,9 @@
 """The client of Session History, a service that keeps the conversations of LLM applications.
 
 ``SessionHistoryClient`` is for threads, ``AsyncSessionHistoryClient`` for asyncio; they have the same
-methods. This package also contains the values that they take and return. The errors that they raise are in
-``sessionhistory.errors``, and the generated stubs in ``sessionhistory.v1``.
+methods. ``tls_credentials`` reads the files of TLS for them. This package also contains the values that they
+take and return. The errors that they raise are in ``sessionhistory.errors``, and the generated stubs in
+``sessionhistory.v1``.
 
 PYTEST_DONT_REWRITE: there are no assertions here, and a program may import this before it runs pytest.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from sessionhistory._async.stream import AsyncMessageStream
     from sessionhistory._sync.client import SessionHistoryClient
     from sessionhistory._sync.stream import MessageStream
+    from sessionhistory._transport.tls import tls_credentials
     from sessionhistory.errors import SessionHistoryError
     from sessionhistory.types import (
         AppendMessageResult,
@@ -102,6 +104,7 @@ __all__ = [
     "TruncateMessagesResult",
     "UnansweredCalls",
     "Usage",
+    "tls_credentials",
 ]
 
 # The modules of the names that are not in ``types``.
@@ -111,6 +114,7 @@ _HOMES: Final = {
     "MessageStream": "_sync.stream",
     "SessionHistoryClient": "_sync.client",
     "SessionHistoryError": "errors",
+    "tls_credentials": "_transport.tls",
 }
 _MODULES: Final = ("errors", "types", "v1")
 

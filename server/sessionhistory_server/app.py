@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server.background.registry import supervised_jobs
 from sessionhistory_server.background.supervised_task import SupervisedTask
+from sessionhistory_server.certificates import certificate_files
 from sessionhistory_server.listening import listen
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
 from sessionhistory_server.observability.metrics_server import MetricsServer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
 
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
 
 _STREAMS_SHARE_OF_GRACE: Final = 0.8
@@ -61,6 +63,8 @@ class WorkerResources:
     shares_port: bool = False
     numbers: SharedNumbers = field(default_factory=lambda: shared_numbers(1))
     metrics_listener: socket.socket | None = None
+    certificates: CertificateFiles | None = None
+    """The files of TLS; ``None``: those that the settings name, if any."""
     on_database: Callable[[Finding], None] = field(default_factory=lambda: Journal().write)
     """The callback for each change of the database's state."""
 
@@ -74,6 +78,7 @@ class App:
         self._settings = settings
         self._resources = resources or WorkerResources()
         self._stack = AsyncExitStack()
+        self._certificates = self._resources.certificates or certificate_files(settings)
         self._health = Health()
         self._self_call = SelfCall()
         self.metrics = Metrics(
@@ -108,6 +113,7 @@ class App:
             Receiver(self._stream_rules, must_name_user=settings.require_user_id),
             self._watcher,
             shares_port=self._resources.shares_port,
+            reflects=settings.reflection,
         )
         self.port = 0
         """The port of gRPC; 0 before the start."""
@@ -127,7 +133,7 @@ class App:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self._database.close)
             await self._serve_metrics(stack)
-            self.port = bind(self._server, self._settings.listen)
+            self.port = bind(self._server, self._settings.listen, self._certificates)
             if self._resources.shares_port:
                 self._server.add_insecure_port(self._self_call.address)
             await self._server.start()

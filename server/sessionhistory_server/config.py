@@ -134,6 +134,34 @@ class Settings:
         " for root /var/lib/session-history.",
     )
     listen: Address = _setting(Address("127.0.0.1", 50051), _AddressType(), "Address to serve gRPC on.")
+    tls_cert: Path | None = _setting(
+        None,
+        click.Path(dir_okay=False, path_type=Path),
+        "File with the server's certificate and its chain, in PEM, which is read again when it changes.",
+    )
+    tls_key: Path | None = _setting(
+        None,
+        click.Path(dir_okay=False, path_type=Path),
+        "File with the key of that certificate, in PEM, without a password.",
+    )
+    tls_client_ca: Path | None = _setting(
+        None,
+        click.Path(dir_okay=False, path_type=Path),
+        "File with the authorities of clients, in PEM. With it, every client needs a certificate of theirs.",
+    )
+    plaintext: bool = _setting(
+        default=False,
+        kind=bool,
+        text="Serve other machines without TLS, because TLS ends before this server.",
+    )
+    insecure: bool = _setting(
+        default=False,
+        kind=bool,
+        text="Serve other machines even if calls are not protected.",
+    )
+    reflection: bool = _setting(
+        default=True, kind=bool, text="Describe the contract to tools such as grpcurl."
+    )
     metrics_listen: Address | None = _setting(
         Address("127.0.0.1", 9464),
         _AddressType(off=True),

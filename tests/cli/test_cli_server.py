@@ -199,9 +199,8 @@ async def test_tls(shared: Service, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         done = await asyncio.to_thread(run, *arguments, "--timeout-seconds", "1")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"Error: no server answers at {address} with TLS: start one with `session-history serve`,"
-        " or name it with --server\n"
+    assert done.stderr.startswith(
+        f"Error: the certificate of {address} is of no authority that this system trusts ("
     )
 
 

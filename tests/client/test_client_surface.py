@@ -42,6 +42,7 @@ VALUES = {
     "HistorySummary",
     *("History", "HistoryCut", "HistoryOptions", "HistorySettings", "UnansweredCalls"),
 }
+FUNCTIONS = {"tls_credentials"}
 ARGUMENTS = {"SessionUpdate", "SessionFilters", "MessageFilters"}
 ERRORS = {
     *("SessionHistoryError", "FieldViolation"),
@@ -86,7 +87,9 @@ def classes(module: ModuleType) -> set[str]:
 
 def test_what_the_package_exports() -> None:
     """The package exports the clients, their parameters' and results' types, and the base error."""
-    assert sessionhistory.__all__ == sorted(CLIENTS | VALUES | ARGUMENTS | {"SessionHistoryError"})
+    assert sessionhistory.__all__ == sorted(
+        CLIENTS | VALUES | ARGUMENTS | FUNCTIONS | {"SessionHistoryError"}
+    )
     for name in VALUES:
         assert getattr(sessionhistory, name) is getattr(types, name)
     assert sessionhistory.SessionHistoryError is errors.SessionHistoryError

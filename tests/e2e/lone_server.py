@@ -25,7 +25,7 @@ def main(url: str, *, stop_hangs: bool) -> None:
         database_url=url, listen=Address("127.0.0.1", 0), metrics_listen=None, grace_seconds=0
     )
     logs.configure(level="info", log_format="json")
-    service.run(settings, url, None, workers=1, tend=lambda: None)
+    service.run(settings, url, None, None, workers=1, tend=lambda: None)
 
 
 if __name__ == "__main__":

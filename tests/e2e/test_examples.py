@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.certificates import Authority
 from support.examples import Example
 from support.forgetful import STREAM, Forgetful
 from support.tools import ROOT, require, search_path
@@ -25,6 +26,7 @@ _TOOLS = {
     "rust": ("cargo", "cc"),
     "typescript": ("node", "npm"),
 }
+_WITH_TLS = ("go", "java", "typescript")
 
 _CONVERSATION = """\
 created session ID
@@ -74,8 +76,18 @@ async def test_example(
     assert round(max(forgetful.seconds_left.values())) <= _DEADLINE_SECONDS
     await _assert_stored_and_deleted(service, _ID.findall(done.stdout))
 
-    done = await example.run(commands.splitlines()[-1].replace(_ADDRESS, strict.address))
+    again = commands.splitlines()[-1]
+    done = await example.run(again.replace(_ADDRESS, strict.address))
     _assert_said(done, _CREATED, errors=_REFUSED, code=1)
+
+    if language in _WITH_TLS:
+        authority = Authority(tmp_path / "authority")
+        client = authority.issue("client", "client.example")
+        settings = authority.issue("server").settings | {"tls_client_ca": authority.ca}
+        mutual = await serve(database_url, credentials=authority.credentials(client), **settings)
+        address = mutual.address.replace("127.0.0.1", "localhost")
+        done = await example.run(again.replace(_ADDRESS, address), **authority.variables(client))
+        _assert_said(done, _CONVERSATION, errors="", code=0)
 
 
 def test_every_example_is_run() -> None:

@@ -27,6 +27,7 @@ _PATIENCE_SECONDS = 60
 _INSTALL_SECONDS = 240
 
 _COMMANDS, _PROGRAM, _SAMPLES = "sh", "python", {"json", "text"}
+_FILES = "toml"  # tests/cli/test_cli_tls.py reads the file of contexts that a page shows
 _EXCERPTS = {"go": "*.go", "java": "*.java", "rust": "*.rs", "ts": "*.ts"}
 _PAGES_OF_FORMATS = ("client-ts/README.md", "client-go/README.md")
 _STATEMENTS = "sql"  # tests/pooler compares this with the statements that `migrate` runs
@@ -41,6 +42,14 @@ _ELSEWHERE = {
     "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
     "pip install .": "test_client_wheel installs the client alone",
     "export SESSION_HISTORY_POOLER=transaction": "takes a PgBouncer, which tests/pooler has",
+    "session-history sessions --server history.example.com:443 --tls": "tests/cli/test_cli_tls.py does it",
+    "session-history sessions --context staging": "tests/cli/test_cli_tls.py does it",
+    "from sessionhistory import SessionHistoryClient, tls_credentials": (
+        "tests/client/test_client_tls.py makes the files"
+    ),
+    "session-history serve --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key": (
+        "tests/e2e/test_tls.py makes the files"
+    ),
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
 }
 
@@ -91,7 +100,11 @@ def _first_line(block: Block) -> str:
 
 def test_every_block_is_of_a_known_kind() -> None:
     """Each kind of block is in the test's tables, which say whether it is run."""
-    assert {block.kind for block in _BLOCKS} <= {_COMMANDS, _PROGRAM, _STATEMENTS, *_SAMPLES, *_EXCERPTS}
+    assert {block.kind for block in _BLOCKS} <= {
+        *(_COMMANDS, _PROGRAM, _FILES, _STATEMENTS),
+        *_SAMPLES,
+        *_EXCERPTS,
+    }
 
 
 @pytest.mark.parametrize("kind", _EXCERPTS)
@@ -180,7 +193,7 @@ def _run_all(shell: _Shell) -> str:
     for block in _BLOCKS:
         if block.kind in _SAMPLES:
             assert differences(block.text, block.kind, output) == [], block.place
-        elif block.kind not in {*_EXCERPTS, _STATEMENTS} and _first_line(block) not in _ELSEWHERE:
+        elif block.kind not in {*_EXCERPTS, _FILES, _STATEMENTS} and _first_line(block) not in _ELSEWHERE:
             output = shell.run(block)
             outputs.append(output)
     return "".join(outputs)

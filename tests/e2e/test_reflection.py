@@ -195,3 +195,15 @@ async def test_grpcurl_shows_the_comments(
     """
     assert comment in await grpcurl(service, "describe", symbol)
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
+
+
+@_VERSIONS
+async def test_a_server_without_reflection(
+    serve: Callable[..., Awaitable[Service]], database_url: str, version: str
+) -> None:
+    """Without reflection the service is UNIMPLEMENTED; health and calls are answered."""
+    service = await serve(database_url, reflection=False)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await _ask(service, version, list_services="")
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert not (await service.stub.ListSessions(pb.ListSessionsRequest())).sessions

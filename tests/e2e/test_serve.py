@@ -14,6 +14,7 @@ import pytest
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.certificates import Authority
 from support.databases import execute
 from support.locks import locked
 from support.processes import run
@@ -124,14 +125,66 @@ def test_a_stop_while_postgres_starts_again(start: Start, data_dir: Path) -> Non
     assert not _processes(data_dir)
 
 
-@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False), ("localhost", False)])
-def test_callers_from_elsewhere_are_warned_of(
-    start: Start, database_url: str, host: str, *, warned: bool
+_UNENCRYPTED = "calls are not encrypted: other machines may read those to"
+_UNAUTHENTICATED = "callers are not authenticated: anyone who reaches"
+
+
+@pytest.mark.parametrize(
+    ("host", "flags", "warnings"),
+    [
+        ("127.0.0.1", [], []),
+        ("localhost", [], []),
+        ("0.0.0.0", ["--plaintext"], [_UNAUTHENTICATED]),
+        ("0.0.0.0", ["--insecure"], [_UNENCRYPTED, _UNAUTHENTICATED]),
+        ("0.0.0.0", ["tls"], [_UNAUTHENTICATED]),
+        ("0.0.0.0", ["tls", "mutual"], []),
+    ],
+)
+def test_a_server_that_other_machines_can_reach(
+    start: Start, database_url: str, tmp_path: Path, host: str, flags: list[str], warnings: list[str]
 ) -> None:
-    """A server that other machines can reach logs once that callers are not authenticated."""
-    server = start("--database-url", database_url, "--listen", f"{host}:0")
+    """A server that other machines can reach logs which protection it lacks, once."""
+    authority = Authority(tmp_path / "authority")
+    files = {"tls": authority.issue("server").flags, "mutual": ("--tls-client-ca", authority.ca)}
+    given = [word for flag in flags for word in files.get(flag, (flag,))]
+    server = start("--database-url", database_url, "--listen", f"{host}:0", *given)
     server.address()
-    assert server.log.count("callers are not authenticated") == warned
+    logged = [event["event"] for event in server.events if event["level"] == "warning"]
+    assert len(logged) == len(warnings)
+    assert all(event.startswith(warning) for event, warning in zip(logged, warnings, strict=True))
+
+
+def test_a_server_without_protection(data_dir: Path, workers: str) -> None:
+    """An address that other machines can reach is refused with the ways out, and creates no database."""
+    flags = ("--data-dir", data_dir, "--workers", workers, "--metrics-listen", "off")
+    done = run("serve", *flags, "--listen", "0.0.0.0:0")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: other machines can reach 0.0.0.0:0, and calls to it are not encrypted: set --tls-cert and"
+        " --tls-key, or --plaintext if TLS ends before this server; --insecure serves nonetheless\n"
+    )
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ["--tls-cert", "/nowhere/cert.pem", "--tls-key", "/nowhere/key.pem"],
+            "--tls-cert: /nowhere/cert.pem cannot be read (No such file or directory)",
+        ),
+        (["--tls-cert", "/nowhere/cert.pem"], "TLS needs both --tls-cert and --tls-key"),
+        (
+            ["--tls-cert", "/a", "--tls-key", "/b", "--plaintext"],
+            "--plaintext and --tls-cert exclude each other",
+        ),
+    ],
+)
+def test_certificates_that_cannot_be_used(data_dir: Path, flags: list[str], said: str) -> None:
+    """A server without usable certificates does not start, and says why in one line."""
+    done = run("serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off", *flags)
+    assert (done.returncode, done.stderr) == (1, f"Error: {said}\n")
+    assert not data_dir.exists()
 
 
 def test_a_second_server_on_one_data_directory_says_why_not(

@@ -8,16 +8,15 @@ from __future__ import annotations
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import floods
-import leaks
 import pytest
+from attacked import BOUND_MIB, LARGE, MAX_MEMORY_MIB, MIB, SERVICE, SETTINGS, Attacked
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
-from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.errors import fails
@@ -30,81 +29,15 @@ if TYPE_CHECKING:
 
     from support.processes import Server
 
-MIB = 1024 * 1024
-MAX_MEMORY_MIB = 256
-# Growth between two measurements is not seen. Without any bound, each of these tests takes a gigabyte.
-BOUND_MIB = 448
 # In addition to the process's memory before. Above 64 MiB the server looks for memory to free.
 GIVEN_BACK_MIB = 80
 PATIENCE_SECONDS = 30
-SERVICE = "/sessionhistory.v1.SessionHistoryService/"
-
-LARGE = pb.GetHistoryRequest(session_id="large")
-SMALL = pb.GetHistoryRequest(session_id="small")
-
-
-class Attacked:
-    """A server, a good caller, and the peak of the server's memory."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.address = server.address()
-        self.stub = server.stub()
-        self.peak_mib = 0.0
-        self._fill()
-
-    @property
-    def memory_mib(self) -> float:
-        """The resident memory of the worker; the process that was started is only its supervisor."""
-        (worker,) = leaks.workers(self.server)
-        return leaks.resident_bytes(worker) / MIB
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Measure the memory's peak, while a good caller gets every answer."""
-        stop = threading.Event()
-
-        def measure() -> None:
-            while not stop.wait(0.02):
-                self.peak_mib = max(self.peak_mib, self.memory_mib)
-
-        thread = threading.Thread(target=measure)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-    def attack_with(self, send: Callable[[Peer], None]) -> None:
-        """Let three peers send concurrently until each is done, while a good caller gets every answer."""
-        with ExitStack() as stack, self.watched():
-            hostile = [stack.enter_context(Peer(self.address)) for _ in range(3)]
-            senders = [threading.Thread(target=send, args=(peer,)) for peer in hostile]
-            for sender in senders:
-                sender.start()
-            eventually(lambda: self.serves() and not any(sender.is_alive() for sender in senders))
-            eventually(lambda: self.memory_mib < MAX_MEMORY_MIB)
-
-    def serves(self) -> bool:
-        """Return whether a good caller gets its answer."""
-        return len(self.stub.GetHistory(SMALL, timeout=PATIENCE_SECONDS).history.messages) == 1
-
-    def _fill(self) -> None:
-        said = mpb.Message(role=mpb.ROLE_USER, content="x" * (MIB - 1_000))
-        self.stub.AppendMessages(
-            pb.AppendMessagesRequest(session_id="large", messages=[said] * 2, new_session={})
-        )
-        self.stub.AppendMessage(pb.AppendMessageRequest(session_id="large", message=said))
-        said.content = "hello"
-        self.stub.AppendMessage(pb.AppendMessageRequest(session_id="small", message=said, new_session={}))
 
 
 @pytest.fixture
 def attacked(database_url: str, start: Callable[..., Server]) -> Attacked:
     """A server of one worker that gives its peers two seconds."""
-    settings = ("--workers", "1", "--default-deadline-seconds", "2", "--max-memory-mib", str(MAX_MEMORY_MIB))
-    return Attacked(start("--database-url", database_url, *settings))
+    return Attacked(start("--database-url", database_url, *SETTINGS))
 
 
 @pytest.mark.parametrize(("peers", "calls"), [(120, 1), (1, 120), (8, 15)])

@@ -40,13 +40,13 @@ class Example:
             block.text for block in blocks((self.folder / "README.md").read_text()) if block.kind == "sh"
         ]
 
-    async def run(self, commands: str) -> subprocess.CompletedProcess[str]:
+    async def run(self, commands: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run some commands of the README, like a shell that stops at the first error."""
         return await asyncio.to_thread(
             subprocess.run,
             ["sh", "-euc", commands],
             cwd=self.folder,
-            env=environment(PATH=search_path(), **_VARIABLES, **_rustup_home()),
+            env=environment(PATH=search_path(), **_VARIABLES, **_rustup_home(), **variables),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -20,6 +20,8 @@ from support.waiting import eventually
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import grpc
+
 COMMAND = Path(sys.executable).with_name("session-history")
 PATIENCE_SECONDS = 60
 
@@ -95,10 +97,10 @@ class Server:
         assert match, self.log
         return match["address"]
 
-    def stub(self) -> Any:
+    def stub(self, credentials: grpc.ChannelCredentials | None = None) -> Any:
         """Wait until the server serves; return a stub for it."""
         self.wait_for("database: ready")
-        return pb_grpc.SessionHistoryServiceStub(connect_thread(self.address()))
+        return pb_grpc.SessionHistoryServiceStub(connect_thread(self.address(), credentials))
 
     def wait_for(self, text: str, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
         """Wait until the log contains a text."""

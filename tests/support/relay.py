@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, which can remove TLS and change the bytes that are sent."""
+"""A TCP relay in front of a server, which can remove or add TLS and change the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ async def relay(
     address: str,
     *,
     tls: ssl.SSLContext | None = None,
+    server_tls: ssl.SSLContext | None = None,
     change: Callable[[bytes], bytes] = bytes,
     refused: int = 0,
 ) -> AsyncIterator[str]:
     """Listen on a free port and forward the changed bytes to a server; yield the address.
 
-    The first ``refused`` connections are closed at once.
+    ``tls`` is for connections to the relay, ``server_tls`` for those to the server. The first ``refused``
+    connections are closed at once.
     """
     tasks: set[asyncio.Task[None]] = set()
     numbers = itertools.count()
@@ -36,7 +38,7 @@ async def relay(
         task = asyncio.current_task()
         assert task
         tasks.add(task)
-        up_reader, up_writer = await asyncio.open_connection(*address.rsplit(":", 1))
+        up_reader, up_writer = await asyncio.open_connection(*address.rsplit(":", 1), ssl=server_tls)
         try:
             await asyncio.gather(_pump(reader, up_writer, change), _pump(up_reader, writer, bytes))
         except (asyncio.CancelledError, OSError):

@@ -83,12 +83,14 @@ class Service:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, settings: Settings, database_url: str) -> AsyncIterator[Service]:
-        """Start a service; stop it in the end."""
+    async def running(
+        cls, settings: Settings, database_url: str, credentials: grpc.ChannelCredentials | None = None
+    ) -> AsyncIterator[Service]:
+        """Start a service; stop it in the end. A service with TLS needs credentials of a client."""
         app = App(settings, database_url)
         await app.start()
         try:
-            async with connect(f"127.0.0.1:{app.port}") as channel:
+            async with connect(f"127.0.0.1:{app.port}", credentials) as channel:
                 yield cls(app, channel)
         finally:
             await app.stop()
@@ -106,11 +108,15 @@ _OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 """Otherwise channels to one address share a connection, also with what an earlier server there refused."""
 
 
-def connect(address: str) -> grpc.aio.Channel:
+def connect(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
     """Open a channel on a connection of its own; it takes responses of gRPC's default size."""
-    return grpc.aio.insecure_channel(address, options=_OWN_CONNECTION)
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, options=_OWN_CONNECTION)
+    return grpc.aio.secure_channel(address, credentials, options=_OWN_CONNECTION)
 
 
-def connect_thread(address: str) -> grpc.Channel:
+def connect_thread(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.Channel:
     """Open a channel for threads on a connection of its own."""
-    return grpc.insecure_channel(address, options=_OWN_CONNECTION)
+    if credentials is None:
+        return grpc.insecure_channel(address, options=_OWN_CONNECTION)
+    return grpc.secure_channel(address, credentials, options=_OWN_CONNECTION)

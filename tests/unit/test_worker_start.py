@@ -50,4 +50,4 @@ def test_a_single_process_ends_with_the_reason(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(single_process, "run", run)
     settings = default_settings(database_url="postgresql://127.0.0.1:1/none", pooler="transaction")
     with pytest.raises(click.ClickException, match="no servicer has RPC X"):
-        service.run(settings, str(settings.database_url), None, workers=1, tend=lambda: None)
+        service.run(settings, str(settings.database_url), None, None, workers=1, tend=lambda: None)

@@ -61,7 +61,7 @@ class AsyncSessionHistoryClient(
 
     Args:
         target: ``HOST:PORT``, or any target of gRPC. If it names several addresses, the client uses all.
-        credentials: TLS, as ``grpc.ssl_channel_credentials()`` returns it; ``None``: plaintext.
+        credentials: TLS, as ``tls_credentials()`` returns it; ``None``: plaintext.
         metadata: The metadata of every call, for example ``{"authorization": "Bearer …"}``, or a function
             that returns the metadata for each attempt. Keys are lower case.
         timeout_seconds: How long a call may take, with all its retries, if the call does not say.

@@ -21,6 +21,7 @@ from sessionhistory_cli.client.formatting import counted, visible
 
 if TYPE_CHECKING:
     from sessionhistory import SessionHistoryError
+    from sessionhistory_cli.endpoint import Endpoint
 
 # The errors after which the same call would be refused again.
 _REFUSALS: Final = (NotFoundError, AlreadyExistsError, AbortedError, FailedPreconditionError)
@@ -28,28 +29,26 @@ _REFUSALS: Final = (NotFoundError, AlreadyExistsError, AbortedError, FailedPreco
 _WAYS_OUT: Final = "`session-history undelete`, `session-history delete --purge`"
 
 
-def explain(
-    error: SessionHistoryError, target: str, *, tls: bool, timeout_seconds: int
-) -> click.ClickException:
+def explain(error: SessionHistoryError, endpoint: Endpoint, *, timeout_seconds: int) -> click.ClickException:
     """Return the error of a command for the error of a call.
 
     Args:
         error: The error of the call.
-        target: The server that was called.
-        tls: Whether the call used TLS.
+        endpoint: The server that was called.
         timeout_seconds: The time limit of the call.
     """
+    target = endpoint.target
     match error:
         case InvalidArgumentError():
             return click.UsageError(visible(_with_the_option(error)))
         case DeadlineExceededError():
-            text = (
+            text = endpoint.diagnose() or (
                 f"no answer from {target} within {counted(timeout_seconds, 'second')}: is --server right?"
                 " --timeout-seconds gives it longer"
             )
         case UnavailableError(reason=""):
-            over = " with TLS" if tls else ""
-            text = (
+            over = " with TLS" if endpoint.tls else ""
+            text = endpoint.diagnose() or (
                 f"no server answers at {target}{over}: start one with `session-history serve`,"
                 " or name it with --server"
             )

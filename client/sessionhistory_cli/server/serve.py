@@ -16,19 +16,22 @@ import click
 from sessionhistory_cli.lazy_command import EMBEDDED, needing
 from sessionhistory_cli.server.token_counter import load_counter
 from sessionhistory_server import embedded
+from sessionhistory_server.certificates import CertificateError, certificate_files
 from sessionhistory_server.config import Settings, options, variable
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.observability import logs
 from sessionhistory_server.observability.uncaught import log_uncaught
 from sessionhistory_server.runtime import addresses, garbage_collection
+from sessionhistory_server.runtime.certificate_log import CertificateLog
 from sessionhistory_server.runtime.environment import unknown_variables
+from sessionhistory_server.runtime.exposure import ExposureError, check_exposure
 from sessionhistory_server.runtime.workers.worker_count import default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from sessionhistory_server.config import Address
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.runtime.addresses import ReservedAddresses
 
 _log = logging.getLogger(__name__)
@@ -49,9 +52,11 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     load_counter(settings.token_counter, settings.tiktoken_dir)
     workers = settings.workers or default_workers()
     try:
+        certificates = certificate_files(settings)
         with _addresses(settings, workers) as reserved, _database(settings) as (url, tend):
-            _service().run(settings, url, reserved, workers=workers, tend=tend)
-    except (embedded.EmbeddedPostgresError, ListenError) as error:
+            tended = _tended_together(tend, certificates)
+            _service().run(settings, url, reserved, certificates, workers=workers, tend=tended)
+    except (CertificateError, embedded.EmbeddedPostgresError, ExposureError, ListenError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
 
@@ -77,21 +82,29 @@ def _addresses(settings: Settings, workers: int) -> Iterator[ReservedAddresses |
     """Check the addresses before a database is created; on Linux, also reserve them for the workers."""
     if sys.platform == "linux":
         with addresses.reserve_addresses(settings) as reserved:
-            _warn_if_reachable(settings.listen)
+            check_exposure(settings)
             yield reserved
     elif workers == 1:
         addresses.check_addresses(settings)
-        _warn_if_reachable(settings.listen)
+        check_exposure(settings)
         yield None
     else:
         raise click.UsageError(f"--workers ({variable('workers')}): only Linux shares a port among several")
 
 
-def _warn_if_reachable(address: Address) -> None:
-    if not addresses.is_loopback(address):
-        _log.warning(
-            "callers are not authenticated: anyone who reaches %s may read and change every session", address
-        )
+def _tended_together(
+    tend: Callable[[], object], certificates: CertificateFiles | None
+) -> Callable[[], object]:
+    """Return a function that also looks at the certificates, if there are any."""
+    if certificates is None:
+        return tend
+    log = CertificateLog(certificates)
+
+    def tend_both() -> None:
+        tend()
+        log.look()
+
+    return tend_both
 
 
 @contextmanager

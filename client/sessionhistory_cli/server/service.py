@@ -19,6 +19,7 @@ from sessionhistory_server.store.postgres.preflight import refuse_moves
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
     from sessionhistory_server.runtime.addresses import ReservedAddresses
 
@@ -29,6 +30,7 @@ def run(
     settings: Settings,
     url: str,
     addresses: ReservedAddresses | None,
+    certificates: CertificateFiles | None,
     *,
     workers: int,
     tend: Callable[[], object],
@@ -42,9 +44,9 @@ def run(
         _prepare_database(settings, url)
     try:
         if addresses is None:
-            single_process.run(settings, url, tend=tend)
+            single_process.run(settings, url, certificates, tend=tend)
         else:
-            worker_processes.run(settings, url, addresses, workers=workers, tend=tend)
+            worker_processes.run(settings, url, addresses, certificates, workers=workers, tend=tend)
     except (DispatchError, ServerEndedError, WorkersError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 
 import * as protobuf from "@bufbuild/protobuf";
@@ -51,11 +52,20 @@ export class RpcError extends Error {
   }
 }
 
+/** Returns TLS with the files that the environment names, else plaintext. */
+function credentials(): grpc.ChannelCredentials {
+  const ca = process.env["SESSION_HISTORY_CA"];
+  const cert = process.env["SESSION_HISTORY_CERT"];
+  const key = process.env["SESSION_HISTORY_KEY"];
+  if (!ca) return grpc.credentials.createInsecure();
+  if (!cert || !key) return grpc.credentials.createSsl(readFileSync(ca));
+  return grpc.credentials.createSsl(readFileSync(ca), readFileSync(key), readFileSync(cert));
+}
+
 /** A channel to all addresses of a target; one is enough for a process. */
 export class SessionHistoryClient extends grpc.Client {
   constructor(target: string) {
-    // For TLS: grpc.credentials.createSsl().
-    super(target, grpc.credentials.createInsecure(), {
+    super(target, credentials(), {
       "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
     });
   }

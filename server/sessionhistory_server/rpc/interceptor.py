@@ -12,7 +12,7 @@ import grpc.aio
 
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import CallContext
-from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.errors import SessionHistoryError, scope_missing
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.invoke import recorded
 
@@ -32,6 +32,9 @@ REQUEST_ID_KEY: Final = "x-request-id"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
 _NO_METHOD: Final = ("", None)
+
+# The socket on which the server calls itself has no TLS, and other programs of this machine can find it.
+_OWN_SOCKET: Final = "unix:"
 
 
 class Interceptor(grpc.GenericRpcHandler):
@@ -74,7 +77,9 @@ class Interceptor(grpc.GenericRpcHandler):
             request_id = call_context.current().request_id
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
             exchange = self._watcher.enter(context, began)
-            outcome = await recorded(method, began, receive(method, exchange, context), context)
+            is_refused = method.terms.scope and exchange.connection.peer.startswith(_OWN_SOCKET)
+            work = _refuse(method) if is_refused else receive(method, exchange, context)
+            outcome = await recorded(method, began, work, context)
             if isinstance(outcome, SessionHistoryError):
                 await _abort(context, outcome, request_id)
                 return None
@@ -83,6 +88,10 @@ class Interceptor(grpc.GenericRpcHandler):
             return outcome
 
         return call
+
+
+async def _refuse(method: Method) -> None:
+    raise scope_missing(method.name, method.terms.scope or "")
 
 
 async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:

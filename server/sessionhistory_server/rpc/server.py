@@ -12,10 +12,12 @@ from sessionhistory_server.listening import ListenError
 from sessionhistory_server.rpc.dispatch import HEALTH, SERVICE, methods_of, name_of
 from sessionhistory_server.rpc.interceptor import Interceptor
 from sessionhistory_server.rpc.reflection import REFLECTIONS, Reflection
+from sessionhistory_server.rpc.tls import server_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Address
     from sessionhistory_server.rpc.accounting import Accounting
     from sessionhistory_server.rpc.health import Health
@@ -62,6 +64,7 @@ def build_server(
     watcher: PeerWatcher,
     *,
     shares_port: bool,
+    reflects: bool,
 ) -> grpc.aio.Server:
     """Return the server before it listens. Unless it shares its port, a second server there is an error.
 
@@ -69,23 +72,26 @@ def build_server(
         DispatchError: the servicers do not match the contract.
     """
     reflection = Reflection((SERVICE, *_BESIDE))
+    reflections = REFLECTIONS if reflects else ()
     methods = chain(
         methods_of(SERVICE, servicers, accounting).values(),
         methods_of(HEALTH, (health,), accounting).values(),
-        *(methods_of(service, (reflection,), accounting).values() for service in REFLECTIONS),
+        *(methods_of(service, (reflection,), accounting).values() for service in reflections),
     )
     server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))))
     server.add_generic_rpc_handlers((Interceptor(methods, receiver, watcher),))
     return server
 
 
-def bind(server: grpc.aio.Server, address: Address) -> int:
-    """Let a server listen on an address; return the port.
+def bind(server: grpc.aio.Server, address: Address, certificates: CertificateFiles | None) -> int:
+    """Let a server listen on an address, with TLS if there are certificates; return the port.
 
     Raises:
         ListenError: the address is in use, or not one of this machine.
     """
     try:
-        return server.add_insecure_port(str(address))
+        if certificates is None:
+            return server.add_insecure_port(str(address))
+        return server.add_secure_port(str(address), server_credentials(certificates))
     except RuntimeError as error:
         raise ListenError(f"cannot serve gRPC on {address}: is another server there?") from error

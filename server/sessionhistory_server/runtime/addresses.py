@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +11,7 @@ from sessionhistory_server.listening import listen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sessionhistory_server.config import Address, Settings
+    from sessionhistory_server.config import Settings
 
 
 class ReservedAddresses(NamedTuple):
@@ -54,12 +53,6 @@ def reserve_addresses(settings: Settings) -> Iterator[ReservedAddresses]:
             placeholder = stack.enter_context(socket.socket(listener.family, socket.SOCK_STREAM))
             _bind_beside(placeholder, listener)
         yield ReservedAddresses(placeholder.getsockname()[1], metrics)
-
-
-def is_loopback(address: Address) -> bool:
-    """Return whether only this machine can reach an address. Its host must resolve."""
-    found = socket.getaddrinfo(address.host.strip("[]"), address.port, type=socket.SOCK_STREAM)
-    return all(ipaddress.ip_address(where[0]).is_loopback for *_, where in found)
 
 
 def _bind_beside(placeholder: socket.socket, listener: socket.socket) -> None:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 # The variables of the commands that call a server, and of the tests.
 _OTHERS: Final = (
+    "CA",
+    "CERT",
+    "CONTEXT",
+    "KEY",
     "SERVER",
+    "TLS",
     "RECORDINGS",
     "REQUIRE_RECORDINGS",
     "REQUIRE_TOOLS",

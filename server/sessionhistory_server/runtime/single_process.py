@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sessionhistory_server.app import App
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
     from sessionhistory_server.store.postgres.database_state import Finding
 
@@ -29,19 +30,28 @@ _TEND_SECONDS: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, database_url: str, *, tend: Callable[[], object]) -> None:
+def run(
+    settings: Settings,
+    database_url: str,
+    certificates: CertificateFiles | None,
+    *,
+    tend: Callable[[], object],
+) -> None:
     """Serve until SIGINT or SIGTERM.
 
     Args:
         settings: The settings of the service.
         database_url: The URL of its database.
-        tend: Called every second until the stop begins. It tends the embedded Postgres, if there is one.
+        certificates: The files of TLS; ``None``: plaintext.
+        tend: Called every second until the stop begins. It tends the embedded Postgres and the certificates,
+            if any.
 
     Raises:
         DispatchError: the servicers do not fit the contract.
         ServerEndedError: the gRPC server ended by itself.
     """
-    serving.run(serving.serve(settings, database_url, WorkerResources(), _SignalControl(settings, tend)))
+    resources = WorkerResources(certificates=certificates)
+    serving.run(serving.serve(settings, database_url, resources, _SignalControl(settings, tend)))
 
 
 class _SignalControl:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
     from sessionhistory_server.runtime.addresses import ReservedAddresses
 
@@ -24,6 +25,7 @@ def run(
     settings: Settings,
     database_url: str,
     addresses: ReservedAddresses,
+    certificates: CertificateFiles | None,
     *,
     workers: int,
     tend: Callable[[], object],
@@ -36,8 +38,9 @@ def run(
         settings: The settings of the service.
         database_url: The URL of its database.
         addresses: The addresses that are reserved for the workers.
+        certificates: The files of TLS, which each worker inherits with their last valid contents.
         workers: The number of workers.
-        tend: Called at least once a second. It tends the embedded Postgres, if there is one.
+        tend: Called at least once a second. It tends the embedded Postgres and the certificates, if any.
 
     Raises:
         WorkersError: the workers cannot be started.
@@ -48,7 +51,11 @@ def run(
 
     def work(index: int, control: socket.socket) -> int:
         resources = app.WorkerResources(
-            worker=index, shares_port=True, numbers=numbers, metrics_listener=listener
+            worker=index,
+            shares_port=True,
+            numbers=numbers,
+            metrics_listener=listener,
+            certificates=certificates,
         )
         return worker.run(settings, database_url, resources, control)
 

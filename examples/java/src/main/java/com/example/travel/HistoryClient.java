@@ -5,18 +5,22 @@ import static java.util.Map.entry;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
+import io.grpc.ChannelCredentials;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import io.grpc.TlsChannelCredentials;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import io.sessionhistory.v1.AppendMessageStreamRequest;
 import io.sessionhistory.v1.AppendMessageStreamResponse;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc.SessionHistoryServiceBlockingStub;
+import java.io.File;
+import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
@@ -53,13 +57,24 @@ final class HistoryClient implements AutoCloseable {
   private final ManagedChannel channel;
   private final SessionHistoryServiceBlockingStub stub;
 
-  HistoryClient(String target) {
-    // For TLS: TlsChannelCredentials.create().
+  HistoryClient(String target) throws IOException {
     channel =
-        Grpc.newChannelBuilder(target, InsecureChannelCredentials.create())
-            .defaultServiceConfig(SERVICE_CONFIG)
-            .build();
+        Grpc.newChannelBuilder(target, credentials()).defaultServiceConfig(SERVICE_CONFIG).build();
     stub = SessionHistoryServiceGrpc.newBlockingStub(channel);
+  }
+
+  /** Returns TLS with the files that the environment names, else plaintext. */
+  private static ChannelCredentials credentials() throws IOException {
+    String ca = System.getenv("SESSION_HISTORY_CA");
+    if (ca == null) {
+      return InsecureChannelCredentials.create();
+    }
+    var tls = TlsChannelCredentials.newBuilder().trustManager(new File(ca));
+    String cert = System.getenv("SESSION_HISTORY_CERT");
+    if (cert != null) {
+      tls.keyManager(new File(cert), new File(System.getenv("SESSION_HISTORY_KEY")));
+    }
+    return tls.build();
   }
 
   /** Returns a stub for one call: a stub's deadline is a point in time, so each needs its own. */

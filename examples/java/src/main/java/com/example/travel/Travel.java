@@ -15,6 +15,7 @@ import io.sessionhistory.v1.Message;
 import io.sessionhistory.v1.Role;
 import io.sessionhistory.v1.SessionFields;
 import io.sessionhistory.v1.ToolCall;
+import java.io.IOException;
 import java.util.List;
 import java.util.UUID;
 import java.util.stream.Collectors;
@@ -28,7 +29,7 @@ public final class Travel {
     this.history = history;
   }
 
-  public static void main(String[] args) throws InterruptedException {
+  public static void main(String[] args) throws InterruptedException, IOException {
     try (var history = new HistoryClient(args.length > 0 ? args[0] : "127.0.0.1:50051")) {
       new Travel(history).run();
     } catch (StatusRuntimeException e) {

@@ -1,0 +1,89 @@
+"""Certificate authorities of tests, and the files of their certificates."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+import grpc
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HOSTS = ("127.0.0.1", "localhost")
+
+
+class Pair(NamedTuple):
+    """The files of a certificate and its key."""
+
+    cert: Path
+    key: Path
+
+    @property
+    def flags(self) -> tuple[str | Path, ...]:
+        """The flags of `serve` for the pair."""
+        return ("--tls-cert", self.cert, "--tls-key", self.key)
+
+    @property
+    def settings(self) -> dict[str, Path]:
+        """The settings of a server with the pair."""
+        return {"tls_cert": self.cert, "tls_key": self.key}
+
+
+class Authority:
+    """An authority whose certificate is in the file ``ca``, in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        self._authority.cert_pem.write_to_path(str(self.ca))
+
+    def issue(self, name: str, *hosts: str, days: float = 365) -> Pair:
+        """Write the files of a new certificate, in place of earlier ones with this name.
+
+        Args:
+            name: The beginning of the names of the files.
+            hosts: The hosts, or the client, that the certificate is for; none: this machine.
+            days: When it expires; below 0, it has expired.
+        """
+        end = datetime.now(UTC) + timedelta(days=days)
+        issued = self._authority.issue_cert(
+            *(hosts or _HOSTS), not_before=min(end, datetime.now(UTC)) - timedelta(days=1), not_after=end
+        )
+        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        # The key first: a server that reads between the two sees a pair that does not fit.
+        key = load_pem_private_key(issued.private_key_pem.bytes(), password=None)
+        pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        pair.cert.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+        return pair
+
+    def credentials(self, client: Pair | None = None) -> grpc.ChannelCredentials:
+        """Return a client's credentials that trust this authority, with a certificate of the client."""
+        key, chain = (client.key.read_bytes(), client.cert.read_bytes()) if client else (None, None)
+        return grpc.ssl_channel_credentials(self.ca.read_bytes(), key, chain)
+
+    def variables(self, client: Pair) -> dict[str, str]:
+        """Return the environment variables that name the files of a client."""
+        return {
+            "SESSION_HISTORY_CA": str(self.ca),
+            "SESSION_HISTORY_CERT": str(client.cert),
+            "SESSION_HISTORY_KEY": str(client.key),
+        }
+
+    def context(self, client: Pair | None = None) -> ssl.SSLContext:
+        """Return the same for sockets, with HTTP/2 as the only protocol."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.set_alpn_protocols(["h2"])
+        if client:
+            context.load_cert_chain(client.cert, client.key)
+        return context
