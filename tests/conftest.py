@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from sessionhistory_server import embedded
 from sessionhistory_server.embedded import server
-from sessionhistory_server.store.postgres import citus as recognition
 from support import citus, pgbouncer
 from support.citus import CitusDatabases
 from support.databases import TEST_DATABASE_VARIABLE, Clones, execute, store_settings
@@ -75,7 +74,7 @@ def statements_for_distributed_tables() -> Iterator[None]:
     """Make the service take any database for a distributed one, if the environment asks for it."""
     with pytest.MonkeyPatch.context() as patch:
         if citus.TEST_DISTRIBUTED_VARIABLE in os.environ:
-            patch.setattr(recognition, "is_distributed", citus.say_distributed)
+            citus.take_for_distributed(patch)
         yield
 
 

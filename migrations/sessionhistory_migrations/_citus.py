@@ -75,8 +75,8 @@ def is_distributed(connection: Driver, table: str = TABLES[0]) -> bool:
 def distribute(connection: Driver) -> list[str]:
     """Distribute the local tables, with their rows, in this transaction; return their names.
 
-    Until its end, reads go on and writes wait. ``create_distributed_table_concurrently`` blocks no writes. But
-    it moves one table at a time, and no append works in between. It cannot colocate a local table either.
+    Until its end, reads go on and writes wait. ``create_distributed_table_concurrently`` blocks no writes,
+    but it moves one table at a time, and no append works in between. It cannot colocate a local table either.
     """
     local = [table for table in TABLES if exists(connection, table) and not is_distributed(connection, table)]
     if local:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 from store_support import append, new_message, use_cases
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from support.citus import CitusDatabases
     from support.service import Service
 
-ROUNDS = 5
+ROUNDS = 20
 
 
 @pytest_asyncio.fixture
@@ -53,9 +54,15 @@ async def test_a_server_serves_on_each_node(
             assert window.messages[-1].content.message_id == f"m{place}"
 
 
-async def test_the_lock_of_a_user_is_one_for_all_nodes(nodes: list[Database]) -> None:
-    """Of calls on all nodes at once that want an active session, one creates it."""
-    histories = [use_cases(database) for database in nodes]
+@pytest.mark.parametrize("places", [(0, 0, 0), (0, 1, 2)], ids=["on one node", "on three nodes"])
+async def test_the_lock_of_a_user_is_one_for_all_nodes(
+    nodes: list[Database], places: tuple[int, ...]
+) -> None:
+    """Of calls at once that want an active session, one creates it.
+
+    The node of the lock and that of the new session do not commit at the same time.
+    """
+    histories = [use_cases(nodes[place % len(nodes)]) for place in places]
     for number in range(ROUNDS):
         calls = (
             history.sessions.ensure_active(caller(f"u{number}"), "", SessionContent())

@@ -59,7 +59,7 @@ where datname = current_database() and query ~* 'index concurrently' and wait_ev
 _TABLES = sorted(_citus.TABLES)
 
 
-def told(url: str, *arguments: str) -> tuple[int, dict[str, object]]:
+def run_json(url: str, *arguments: str) -> tuple[int, dict[str, object]]:
     """Run a command; return its exit code and its JSON."""
     done = run(*arguments, "--json", "--database-url", url)
     return done.returncode, json.loads(done.stdout)
@@ -122,10 +122,10 @@ def test_an_empty_database_is_distributed_in_the_steps(empty_database_url: str) 
 def test_one_command_for_an_empty_database(empty_database_url: str) -> None:
     """The result names the tables, and the database is ready."""
     head = migrations.head()
-    code, result = told(empty_database_url, "migrate", "--distribute")
+    code, result = run_json(empty_database_url, "migrate", "--distribute")
     assert (code, result) == (0, {"before": None, "after": head, "distributed": list(_citus.TABLES)})
-    assert told(empty_database_url, "check")[1]["ready"] is True
-    assert told(empty_database_url, "migrate") == (0, {"before": head, "after": head, "distributed": []})
+    assert run_json(empty_database_url, "check")[1]["ready"] is True
+    assert run_json(empty_database_url, "migrate") == (0, {"before": head, "after": head, "distributed": []})
 
 
 def test_a_worker_is_refused(cluster: CitusDatabases, empty_database_url: str) -> None:
@@ -151,11 +151,11 @@ def test_a_cluster_without_nodes_is_refused(empty_database_url: str) -> None:
 def test_rows_move(filled_url: str) -> None:
     """A database with rows stays local without the flag. With it, all rows are on shards, and only there."""
     before = rows(filled_url)
-    assert told(filled_url, "migrate") == (0, {"before": migrations.head(), "after": migrations.head()})
-    code, found = told(filled_url, "check")
+    assert run_json(filled_url, "migrate") == (0, {"before": migrations.head(), "after": migrations.head()})
+    code, found = run_json(filled_url, "check")
     assert (code, found["ready"]) == (0, True)
     assert "`session-history migrate --distribute`" in str(found["citus"])
-    code, result = told(filled_url, "migrate", "--distribute")
+    code, result = run_json(filled_url, "migrate", "--distribute")
     assert (code, result["distributed"]) == (0, list(_citus.TABLES))
     assert (distributed(filled_url), rows(filled_url)) == (_TABLES, before)
     assert execute(filled_url, _LOCAL_PAGES) == [(0,)]
@@ -208,12 +208,12 @@ def test_the_settings_of_each_node(cluster: CitusDatabases, empty_database_url: 
         "set citus.enable_alter_role_set_propagation = off",
         f'alter role "{user}" in database "{name}" reset lock_timeout',
     )
-    code, found = told(empty_database_url, "check")
+    code, found = run_json(empty_database_url, "check")
     assert (code, found["ready"]) == (1, False)
     for part in (str(cluster.nodes[-1].port), "lock_timeout", "run `session-history migrate`"):
         assert part in str(found["state"])
     assert run("migrate", "--database-url", empty_database_url).returncode == 0
-    assert told(empty_database_url, "check")[0] == 0
+    assert run_json(empty_database_url, "check")[0] == 0
 
 
 def test_a_role_that_is_no_superuser(cluster: CitusDatabases, empty_database_url: str) -> None:
@@ -226,7 +226,7 @@ def test_a_role_that_is_no_superuser(cluster: CitusDatabases, empty_database_url
     own_url, other_url = (make_conninfo(empty_database_url, user=role) for role in (owner, other))
     try:
         assert run("migrate", "--distribute", "--database-url", own_url).returncode == 0
-        assert told(own_url, "check")[0] == 0
+        assert run_json(own_url, "check")[0] == 0
         refused = run("migrate", "--database-url", other_url, "--direct-database-url", own_url)
         assert refused.returncode == 1
         first, *statements = refused.stderr.splitlines()

@@ -79,7 +79,7 @@ def test_migrate_for_programs(empty_database_url: str) -> None:
 
 
 def test_distribute_without_citus(empty_database_url: str) -> None:
-    """The error says what to install and to run, and nothing is migrated."""
+    """The error names the extension and the statements to run, and nothing is migrated."""
     result = run("migrate", "--distribute", "--database-url", empty_database_url)
     assert result.returncode == 1
     assert "Citus is not installed in this database: run `create extension citus`" in _error(result)

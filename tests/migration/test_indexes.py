@@ -1,4 +1,4 @@
-"""Indexes are built while others write, and a build that was cut is made up for."""
+"""Indexes are built while others write, and an index of a build that was cut is built again."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ order by active_time
 
 @contextmanager
 def old_transaction(url: str) -> Iterator[psycopg.Connection]:
-    """Hold a snapshot, for which a concurrent build waits, until the end of the block or a commit."""
+    """Hold a snapshot, for whose end a concurrent build waits, until the end of the block or a commit."""
     with psycopg.connect(url) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("select 1")
@@ -115,7 +115,7 @@ async def test_appends_go_on_during_a_repair(
 
 
 @pytest.mark.parametrize("by", ["pg_cancel_backend", "pg_terminate_backend"])
-def test_a_step_that_was_cut_is_made_up_for(older_url: str, by: LiteralString) -> None:
+def test_a_step_that_was_cut_runs_again(older_url: str, by: LiteralString) -> None:
     """Its index is invalid; the next run builds it again, goes on, and plans use it."""
     with building(older_url) as run:
         execute(older_url, f"select {by}(pid) from ({_BUILDING}) as building")
@@ -129,7 +129,7 @@ def test_a_step_that_was_cut_is_made_up_for(older_url: str, by: LiteralString) -
     assert any(_INDEX in str(line) for line in plan)
 
 
-def test_a_repair_that_was_cut_is_made_up_for(older_url: str) -> None:
+def test_a_repair_that_was_cut_runs_again(older_url: str) -> None:
     """The index keeps its name until another one replaces it, so the next run finds it again."""
     before = describe(older_url)
     rebuild = "reindex index concurrently sessions_by_activity"

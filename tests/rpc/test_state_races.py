@@ -91,6 +91,7 @@ async def test_the_end_of_a_session_takes_messages_and_states_together(
     calls.insert(place, ending)
     answers = await race(stubs, calls)
     ended = answers.pop(place).session
+    assert {answer for answer in answers if isinstance(answer, str)} <= {reason}
     kept = {f"n{number}" for number, answer in enumerate(answers) if answer != reason}
     assert set(json.loads(ended.state or "{}")) == kept
     assert ended.message_count == ended.state_version == len(kept)

@@ -9,7 +9,6 @@ import pytest
 import pytest_asyncio
 from store_support import fill, use_cases
 
-from sessionhistory_server.store.postgres import citus as recognition
 from sessionhistory_server.store.postgres.database import Database
 from support import citus
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 def kind_of_statements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs with the statements for one machine, and with those for distributed tables."""
     if request.param == citus.DISTRIBUTED:
-        monkeypatch.setattr(recognition, "is_distributed", citus.say_distributed)
+        citus.take_for_distributed(monkeypatch)
 
 
 @pytest_asyncio.fixture

@@ -16,7 +16,6 @@ from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.model.window import WindowLimits
 from sessionhistory_server.store.appends import rows, storing
 from sessionhistory_server.store.postgres import batching, connect
-from sessionhistory_server.store.postgres import citus as recognition
 from support import citus
 from support.callers import caller
 from support.locks import locked_session, waiting
@@ -37,7 +36,7 @@ HELD = 9
 @pytest.fixture(autouse=True)
 def kind_of_statements(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test runs once, with the statements for distributed sessions."""
-    monkeypatch.setattr(recognition, "is_distributed", citus.say_distributed)
+    citus.take_for_distributed(monkeypatch)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 import sessionhistory_migrations as migrations
+from sessionhistory_server.store.postgres import citus as recognition
 from sessionhistory_server.store.schema import metadata
 from support.databases import TEST_DATABASE_VARIABLE, drop, execute, new_name, store_settings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
-    from sessionhistory_server.store.postgres.connection import Connection
+    import pytest
 
 TEST_DISTRIBUTED_VARIABLE = "SESSION_HISTORY_TEST_DISTRIBUTED"
 
@@ -82,9 +83,14 @@ def kinds_of_statements() -> list[str]:
     return [DISTRIBUTED] if TEST_DISTRIBUTED_VARIABLE in os.environ else [ONE_MACHINE, DISTRIBUTED]
 
 
-async def say_distributed(_: Connection) -> bool:
+def take_for_distributed(patch: pytest.MonkeyPatch) -> None:
     """Take any database for a distributed one, to try the statements for distributed tables without Citus."""
-    return True
+
+    async def say_so(*_: object) -> bool:
+        return True
+
+    patch.setattr(recognition, "is_distributed", say_so)
+    patch.setattr(recognition, "run_on_nodes", say_so)
 
 
 class CitusDatabases:

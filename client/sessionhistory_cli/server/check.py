@@ -49,7 +49,8 @@ class _Found(NamedTuple):
 def check(database_url: str | None, pooler: str | None, *, as_json: bool) -> None:
     """Check whether a database is ready to serve from. Exits with 1 if it is not.
 
-    If the tables are distributed, each node has to answer, and has to have the settings of the role.
+    If the tables are distributed, each node of the sessions must answer, take writes and have the settings of
+    the role.
     """
     url = required_url(database_url, pooler)
     with explain_database_errors():

@@ -45,8 +45,8 @@ def migrate(
 ) -> None:
     """Bring a database's schema up to date.
 
-    Running servers of this release and of the one before it are not affected, but by --distribute. Once the
-    tables are distributed, each run also stores the settings of the role that serves, on every node.
+    Running servers of this release and of the one before it are not affected, except by --distribute. Once
+    the tables are distributed, each run also stores the settings of the role that serves, on every node.
     """
     url = required_url(database_url, pooler)
     direct_url = valid_url(direct_database_url, setting=_DIRECT) if direct_database_url else url

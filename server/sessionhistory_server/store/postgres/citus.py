@@ -15,6 +15,15 @@ _IS_DISTRIBUTED: Final = """
 select from pg_dist_partition where logicalrelid = to_regclass('sessions') and partmethod = 'h'
 """
 
+# A node without sessions may be away.
+_RUN_ON_NODES: Final = """
+select bool_and(success) from run_command_on_all_nodes(%(command)s::text)
+where nodeid in (
+    select nodeid from pg_dist_shard join pg_dist_placement using (shardid) join pg_dist_node using (groupid)
+    where logicalrelid = to_regclass('sessions')
+)
+"""
+
 
 async def is_installed(connection: Connection) -> bool:
     """Return whether the database has the extension.
@@ -40,3 +49,12 @@ async def has_changed(connection: Connection) -> bool:
         return await is_distributed(connection) != connection.is_distributed
     except psycopg.Error:
         return False
+
+
+async def run_on_nodes(connection: Connection, command: str) -> bool:
+    """Run a statement on each node that has sessions, in a session of its own; return whether all succeeded.
+
+    Raises:
+        psycopg.Error: the connection is broken.
+    """
+    return await (await connection.execute(_RUN_ON_NODES, {"command": command})).fetchone() == (True,)

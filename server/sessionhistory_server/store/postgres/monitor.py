@@ -36,7 +36,7 @@ _STEP_SECONDS: Final = 15.0
 _READ_ONLY_TRANSACTION: Final = "25006"
 
 # While a node does not answer, the calls for its sessions take a connection of the pool for only so long.
-_IMPATIENCE: Final = {"citus.node_connection_timeout": "100ms"}
+_IMPATIENCE: Final = {"citus.node_connection_timeout": "500ms"}
 
 _BACKENDS: Final = "select array_agg(pid) from pg_stat_activity"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sessionhistory_server.store.advisory_locks import lock_user
+from sessionhistory_server.store.advisory_locks import lock_creation, lock_user
 from sessionhistory_server.store.columns.session import COLUMNS, session_of
 from sessionhistory_server.store.session_ref import LIVE, OPEN
 from sessionhistory_server.store.sessions import lifecycle
@@ -63,6 +63,10 @@ async def newest_or_new(
         await lock_user(connection, tenant_id, user_id)
         if found := await newest(connection, tenant_id, user_id, content.application_id):
             return found, False
+        if connection.is_distributed:
+            await lock_creation(connection, tenant_id, user_id, ref.session_key)
+            if found := await newest(connection, tenant_id, user_id, content.application_id):
+                return found, False
         return await lifecycle.create(
             connection,
             tenant_id,
