@@ -27,6 +27,7 @@ _NAMES: Final = {
     "aio": "threads",
     "asyncio": "time",
     "AsyncActiveSessions": "ActiveSessions",
+    "AsyncApiKeys": "ApiKeys",
     "AsyncCalls": "Calls",
     "AsyncConnection": "Connection",
     "AsyncConnections": "Connections",

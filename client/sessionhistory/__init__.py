@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sessionhistory._transport.tls import tls_credentials
     from sessionhistory.errors import SessionHistoryError
     from sessionhistory.types import (
+        ApiKey,
+        ApiKeyPage,
+        ApiKeySecret,
         AppendMessageResult,
         AppendMessagesResult,
         CompactHistoryResult,
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
         RecountTokensResult,
         ResetSessionResult,
         Role,
+        Scope,
         Session,
         SessionFields,
         SessionFilters,
@@ -63,6 +67,9 @@ if TYPE_CHECKING:
     """The installed release."""
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyPage",
+    "ApiKeySecret",
     "AppendMessageResult",
     "AppendMessagesResult",
     "AsyncMessageStream",
@@ -89,6 +96,7 @@ __all__ = [
     "RecountTokensResult",
     "ResetSessionResult",
     "Role",
+    "Scope",
     "Session",
     "SessionFields",
     "SessionFilters",

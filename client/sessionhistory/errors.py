@@ -77,6 +77,38 @@ class RequestTooLargeError(InvalidArgumentError):
     """The request is larger than 4 MiB."""
 
 
+class UnauthenticatedError(SessionHistoryError):
+    """The server asks for a key, and the call has no valid one."""
+
+
+class CredentialsMissingError(UnauthenticatedError):
+    """The client has no key: give it one with ``key``."""
+
+
+class CredentialsInvalidError(UnauthenticatedError):
+    """The key is unknown or revoked."""
+
+
+class CredentialsExpiredError(UnauthenticatedError):
+    """The key has expired."""
+
+
+class PermissionDeniedError(SessionHistoryError):
+    """The key does not allow the call."""
+
+
+class ScopeMissingError(PermissionDeniedError):
+    """The key does not have the scope that the call needs; ``metadata`` names it."""
+
+
+class UserMismatchError(PermissionDeniedError):
+    """The key is bound to a user, and the call names another one."""
+
+
+class ApplicationMismatchError(PermissionDeniedError):
+    """The key is bound to an application, and the call names another one."""
+
+
 class NotFoundError(SessionHistoryError):
     """The session or the message is missing, deleted or expired, or it belongs to another user."""
 
@@ -87,6 +119,10 @@ class SessionNotFoundError(NotFoundError):
 
 class MessageNotFoundError(NotFoundError):
     """There is no such message in the session."""
+
+
+class ApiKeyNotFoundError(NotFoundError):
+    """There is no such key in the tenant of this caller, or it is revoked."""
 
 
 class AlreadyExistsError(SessionHistoryError):
@@ -139,6 +175,10 @@ class TooManyPinnedError(FailedPreconditionError):
 
 class StateTooLargeError(FailedPreconditionError):
     """With the patch the state would be larger than 262,144 bytes."""
+
+
+class TooManyApiKeysError(FailedPreconditionError):
+    """The tenant, or all tenants together, have the most keys that they can have."""
 
 
 class ResourceExhaustedError(SessionHistoryError):

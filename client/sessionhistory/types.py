@@ -488,6 +488,58 @@ class MessagePage:
     next_page_token: str
 
 
+class Scope(StrEnum):
+    """A right of an API key."""
+
+    READ = "read"
+    """To call the methods that change nothing."""
+    WRITE = "write"
+    """To call the methods that change sessions and messages."""
+    ADMIN = "admin"
+    """To create, list, rotate and revoke keys."""
+    UNKNOWN = "unknown"
+    """A value that only a newer client knows. It cannot be sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key of the caller's tenant, without its secret. A time is ``None`` if it has no value."""
+
+    api_key_id: str
+    display_name: str
+    scopes: tuple[Scope, ...]
+    user_id: str | None
+    """The user that the key is bound to."""
+    application_id: str | None
+    """The application that the key is bound to."""
+    require_user_id: bool
+    """Whether each call with the key must name the user that it acts for."""
+    create_time: datetime
+    expire_time: datetime | None
+    revoke_time: datetime | None
+    last_use_time: datetime | None
+    """At most about a minute late."""
+    previous_secret_expire_time: datetime | None
+    """Until when the secret before the last rotation is accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeySecret:
+    """A new secret of an API key. The server does not return it again."""
+
+    api_key: ApiKey
+    secret: str = field(repr=False)
+    """The whole key, as the argument ``key`` of a client takes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKeyPage:
+    """A page of API keys; ``next_page_token`` is empty on the last one."""
+
+    api_keys: tuple[ApiKey, ...]
+    next_page_token: str
+
+
 class SessionUpdate(TypedDict, total=False):
     """The fields that ``update_session`` can change. Other fields stay; ``None`` or empty clears a field."""
 

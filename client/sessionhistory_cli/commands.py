@@ -44,6 +44,12 @@ _COMMANDS: Final = (
         needs=SERVER,
     ),
     LazyCommand(
+        "keys",
+        "sessionhistory_cli.keys:keys",
+        "Create, list, rotate and revoke API keys.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "sessions",
         "sessionhistory_cli.client.sessions:sessions",
         "List sessions, newest first.",

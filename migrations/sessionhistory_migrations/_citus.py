@@ -18,8 +18,8 @@ TABLES: Final = ("sessions", "messages", "summaries")
 
 _KEY: Final = "session_key"
 
-# Every node has it, so that a server finds the revision on the node to which it connects.
-_REFERENCE: Final = "alembic_version"
+REFERENCES: Final = ("alembic_version", "api_keys", "credential_state", "signing_keys")
+"""The tables that every node has, so that a server finds them on the node to which it connects."""
 
 _EXISTS: Final = "select to_regclass(%s) is not null"
 _HAS_EXTENSION: Final = "select from pg_extension where extname = 'citus'"
@@ -86,13 +86,14 @@ def distribute(connection: Driver) -> list[str]:
         # Alone if it is the first one, so that tables of other programs do not have to move with it.
         neighbours = [other for other in TABLES if is_distributed(connection, other)]
         connection.execute(_DISTRIBUTE, [table, _KEY, (*neighbours, "none")[0]])
-    if exists(connection, _REFERENCE) and not is_distributed(connection, _REFERENCE):
-        connection.execute(_REFER, [_REFERENCE])
+    for table in REFERENCES:
+        if exists(connection, table) and not is_distributed(connection, table):
+            connection.execute(_REFER, [table])
     return local
 
 
 def remove_local_rows(connection: Driver) -> None:
     """Free the space of the rows that a distribution has copied to the shards. Nothing can read them."""
-    for table in (*TABLES, _REFERENCE):
+    for table in (*TABLES, *REFERENCES):
         if is_distributed(connection, table) and connection.execute(_HAS_LOCAL_ROWS, [table]).rowcount:
             connection.execute(_REMOVE_LOCAL_ROWS, [table])

@@ -7,6 +7,7 @@ import json
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server.background.registry import supervised_jobs
@@ -17,6 +18,7 @@ from sessionhistory_server.observability.counters import Metrics, numbers_per_wo
 from sessionhistory_server.observability.metrics_server import MetricsServer
 from sessionhistory_server.observability.shared_memory import SharedNumbers
 from sessionhistory_server.rpc.accounting import Accounting
+from sessionhistory_server.rpc.authentication import Authentication
 from sessionhistory_server.rpc.health import Health
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 from sessionhistory_server.rpc.receive import Receiver
@@ -29,6 +31,7 @@ from sessionhistory_server.store.postgres.database_state import DatabaseState, F
 from sessionhistory_server.store.postgres.monitor import Monitor
 from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
+from sessionhistory_server.usecases.key_verification import KeyVerifier
 from sessionhistory_server.usecases.registry import use_cases
 
 if TYPE_CHECKING:
@@ -105,15 +108,17 @@ class App:
             max_memory_mib=settings.max_memory_mib,
             count_ended=self.metrics.count_ended_connection,
         )
+        self._keys = KeyVerifier(self._database) if "keys" in settings.auth else None
+        self._authentication = Authentication(self._keys, must_name_user=settings.require_user_id)
         accounting = Accounting(self.metrics, settings.slow_call_millis / 1_000)
         self._server = build_server(
             servicers(self._use_cases, self.metrics, accounting),
             self._health,
             accounting,
-            Receiver(self._stream_rules, must_name_user=settings.require_user_id),
+            Receiver(self._stream_rules, self._authentication),
             self._watcher,
+            reflection=settings.reflection,
             shares_port=self._resources.shares_port,
-            reflects=settings.reflection,
         )
         self.port = 0
         """The port of gRPC; 0 before the start."""
@@ -142,6 +147,8 @@ class App:
             _supervise(stack, "peers", self._watcher.run)
             stack.push_async_callback(self._stop_server)
             stack.callback(self._stream_rules.sends.end)
+            if self._keys is not None:
+                _supervise(stack, "keys", partial(self._keys.run, self._authentication.check_streams))
             for job in supervised_jobs(self._database):
                 _run(stack, job)
             if self._resources.shares_port:

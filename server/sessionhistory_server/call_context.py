@@ -17,19 +17,25 @@ class Subject(NamedTuple):
     """As the caller sent it."""
     act: str = ""
     """The administrative act, by its name in ``observability.trail``."""
+    api_key_id: str = ""
+    """The key that the act changes."""
 
 
 _UNKNOWN: Final = Subject()
 
 
 class CallContext:
-    """The request id, the method, the deadline and the subject of a call."""
+    """The request id, the method, the deadline and the subject of a call, and its credential as sent."""
 
-    __slots__ = ("_deadline", "method", "request_id", "subject")
+    __slots__ = ("_deadline", "authorization", "method", "request_id", "subject")
 
-    def __init__(self, request_id: str, method: str, deadline: float = math.inf) -> None:
+    def __init__(
+        self, request_id: str, method: str, deadline: float = math.inf, *, authorization: str | None = None
+    ) -> None:
         self.request_id = request_id
         self.method = method
+        self.authorization = authorization
+        """The metadata of this name; ``None``: none. It is a secret, which no log may contain."""
         self.subject = _UNKNOWN
         self._deadline = deadline  # by the monotonic clock, in seconds
 
@@ -44,7 +50,9 @@ class CallContext:
 
     def part(self, method: str) -> CallContext:
         """Return the context of a call that is part of this one, with the same deadline."""
-        return CallContext(self.request_id, method, self._deadline)
+        part = CallContext(self.request_id, method, self._deadline)
+        part.subject = Subject(self.subject.tenant_id, self.subject.credential_id)
+        return part
 
 
 # One variable for all values, because to set a variable takes longer than to make a value.

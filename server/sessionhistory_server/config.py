@@ -94,6 +94,27 @@ class _BudgetsType(ParamType):
         return budgets
 
 
+class _ListType(ParamType):
+    """Some of these words, separated by commas."""
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self._words = words
+        self.name = f"{','.join(words)},..."
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(filter(None, value.split(",")))
+        if not set(words) <= set(self._words):
+            self.fail(f"must be some of {', '.join(self._words)}, separated by commas", param, ctx)
+        return words
+
+
 def _default_data_dir() -> Path:
     """Return the default data directory of the embedded Postgres: the system's for root, else the user's."""
     if os.geteuid() == 0:
@@ -159,13 +180,20 @@ class Settings:
         kind=bool,
         text="Serve other machines even if calls are not protected.",
     )
-    reflection: bool = _setting(
-        default=True, kind=bool, text="Describe the contract to tools such as grpcurl."
-    )
     metrics_listen: Address | None = _setting(
         Address("127.0.0.1", 9464),
         _AddressType(off=True),
         "Address to serve Prometheus metrics on, at /metrics; off disables them.",
+    )
+    auth: tuple[str, ...] = _setting(
+        (),
+        _ListType(("keys",)),
+        "Credentials that calls need: keys (API keys). Default: none, so that each caller may do everything.",
+    )
+    reflection: str = _setting(
+        "credentials",
+        click.Choice(["credentials", "open", "off"]),
+        "Calls of server reflection: credentials (as all calls), open (without credentials) or off.",
     )
     workers: int | None = _setting(
         None,
@@ -295,16 +323,18 @@ def options() -> _Decorator:
 def option(name: str, text: str | None = None) -> _Decorator:
     """Add a setting to a command as an option, with another help text if the command uses it differently."""
     field = _FIELDS[name]
+    # As text: the help would show an address and a list of words as lists of their parts.
+    default = str(field.default) if isinstance(field.default, Address) else field.default
+    default = ",".join(default) if isinstance(default, tuple) else default
     is_flag = field.metadata["kind"] is bool
     return click.option(
         f"{flag(name)}/--no-{flag(name)[2:]}" if is_flag else flag(name),
         name,
         type=field.metadata["kind"],
-        # As text: the help would show an address as a list of its parts.
-        default=str(field.default) if isinstance(field.default, Address) else field.default,
+        default=default,
         envvar=variable(name),
         show_envvar=True,
-        show_default=field.default is not None,
+        show_default=default not in (None, ""),
         help=text or field.metadata["help"],
     )
 

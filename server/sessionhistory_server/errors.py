@@ -48,6 +48,10 @@ class MalformedRequestError(SessionHistoryError):
     """The bytes of the request are no valid message, or the request is too large."""
 
 
+class UnauthenticatedError(SessionHistoryError):
+    """The call has no valid credential."""
+
+
 class PermissionDeniedError(SessionHistoryError):
     """The caller may not make this call."""
 
@@ -106,6 +110,54 @@ def scope_missing(method: str, scope: str) -> PermissionDeniedError:
         f"{method} needs the scope {scope!r}, which this caller does not have",
         reason="SCOPE_MISSING",
         scope=scope,
+    )
+
+
+def credentials_missing() -> UnauthenticatedError:
+    """Return the error for a call without a credential on a server that asks for one."""
+    return UnauthenticatedError(
+        "this server needs a key: send it as the metadata `authorization: Bearer shk_…`",
+        reason="CREDENTIALS_MISSING",
+    )
+
+
+def credentials_invalid() -> UnauthenticatedError:
+    """Return the error for a credential that is unknown or revoked, or has another secret."""
+    return UnauthenticatedError("the key is unknown or revoked", reason="CREDENTIALS_INVALID")
+
+
+def credentials_expired() -> UnauthenticatedError:
+    """Return the error for a credential that has expired."""
+    return UnauthenticatedError("the key has expired", reason="CREDENTIALS_EXPIRED")
+
+
+def user_mismatch() -> PermissionDeniedError:
+    """Return the error for a request that names another user than the one its caller is bound to."""
+    return PermissionDeniedError(
+        "the request names another user than the caller's key is bound to", reason="USER_MISMATCH"
+    )
+
+
+def application_mismatch() -> PermissionDeniedError:
+    """Return the error for a request that names another application than the caller is bound to."""
+    return PermissionDeniedError(
+        "the request names another application than the caller's key is bound to",
+        reason="APPLICATION_MISMATCH",
+    )
+
+
+def api_key_not_found(api_key_id: str) -> NotFoundError:
+    """Return the error for a key that is missing, revoked, or another tenant's."""
+    return NotFoundError(f"no API key {api_key_id!r}", reason="API_KEY_NOT_FOUND", api_key_id=api_key_id)
+
+
+def too_many_api_keys(maximum: int, *, of_tenant: bool) -> FailedPreconditionError:
+    """Return the error for a key above the limit of a tenant, or of all tenants together."""
+    owner = "the tenant has" if of_tenant else "all tenants together have"
+    return FailedPreconditionError(
+        f"{owner} {maximum:,} keys already: revoke those that are not used",
+        reason="TOO_MANY_API_KEYS",
+        max_api_keys=str(maximum),
     )
 
 

@@ -56,6 +56,14 @@ MAX_WINDOW_MESSAGES: Final = 1_000
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1_000
 
+MAX_API_KEYS_OF_TENANT: Final = 10_000
+"""Keys of a tenant that are not revoked."""
+MAX_API_KEYS: Final = 100_000
+"""Keys of all tenants that are not revoked. Each worker holds them in memory."""
+MAX_DISPLAY_NAME_CHARACTERS: Final = 200
+MAX_OVERLAP_SECONDS: Final = 30 * 24 * 3600
+"""For which a rotated key's previous secret is accepted."""
+
 MIN_TTL_SECONDS: Final = 1
 MAX_TTL_SECONDS: Final = 100 * 365 * 24 * 3600
 

@@ -10,14 +10,16 @@ import grpc.aio
 import psycopg
 from client_samples import fresh_id
 
-from sessionhistory import Message, Role, SessionFields, SessionStatus
+from sessionhistory import Message, Role, Scope, SessionFields, SessionStatus
 from sessionhistory._transport.failures import failure
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
+from sessionhistory_server.store import api_keys
 from sessionhistory_server.store.postgres import connect as connecting
 from sessionhistory_server.usecases.sessions import Sessions
 from support.databases import execute
+from support.keys import make_key
 from support.locks import locked
 from support.proxy import free_port
 from support.relay import relay
@@ -289,3 +291,54 @@ async def another_service(world: World) -> None:
         await world.connect(f"127.0.0.1:{port}").get_session("s")
     finally:
         await server.stop(None)
+
+
+async def _guarded(world: World, **fields: Any) -> Client:
+    """Return a client of a service that asks for keys, with a new key."""
+    world.service = await world.serve(world.database_url(), auth=("keys",))
+    _, secret = await make_key(world.service, **fields)
+    return world.connect(world.service.address, key=secret, timeout_seconds=PATIENCE_SECONDS)
+
+
+async def credentials_missing(world: World) -> None:
+    """Call without a key."""
+    await _guarded(world)
+    await world.connect(world.service.address).get_session("s")
+
+
+async def credentials_invalid(world: World) -> None:
+    """Call with a key that does not exist."""
+    await _guarded(world)
+    await world.connect(world.service.address, key="shk_nothing").get_session("s")
+
+
+async def credentials_expired(world: World) -> None:
+    """Call with a key that has expired."""
+    await (await _guarded(world, expire_time=1)).get_session("s")
+
+
+async def scope_missing(world: World) -> None:
+    """Write with a key that may only read."""
+    await (await _guarded(world, scopes=("read",))).create_session()
+
+
+async def user_mismatch(world: World) -> None:
+    """Name another user than the one that the key is bound to."""
+    await (await _guarded(world, user_id="ada")).get_session("s", user_id="eve")
+
+
+async def application_mismatch(world: World) -> None:
+    """Name another application than the one that the key is bound to."""
+    client = await _guarded(world, application_id="app")
+    await client.create_session(session=SessionFields(application_id="other"))
+
+
+async def api_key_not_found(world: World) -> None:
+    """Revoke a key that does not exist."""
+    await world.client.revoke_api_key("A" * 16)
+
+
+async def too_many_api_keys(world: World) -> None:
+    """Create a key above the limit."""
+    world.patch.setattr(api_keys, "MAX_API_KEYS", 0)
+    await world.client.create_api_key([Scope.READ])

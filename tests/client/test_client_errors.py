@@ -57,6 +57,31 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
             " page_size as they were then"
         },
     ),
+    causes.credentials_missing: Expected(
+        errors.CredentialsMissingError, "UNAUTHENTICATED", "CREDENTIALS_MISSING"
+    ),
+    causes.credentials_invalid: Expected(
+        errors.CredentialsInvalidError, "UNAUTHENTICATED", "CREDENTIALS_INVALID"
+    ),
+    causes.credentials_expired: Expected(
+        errors.CredentialsExpiredError, "UNAUTHENTICATED", "CREDENTIALS_EXPIRED"
+    ),
+    causes.scope_missing: Expected(
+        errors.ScopeMissingError, "PERMISSION_DENIED", "SCOPE_MISSING", {"scope": "write"}
+    ),
+    causes.user_mismatch: Expected(errors.UserMismatchError, "PERMISSION_DENIED", "USER_MISMATCH"),
+    causes.application_mismatch: Expected(
+        errors.ApplicationMismatchError, "PERMISSION_DENIED", "APPLICATION_MISMATCH"
+    ),
+    causes.api_key_not_found: Expected(
+        errors.ApiKeyNotFoundError, "NOT_FOUND", "API_KEY_NOT_FOUND", {"api_key_id": "A{16}"}
+    ),
+    causes.too_many_api_keys: Expected(
+        errors.TooManyApiKeysError,
+        "FAILED_PRECONDITION",
+        "TOO_MANY_API_KEYS",
+        {"max_api_keys": "0"},
+    ),
     causes.malformed_request: Expected(errors.MalformedRequestError, "INVALID_ARGUMENT", "MALFORMED_REQUEST"),
     causes.request_too_large: Expected(
         errors.RequestTooLargeError, "INVALID_ARGUMENT", "REQUEST_TOO_LARGE", {"max_bytes": str(4 * 2**20)}
@@ -211,6 +236,8 @@ def test_no_error_is_left_out() -> None:
     tested = {expected.kind for expected in (CAUSES | UNANSWERED).values()}
     assert classes - tested == {
         errors.InvalidArgumentError,
+        errors.UnauthenticatedError,
+        errors.PermissionDeniedError,
         errors.NotFoundError,
         errors.AlreadyExistsError,
         errors.AbortedError,

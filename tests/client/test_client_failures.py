@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 KINDS = {
     "INVALID_ARGUMENT": errors.InvalidArgumentError,
+    "UNAUTHENTICATED": errors.UnauthenticatedError,
+    "PERMISSION_DENIED": errors.PermissionDeniedError,
     "NOT_FOUND": errors.NotFoundError,
     "ALREADY_EXISTS": errors.AlreadyExistsError,
     "ABORTED": errors.AbortedError,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient", "AsyncMessageStream", "MessageStream"}
 VALUES = {
     "RecountTokensResult",
+    *("ApiKey", "ApiKeyPage", "ApiKeySecret", "Scope"),
     *("Session", "SessionFields", "SessionStatus", "SessionOrder", "SessionPage"),
     *("CreateSessionResult", "EnsureActiveSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
@@ -48,12 +49,19 @@ ERRORS = {
     *("SessionHistoryError", "FieldViolation"),
     *("InvalidArgumentError", "InvalidFieldError", "InvalidPageTokenError"),
     *("MalformedRequestError", "RequestTooLargeError"),
-    *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError"),
+    *(
+        "UnauthenticatedError",
+        "CredentialsMissingError",
+        "CredentialsInvalidError",
+        "CredentialsExpiredError",
+    ),
+    *("PermissionDeniedError", "ScopeMissingError", "UserMismatchError", "ApplicationMismatchError"),
+    *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError", "ApiKeyNotFoundError"),
     *("AlreadyExistsError", "SessionExistsError", "MessageIdReusedError"),
     *("AbortedError", "SequenceMismatchError", "EtagMismatchError", "StateVersionMismatchError"),
     "CompactionMismatchError",
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
-    "StateTooLargeError",
+    *("StateTooLargeError", "TooManyApiKeysError"),
     *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError"),
     *("UnavailableError", "DatabaseUnavailableError", "DatabaseReadOnlyError", "SchemaOutdatedError"),
     "TransactionConflictError",
@@ -68,9 +76,10 @@ METHODS = {
     *("get_history", "list_messages", "list_messages_page", "truncate_messages", "update_state", "close"),
     *("fork_session", "reset_session"),
     "compact_history",
+    *("create_api_key", "list_api_keys", "list_api_keys_page", "rotate_api_key", "revoke_api_key"),
 }
 STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}
-ITERATORS = {"list_sessions", "list_messages"}
+ITERATORS = {"list_sessions", "list_messages", "list_api_keys"}
 BLOCKS = {"append_message_stream"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
 OF_THE_SERVER = {

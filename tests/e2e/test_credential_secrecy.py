@@ -15,7 +15,9 @@ from psycopg import pq
 
 from sessionhistory_cli.commands import cli
 from sessionhistory_server.config import Settings, flag
-from sessionhistory_server.rpc import invoke, receive
+from sessionhistory_server.credentials.identity import Identity, anyone
+from sessionhistory_server.rpc import invoke
+from sessionhistory_server.rpc.authentication import Authentication
 from sessionhistory_server.rpc.dispatch import HEALTH, SERVICE, name_of
 from sessionhistory_server.rpc.reflection import REFLECTIONS
 from sessionhistory_server.store.postgres.connect import conninfo
@@ -127,7 +129,11 @@ _METHODS = [method for service in (SERVICE, HEALTH, *REFLECTIONS) for method in 
 
 
 def _refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receive, "ALL_SCOPES", frozenset())
+    monkeypatch.setattr(Authentication, "identify", _without_rights)
+
+
+async def _without_rights(*_: object) -> Identity:
+    return anyone(must_name_user=False)._replace(scopes=frozenset())
 
 
 def _break(monkeypatch: pytest.MonkeyPatch) -> None:

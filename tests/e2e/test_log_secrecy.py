@@ -11,9 +11,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.usecases.messages import Messages
 from support.databases import execute
 from support.errors import fails
+from support.keys import holding, make_key, refused
+from support.waiting import until
 
 if TYPE_CHECKING:
     import io
@@ -184,6 +187,23 @@ async def test_a_database_in_trouble(serve: Serve, database_url: str, log: io.St
     assert codes <= {"OK", "INTERNAL", "UNAVAILABLE", "ALREADY_EXISTS", "NOT_FOUND", "INVALID_ARGUMENT"}
     assert "Logging error" not in log.getvalue()
     assert SAID not in log.getvalue()
+
+
+async def test_keys(serve: Serve, database_url: str, log: io.StringIO) -> None:
+    """Neither an accepted key nor a refused one is logged or returned in an error."""
+    service = await serve(database_url, auth=("keys",), slow_call_millis=1)
+    key_id, secret = await make_key(service, scopes=("read",))
+    wrong = key_text.new_key(key_id)
+    for text in (secret, wrong, f"{wrong} {SAID}", SAID):
+        said = repr(
+            await refused(holding(service, text).stub.GetSession(pb.GetSessionRequest(session_id="s")))
+        )
+        said += repr(await refused(holding(service, text).stub.CreateSession(pb.CreateSessionRequest())))
+        assert not {secret[21:], wrong[21:], SAID} & {part for part in (text[21:], text) if part in said}
+    await until(lambda: log.getvalue().count("refusal") >= 5)
+    for hidden in (secret[21:], wrong[21:], SAID):
+        assert hidden not in log.getvalue()
+    assert key_id in log.getvalue()
 
 
 async def test_a_defect_of_ours(service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

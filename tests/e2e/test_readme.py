@@ -47,7 +47,7 @@ _ELSEWHERE = {
     "from sessionhistory import SessionHistoryClient, tls_credentials": (
         "tests/client/test_client_tls.py makes the files"
     ),
-    "session-history serve --listen 0.0.0.0:50051 --tls-cert server.pem --tls-key server.key": (
+    "session-history serve --listen 0.0.0.0:50051 --auth keys --tls-cert server.pem --tls-key server.key": (
         "tests/e2e/test_tls.py makes the files"
     ),
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",

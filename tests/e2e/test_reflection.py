@@ -58,12 +58,13 @@ def _comments(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
 
 @_VERSIONS
 async def test_the_services(service: Service, version: str) -> None:
-    """Reflection lists our service, health and reflection itself."""
+    """Reflection lists our services, health and reflection itself."""
     answer = await _ask(service, version, list_services="")
     assert [found.name for found in answer.list_services_response.service] == [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "sessionhistory.v1.CredentialsService",
         _SERVICE,
     ]
 
@@ -202,7 +203,7 @@ async def test_a_server_without_reflection(
     serve: Callable[..., Awaitable[Service]], database_url: str, version: str
 ) -> None:
     """Without reflection the service is UNIMPLEMENTED; health and calls are answered."""
-    service = await serve(database_url, reflection=False)
+    service = await serve(database_url, reflection="off")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await _ask(service, version, list_services="")
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED

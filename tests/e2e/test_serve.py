@@ -134,9 +134,11 @@ _UNAUTHENTICATED = "callers are not authenticated: anyone who reaches"
     [
         ("127.0.0.1", [], []),
         ("localhost", [], []),
-        ("0.0.0.0", ["--plaintext"], [_UNAUTHENTICATED]),
+        ("0.0.0.0", ["--plaintext", "--auth", "keys"], []),
         ("0.0.0.0", ["--insecure"], [_UNENCRYPTED, _UNAUTHENTICATED]),
-        ("0.0.0.0", ["tls"], [_UNAUTHENTICATED]),
+        ("0.0.0.0", ["--insecure", "--auth", "keys"], [_UNENCRYPTED]),
+        ("0.0.0.0", ["--insecure", "tls"], [_UNAUTHENTICATED]),
+        ("0.0.0.0", ["tls", "--auth", "keys"], []),
         ("0.0.0.0", ["tls", "mutual"], []),
     ],
 )
@@ -154,14 +156,31 @@ def test_a_server_that_other_machines_can_reach(
     assert all(event.startswith(warning) for event, warning in zip(logged, warnings, strict=True))
 
 
-def test_a_server_without_protection(data_dir: Path, workers: str) -> None:
+@pytest.mark.parametrize(
+    ("protection", "missing"),
+    [
+        (
+            ("--auth", "keys"),
+            (
+                "and calls to it are not encrypted: set --tls-cert and --tls-key, or --plaintext if TLS ends"
+                " before this server"
+            ),
+        ),
+        (
+            ("--plaintext",),
+            "and callers are not authenticated: set --auth keys or --tls-client-ca",
+        ),
+    ],
+)
+def test_a_server_without_a_protection(
+    data_dir: Path, workers: str, protection: tuple[str, ...], missing: str
+) -> None:
     """An address that other machines can reach is refused with the ways out, and creates no database."""
-    flags = ("--data-dir", data_dir, "--workers", workers, "--metrics-listen", "off")
+    flags = ("--data-dir", data_dir, "--workers", workers, "--metrics-listen", "off", *protection)
     done = run("serve", *flags, "--listen", "0.0.0.0:0")
     assert done.returncode == 1
     assert done.stderr == (
-        "Error: other machines can reach 0.0.0.0:0, and calls to it are not encrypted: set --tls-cert and"
-        " --tls-key, or --plaintext if TLS ends before this server; --insecure serves nonetheless\n"
+        f"Error: other machines can reach 0.0.0.0:0, {missing}; --insecure serves nonetheless\n"
     )
     assert not data_dir.exists()
 

@@ -10,24 +10,28 @@ import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
 
+from sessionhistory.v1 import credentials_service_pb2 as keys_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.observability import logs
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
 from sessionhistory_server.observability.shared_memory import SharedNumbers
-from sessionhistory_server.rpc import receive
 from sessionhistory_server.rpc.accounting import Accounting
 from sessionhistory_server.rpc.dispatch import SERVICE, methods_of
 from sessionhistory_server.rpc.server import METHODS
 from sessionhistory_server.rpc.services.registry import servicers
 from support.errors import fails
+from support.keys import credentials, holding, make_key, refused
 from support.waiting import until
 
 if TYPE_CHECKING:
     import io
+    from collections.abc import Awaitable, Callable
 
     from google.protobuf.descriptor import MethodDescriptor
 
     from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
 
 # For each audited RPC: the requests that are acts, and the names of the acts.
 _ACTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
@@ -153,7 +157,7 @@ async def test_every_refusal_for_lack_of_rights_is_one_event(
     session_id: str,
 ) -> None:
     """Also of a call that would be no act. An id that breaks the rules is not shown."""
-    monkeypatch.setattr(receive, "ALL_SCOPES", frozenset())
+    _take_rights(shared, monkeypatch)
     names_session = _name_session(request := GetMessageClass(method.input_type)(), session_id)
     with fails("PERMISSION_DENIED", "SCOPE_MISSING"):
         await _send(shared, method, request)
@@ -171,13 +175,43 @@ async def test_refusals_in_one_request_are_events_of_their_own(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MultiCall itself needs no right; its entries do."""
-    monkeypatch.setattr(receive, "ALL_SCOPES", frozenset())
+    _take_rights(service, monkeypatch)
     entries = [{kind: {"session_id": kind}} for kind in ("append_message", "get_history")]
     async for _ in service.stub.MultiCall(pb.MultiCallRequest(calls=entries)):
         pass
     await until(lambda: len(_events(log)) == 2)
     found = {(event["act"], event["method"], event["session_id"]) for event in _events(log)}
     assert found == {("refusal", "AppendMessage", "append_message"), ("refusal", "GetHistory", "get_history")}
+
+
+async def test_a_change_of_a_key_is_an_act(serve: Serve, database_url: str, log: io.StringIO) -> None:
+    """It names the key of the caller, and the key that has changed."""
+    service = await serve(database_url, auth=("keys",))
+    admin_id, secret = await make_key(service, tenant="acme")
+    admin = credentials(service, secret)
+    made = await admin.CreateApiKey(keys_pb.CreateApiKeyRequest(api_key={"scopes": [keys_pb.SCOPE_READ]}))
+    key_id = made.api_key.api_key_id
+    await admin.RotateApiKey(keys_pb.RotateApiKeyRequest(api_key_id=key_id))
+    await admin.RevokeApiKey(keys_pb.RevokeApiKeyRequest(api_key_id=key_id))
+    await until(lambda: len(_events(log)) == 3)
+    found = [
+        tuple(event[name] for name in ("act", "tenant", "credential", "api_key_id")) for event in _events(log)
+    ]
+    acts = ("key_creation", "key_rotation", "key_revocation")
+    assert found == [(act, "acme", admin_id, key_id) for act in acts]
+
+
+async def test_a_refused_key_is_named(serve: Serve, database_url: str, log: io.StringIO) -> None:
+    """By its id, which is no secret; a text of another form is not shown."""
+    service = await serve(database_url, auth=("keys",))
+    expired_id, expired = await make_key(service, expire_time=1)
+    for text in (expired, "a secret text"):
+        await refused(holding(service, text).stub.GetSession(pb.GetSessionRequest(session_id="s")))
+    await until(lambda: len(_events(log)) == 2)
+    assert [event["credential"] for event in _events(log)] == [expired_id, ""]
+    assert {event["act"] for event in _events(log)} == {"refusal"}
+    assert expired not in log.getvalue()
+    assert "a secret text" not in log.getvalue()
 
 
 async def test_a_call_without_credentials_is_a_refusal(log: io.StringIO) -> None:
@@ -187,6 +221,13 @@ async def test_a_call_without_credentials_is_a_refusal(log: io.StringIO) -> None
     record(grpc.StatusCode.UNAUTHENTICATED, 0)
     event = await _event(log)
     assert [event[name] for name in _OWN_FIELDS] == ["refusal", "UNAUTHENTICATED", "", "", ""]
+
+
+def _take_rights(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take all scopes from the callers of a server that asks for no credentials."""
+    authentication = service.app._authentication  # noqa: SLF001 - no credential has no scope at all
+    without = authentication._anyone._replace(scopes=frozenset())  # noqa: SLF001
+    monkeypatch.setattr(authentication, "_anyone", without)
 
 
 def _name_session(request: Any, session_id: str) -> bool:

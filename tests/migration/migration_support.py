@@ -87,6 +87,11 @@ ROWS = {
         values (gen_random_uuid(), 'default', 'stepped', 'ACTIVE', 0, 0, 0, 0, 0, 0, 1, '2020-01-01',
             '2020-01-01', '2020-01-01', 1000, 5, 'OMIT', true)
     """,
+    "0010": """
+        insert into api_keys (api_key_id, tenant_id, display_name, scopes, require_user_id, secret_hash,
+            create_time, generation)
+        values ('AAAAAAAAAAAAAAAA', 'default', '', '{read}', false, '', '2020-01-01', 1)
+    """,
 }
 """By revision: one statement that inserts a row as releases of that revision stored it."""
 

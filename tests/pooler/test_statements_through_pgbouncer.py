@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pooler_support import traffic
 from store_calls import call_everything, make_two_pages
 from store_support import use_cases
-from test_plans import PLANS, name_of
+from test_plans import ON_ONE_MACHINE, PLANS, name_of
 
 from sessionhistory_server.store.postgres import database_state, monitor, trial_write
 from sessionhistory_server.store.postgres.database import Database
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pytest
 
 TESTS = Path(__file__).parents[1]
+NAMES = {*PLANS, *ON_ONE_MACHINE}
 
 # Statements of the jobs that purge and sweep, of the command that recounts everything, of a recount that
 # changes a summary, and of a compaction after an older release's truncation; `test_every_use_case` sends
@@ -53,7 +54,7 @@ async def test_every_use_case(pooled_url: str, monkeypatch: pytest.MonkeyPatch) 
             await make_two_pages(history)
             await call_everything(history, database)
     await database.close()
-    assert {name_of(statement) for statement in recorder.take()} == PLANS.keys()
+    assert {name_of(statement) for statement in recorder.take()} == NAMES
 
 
 def test_the_rpcs(postgres_url: str, tmp_path: Path) -> None:
@@ -76,4 +77,4 @@ def test_the_rpcs(postgres_url: str, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     texts = set(json.loads(found.read_text())) - PROBES
-    assert {name_of(Statement(text, {})) for text in texts} >= PLANS.keys() - ELSEWHERE
+    assert {name_of(Statement(text, {})) for text in texts} >= NAMES - ELSEWHERE

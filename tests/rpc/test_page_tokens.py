@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
-from rpc_support import append, call, create, said
+from rpc_support import append, call, create, fresh_id, said
 
 from sessionhistory.v1 import session_pb2 as spb
+from sessionhistory_server.model.filters import MessageFilter, SessionFilter
+from sessionhistory_server.store.session_ref import SessionRef
+from sessionhistory_server.usecases.paging import PageTokens
+from sessionhistory_server.usecases.signing import Signing
+from support.callers import caller
+from support.databases import execute
 from support.errors import fails
+from support.keys import holder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -159,6 +167,79 @@ async def test_tokens_outlive_the_server(
     other = await serve(database_url)
     for method in LISTS:
         await call(other, method, "s", page_token=await _token(full, method))
+
+
+@pytest.mark.parametrize("method", LISTS)
+async def test_a_token_is_its_callers(guarded: Service, method: str) -> None:
+    """Another tenant's caller, and one that is bound to a user or an application, cannot use it."""
+    mine = await holder(guarded, tenant=(tenant := fresh_id()))
+    for session_id in ("s", "t"):
+        await append(mine, session_id, *[said()] * 5, new_session=spb.SessionFields(application_id="app"))
+    token = await _token(mine, method)
+    others: list[dict[str, Any]] = [
+        {"tenant": fresh_id()},
+        {"tenant": tenant, "user_id": "u"},
+        {"tenant": tenant, "application_id": "app"},
+    ]
+    for fields in others:
+        await _refused(await holder(guarded, **fields), method, token)
+    await call(await holder(guarded, tenant=tenant), method, "s", page_token=token)
+
+
+@pytest.mark.parametrize("method", LISTS)
+async def test_a_token_cannot_be_forged(
+    full: Service, database_url: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """A caller that knows the form of tokens, but not the key, makes none that is accepted."""
+    token = await _token(full, method)
+    rows = execute(database_url, "select key_number, secret from signing_keys")
+    ((number, secret),) = rows
+    assert len(bytes(secret)) == 32
+    signing = Signing(full.app._database)  # noqa: SLF001 - as a server does
+    tokens = PageTokens(signing)
+    layout, position = ("!q16s", (1, bytes(16))) if method == "ListSessions" else ("!q", (1,))
+    wanted: Any = SessionFilter(labels={}) if method == "ListSessions" else None
+    arguments = wanted or (SessionRef.of(caller(), "s"), MessageFilter())
+    made = await tokens.encode(caller(), arguments, layout, position)
+    await call(full, method, "s", page_token=made)
+    for guess in (bytes(32), b"", bytes(secret)[:31]):
+        monkeypatch.setattr(signing, "_keys", {number: guess})
+        await _refused(full, method, await tokens.encode(caller(), arguments, layout, position))
+    for unknown in (0, number + 1):
+        monkeypatch.setattr(signing, "_keys", {unknown: bytes(secret)})
+        await _refused(full, method, await tokens.encode(caller(), arguments, layout, position))
+    await call(full, method, "s", page_token=token)
+
+
+@pytest.mark.parametrize("method", LISTS)
+async def test_the_key_is_replaced_and_its_tokens_stay_valid(
+    serve: Callable[..., Awaitable[Service]], full: Service, database_url: str, method: str
+) -> None:
+    """A key signs for 30 days. Its tokens are valid until the key after it is replaced, too."""
+    numbers, tokens = [], [await _token(full, method)]
+    for _ in range(2):
+        execute(database_url, "update signing_keys set create_time = now() - interval '31 days'")
+        newest = await serve(database_url)
+        tokens.append(await _token(newest, method))
+        numbers.append(execute(database_url, "select key_number from signing_keys order by 1"))
+    assert numbers == [[(1,), (2,)], [(2,), (3,)]]
+    for service in (newest, full):  # the second one has not read the keys since
+        await call(service, method, "s", page_token=tokens[1])
+        await call(service, method, "s", page_token=tokens[2])
+    await _refused(newest, method, tokens[0])
+
+
+async def test_servers_that_start_together_make_one_key(
+    serve: Callable[..., Awaitable[Service]], database_url: str
+) -> None:
+    """The first token of each server waits for the key that one of them makes."""
+    services = [await serve(database_url) for _ in range(4)]
+    for session_id in ("a", "b"):
+        await create(services[0], session_id)
+    tokens = await asyncio.gather(*[_token(service, "ListSessions") for service in services])
+    assert execute(database_url, "select count(*) from signing_keys") == [(1,)]
+    for service, token in zip(services, reversed(tokens), strict=True):
+        await call(service, "ListSessions", "", page_token=token)
 
 
 async def test_a_session_made_anew_takes_no_harm_of_an_old_token(full: Service) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,13 @@ from store_support import APPLICATION, HEAVY_USER, LONG, append, compact, new_me
 from sessionhistory_server.background import retention
 from sessionhistory_server.background.jobs import JobDatabase
 from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.model.api_key import ApiKeyFields
 from sessionhistory_server.model.filters import MessageFilter, SessionFilter
 from sessionhistory_server.model.session import SessionContent, StateChange
 from sessionhistory_server.model.window import WindowLimits
 from sessionhistory_server.store import tokens, void_summaries
 from sessionhistory_server.usecases.forks import NewBranch
+from sessionhistory_server.usecases.key_verification import KeyVerifier
 from support.callers import caller
 
 if TYPE_CHECKING:
@@ -71,6 +74,7 @@ async def call_everything(history: UseCases, database: Database) -> None:
     await call_messages(history, database)
     await call_edits(history, database)
     await call_streams(history)
+    await call_keys(history, database)
     await history.sessions.patch_state(caller("u"), "chat", StateChange("{}", None))
     await history.sessions.get_active(caller("u"))
     await history.sessions.get_active(caller(HEAVY_USER), APPLICATION)
@@ -193,6 +197,18 @@ async def call_streams(history: UseCases) -> None:
     await history.streams.store(caller(), append("stream", new_message("m")))
     await history.sessions.update(caller(), "stream", {"status": "COMPLETED"}, etag=None)
     await history.streams.check(caller(), append("stream", new_message("m")))
+
+
+async def call_keys(history: UseCases, database: Database) -> None:
+    """Create, use, list, rotate and revoke a key."""
+    verifier = KeyVerifier(database)
+    fields = ApiKeyFields("", ("read",), None, None, require_user_id=False, expire_time=None)
+    key, secret = await history.api_keys.create(caller(), fields)
+    await verifier.look_up(secret)
+    await verifier.store_uses()
+    await history.api_keys.rotate(caller(), key.api_key_id, overlap=timedelta(), expire_time=None)
+    await history.api_keys.find(caller(), show_revoked=True, page_size=1, page_token="")
+    await history.api_keys.revoke(caller(), key.api_key_id)
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

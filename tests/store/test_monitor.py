@@ -129,6 +129,7 @@ async def test_a_standby_takes_over_without_a_restart(postgres: TcpPostgres) -> 
         standby.stop(signal.SIGQUIT)
 
 
+@pytest.mark.one_machine("without Citus there are no nodes to probe")
 async def test_connections_to_another_server_are_kept(postgres: TcpPostgres) -> None:
     """With several hosts in the URL, a monitor that reaches another one does not assume a restart."""
     with tcp_postgres() as other:

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 import sessionhistory_server.rpc
+from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.readme import page
 
@@ -51,7 +52,7 @@ def _words(text: str) -> str:
 def test_reflection_has_the_contract_of_the_stubs() -> None:
     """The files with comments, which reflection serves, describe the contract of the stubs."""
     stubs = {}
-    for file in _stubs(pb.DESCRIPTOR):
+    for file in (*_stubs(pb.DESCRIPTOR), credentials_pb.DESCRIPTOR):
         stubs[file.name] = FileDescriptorProto()
         file.CopyToProto(stubs[file.name])
     assert {file.name: _bare(file) for file in _FILES} == {name: _bare(file) for name, file in stubs.items()}
@@ -85,5 +86,9 @@ def test_the_reference_has_every_signature() -> None:
             method.server_streaming,
             method.output_type.name,
         )
-        for method in pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods
+        for service in (
+            credentials_pb.DESCRIPTOR.services_by_name["CredentialsService"],
+            pb.DESCRIPTOR.services_by_name["SessionHistoryService"],
+        )
+        for method in service.methods
     ]

@@ -13,6 +13,7 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import CallContext
 from sessionhistory_server.errors import DeadlineExceededError
+from sessionhistory_server.rpc.authentication import Authentication
 from sessionhistory_server.rpc.dispatch import Method, Terms
 from sessionhistory_server.rpc.peers.byte_budget import ByteBudget
 from sessionhistory_server.rpc.peers.connection import Exchange, PeerConnection
@@ -63,7 +64,9 @@ async def _left(*, lasts: bool, seconds: float | None) -> float:
     )
     call_context.begin(CallContext("id", "Stream"))
     context: Any = _Context(seconds)
-    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=100), must_name_user=False)
+    receiver = Receiver(
+        StreamRules(idle_seconds=1, default_deadline_seconds=100), Authentication(None, must_name_user=False)
+    )
     await receiver.server_stream(method, _exchange(context), context)
     return left[0]
 
@@ -100,7 +103,9 @@ async def test_another_stream_ends_at_the_default_deadline() -> None:
         record=lambda *_: None,
     )
     context: Any = _Context()
-    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=0), must_name_user=False)
+    receiver = Receiver(
+        StreamRules(idle_seconds=1, default_deadline_seconds=0), Authentication(None, must_name_user=False)
+    )
     with pytest.raises(DeadlineExceededError):
         await receiver.server_stream(method, _exchange(context), context)
 

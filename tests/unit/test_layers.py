@@ -30,6 +30,7 @@ _FORBIDDEN: Final = {
     "call_context.py": (*_WIRE, *_DATABASE, *_STORE),
     "certificates.py": (*_WIRE, *_DATABASE, *_STORE),
     "config.py": (*_WIRE, *_DATABASE, *_STORE),
+    "credentials": (*_WIRE, *_DATABASE, *_STORE),
     "embedded": (*_WIRE, *_STORE),
     "errors.py": (*_WIRE, *_DATABASE, *_STORE),
     "limits.py": (*_WIRE, *_DATABASE, *_STORE),

@@ -11,6 +11,7 @@ import pytest
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory_server.rpc.peers.byte_budget import ByteBudget
 from sessionhistory_server.rpc.peers.connection import Exchange, PeerConnection
+from sessionhistory_server.rpc.streaming.credential import StreamCredential
 from sessionhistory_server.rpc.streaming.draft import Draft
 from sessionhistory_server.rpc.streaming.reader import Reader
 from sessionhistory_server.rpc.streaming.waits import StreamRules, StreamWaits
@@ -43,7 +44,8 @@ async def test_a_call_that_is_over_is_cancelled() -> None:
     over: Any = OverCall()
     task: Any = asyncio.current_task()
     exchange = Exchange(PeerConnection("ipv4:192.0.2.1:1", ByteBudget(0)), over, task, 0)
-    reader = Reader(over, exchange, bytes, StreamRules(idle_seconds=1, default_deadline_seconds=1))
+    rules = StreamRules(idle_seconds=1, default_deadline_seconds=1)
+    reader = Reader(over, exchange, bytes, rules, StreamCredential(None))
     await reader.accept()
     reading = asyncio.create_task(reader.read())
     with pytest.raises(asyncio.CancelledError):

@@ -12,7 +12,8 @@ from sessionhistory._async.connections import CLOSED, AsyncConnections
 from sessionhistory._async.grouping import GroupedCalls
 from sessionhistory._transport import aio
 from sessionhistory._transport.failures import ended_by_close, failure
-from sessionhistory._transport.options import checked_metadata, checked_seconds
+from sessionhistory._transport.keys import CallMetadata, check_transport
+from sessionhistory._transport.options import checked_seconds
 from sessionhistory._transport.retry import Attempts
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sessionhistory._async.calls import Request
-    from sessionhistory._transport.options import Metadata
+    from sessionhistory._transport.keys import Key
     from sessionhistory.errors import SessionHistoryError
 
     MetadataMapping = Mapping[str, str | bytes]
@@ -35,14 +36,17 @@ class AsyncTransport:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None,
+        key: Key | None,
+        plaintext_key: bool,
         metadata: MetadataMapping | Callable[[], MetadataMapping],
         timeout_seconds: float,
         options: Sequence[tuple[str, Any]],
     ) -> None:
         if not target or not isinstance(target, str):
             raise ValueError("target: must be HOST:PORT, or any target of gRPC")
+        check_transport(target, is_plaintext=credentials is None, key=key, allow=plaintext_key)
         self._connections = AsyncConnections(partial(aio.open_channel, target, credentials, options))
-        self._metadata = metadata if callable(metadata) else checked_metadata(metadata)
+        self._metadata = CallMetadata(metadata, key)
         self._timeout_seconds = checked_seconds(timeout_seconds)
         self._calls = GroupedCalls(self._connections, options)
 
@@ -108,16 +112,13 @@ class AsyncTransport:
             await asyncio.sleep(delay_seconds)
 
     def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
-        return self._calls.make(method, request, timeout_seconds, self._metadata_of_attempt())
+        return self._calls.make(method, request, timeout_seconds, self._metadata.of_attempt())
 
     async def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> aio.Upload:
-        metadata = self._metadata_of_attempt()
+        metadata = self._metadata.of_attempt()
         connection = self._connections.take()
         ended = partial(self._connections.give_back, connection)
         upload = aio.Upload(getattr(connection.stub, method), metadata, ended)
         with self._connections.watch(connection):
             await upload.begin(first, timeout_seconds)
         return upload
-
-    def _metadata_of_attempt(self) -> Metadata:
-        return checked_metadata(self._metadata()) if callable(self._metadata) else self._metadata

@@ -11,12 +11,14 @@ from sessionhistory.types import (
     MessageStatus,
     OnBreak,
     Role,
+    Scope,
     SessionOrder,
     SessionStatus,
     UnansweredCalls,
 )
 from sessionhistory.v1 import (
     append_message_stream_pb2,
+    credentials_service_pb2,
     history_pb2,
     message_pb2,
     session_history_service_pb2,
@@ -66,6 +68,7 @@ class EnumCodec:
 ROLES: Final = EnumCodec(Role, message_pb2.Role, "ROLE_")
 MESSAGE_STATUSES: Final = EnumCodec(MessageStatus, message_pb2.MessageStatus, "MESSAGE_STATUS_")
 ON_BREAKS: Final = EnumCodec(OnBreak, append_message_stream_pb2.OnBreak, "ON_BREAK_")
+SCOPES: Final = EnumCodec(Scope, credentials_service_pb2.Scope, "SCOPE_")
 SESSION_STATUSES: Final = EnumCodec(SessionStatus, session_pb2.SessionStatus, "SESSION_STATUS_")
 MESSAGE_ORDERS: Final = EnumCodec(MessageOrder, session_history_service_pb2.MessageOrder, "MESSAGE_ORDER_")
 SESSION_ORDERS: Final = EnumCodec(SessionOrder, session_history_service_pb2.SessionOrder, "SESSION_ORDER_")

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory._sync.active_sessions import ActiveSessions
+from sessionhistory._sync.api_keys import ApiKeys
 from sessionhistory._sync.forks import Forks
 from sessionhistory._sync.history import Histories
 from sessionhistory._sync.messages import Messages
@@ -32,6 +33,7 @@ class SessionHistoryClient(
     Messages,
     Streams,
     Histories,
+    ApiKeys,
 ):
     """Call a Session History service. Create one client, keep it, and share it: it holds the connections.
 
@@ -45,14 +47,16 @@ class SessionHistoryClient(
       ``append_message_stream``, ``get_message``, ``list_messages``, ``list_messages_page``,
       ``truncate_messages``.
     - History, the context that a model is shown: ``get_history``, ``compact_history``.
+    - API keys, by a client whose key has the scope ``ADMIN``: ``create_api_key``, ``list_api_keys``,
+      ``list_api_keys_page``, ``rotate_api_key``, ``revoke_api_key``.
     - The end: ``close``, or the end of the client's block.
 
     Every call has a deadline. Until the deadline, the client retries the call while the service is
     unavailable, if two executions have the same effect as one. This holds for all calls except these, which
     you must repeat yourself: ``create_session`` and ``fork_session`` with an id and without
     ``allow_existing``, ``update_session`` with an etag, ``update_state`` with an expected version,
-    ``delete_session`` without ``allow_missing``, ``undelete_session``, and ``truncate_messages`` without
-    ``expected_last_sequence``.
+    ``delete_session`` without ``allow_missing``, ``undelete_session``, ``truncate_messages`` without
+    ``expected_last_sequence``, ``create_api_key`` and ``rotate_api_key``.
 
     ``user_id`` names the user that a call acts for: the call does not find the sessions of other users.
 
@@ -62,8 +66,11 @@ class SessionHistoryClient(
     Args:
         target: ``HOST:PORT``, or any target of gRPC. If it names several addresses, the client uses all.
         credentials: TLS, as ``tls_credentials()`` returns it; ``None``: plaintext.
-        metadata: The metadata of every call, for example ``{"authorization": "Bearer …"}``, or a function
-            that returns the metadata for each attempt. Keys are lower case.
+        key: The API key, or a function that returns a fresh key or token for each attempt; ``None``: the
+            server asks for none.
+        plaintext_key: Whether to send the key without TLS to another machine. Without it, that is an error.
+        metadata: The metadata of every call, for example ``{"x-request-id": "…"}``, or a function that
+            returns the metadata for each attempt. Names are lower case.
         timeout_seconds: How long a call may take, with all its retries, if the call does not say.
         options: Channel arguments of gRPC, which are added to the client's own or replace them.
     """
@@ -73,6 +80,8 @@ class SessionHistoryClient(
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        key: str | Callable[[], str] | None = None,
+        plaintext_key: bool = False,
         metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = MappingProxyType({}),
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         options: Sequence[tuple[str, Any]] = (),
@@ -80,6 +89,8 @@ class SessionHistoryClient(
         self._transport = Transport(
             target,
             credentials=credentials,
+            key=key,
+            plaintext_key=plaintext_key,
             metadata=metadata,
             timeout_seconds=timeout_seconds,
             options=options,

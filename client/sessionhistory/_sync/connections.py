@@ -8,12 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
 from sessionhistory._transport import threads
-from sessionhistory.v1.session_history_service_pb2_grpc import SessionHistoryServiceStub
+from sessionhistory._transport.stubs import Stub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class Connection:
 
     def __init__(self, channel: threads.Channel) -> None:
         self.channel = channel
-        self.stub: Any = cast("Any", SessionHistoryServiceStub)(channel)  # the generated stub has no types
+        self.stub: Any = Stub(channel)  # the methods have no types
         self.calls_under_way = 0
         self.answers = 0
         self._avoided_until = 0.0

@@ -31,6 +31,8 @@ _KNOWN_DETAILS: Final = (
 
 _KINDS: Final[dict[grpc.StatusCode, type[errors.SessionHistoryError]]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
+    grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
     grpc.StatusCode.NOT_FOUND: errors.NotFoundError,
     grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExistsError,
     grpc.StatusCode.ABORTED: errors.AbortedError,
@@ -46,6 +48,14 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "INVALID_PAGE_TOKEN": errors.InvalidPageTokenError,
     "MALFORMED_REQUEST": errors.MalformedRequestError,
     "REQUEST_TOO_LARGE": errors.RequestTooLargeError,
+    "CREDENTIALS_MISSING": errors.CredentialsMissingError,
+    "CREDENTIALS_INVALID": errors.CredentialsInvalidError,
+    "CREDENTIALS_EXPIRED": errors.CredentialsExpiredError,
+    "SCOPE_MISSING": errors.ScopeMissingError,
+    "USER_MISMATCH": errors.UserMismatchError,
+    "APPLICATION_MISMATCH": errors.ApplicationMismatchError,
+    "API_KEY_NOT_FOUND": errors.ApiKeyNotFoundError,
+    "TOO_MANY_API_KEYS": errors.TooManyApiKeysError,
     "SESSION_NOT_FOUND": errors.SessionNotFoundError,
     "MESSAGE_NOT_FOUND": errors.MessageNotFoundError,
     "SESSION_EXISTS": errors.SessionExistsError,

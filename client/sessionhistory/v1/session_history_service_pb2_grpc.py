@@ -17,6 +17,8 @@ class SessionHistoryServiceStub(object):
     Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
+    UNAUTHENTICATED      CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
+    PERMISSION_DENIED    SCOPE_MISSING, USER_MISMATCH, APPLICATION_MISMATCH
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
@@ -30,6 +32,11 @@ class SessionHistoryServiceStub(object):
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
+
+    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
+    key decides the tenant, and may be bound to a user or to an application. A request that names another user
+    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
+    seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -162,6 +169,8 @@ class SessionHistoryServiceServicer(object):
     Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
+    UNAUTHENTICATED      CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
+    PERMISSION_DENIED    SCOPE_MISSING, USER_MISMATCH, APPLICATION_MISMATCH
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
@@ -175,6 +184,11 @@ class SessionHistoryServiceServicer(object):
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
+
+    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
+    key decides the tenant, and may be bound to a user or to an application. A request that names another user
+    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
+    seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -504,6 +518,8 @@ class SessionHistoryService(object):
     Errors carry google.rpc.ErrorInfo with the domain "sessionhistory.v1" and one of these reasons:
 
     INVALID_ARGUMENT     INVALID_FIELD, INVALID_PAGE_TOKEN, MALFORMED_REQUEST, REQUEST_TOO_LARGE
+    UNAUTHENTICATED      CREDENTIALS_MISSING, CREDENTIALS_INVALID, CREDENTIALS_EXPIRED
+    PERMISSION_DENIED    SCOPE_MISSING, USER_MISMATCH, APPLICATION_MISMATCH
     NOT_FOUND            SESSION_NOT_FOUND, MESSAGE_NOT_FOUND
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
@@ -517,6 +533,11 @@ class SessionHistoryService(object):
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
+
+    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
+    key decides the tenant, and may be bound to a user or to an application. A request that names another user
+    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
+    seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and

@@ -10,11 +10,14 @@ import grpc
 from sessionhistory.errors import (
     AbortedError,
     AlreadyExistsError,
+    CredentialsMissingError,
     DeadlineExceededError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    PermissionDeniedError,
     SessionNotFoundError,
+    UnauthenticatedError,
     UnavailableError,
 )
 from sessionhistory_cli.client.formatting import counted, visible
@@ -52,6 +55,10 @@ def explain(error: SessionHistoryError, endpoint: Endpoint, *, timeout_seconds: 
                 f"no server answers at {target}{over}: start one with `session-history serve`,"
                 " or name it with --server"
             )
+        case CredentialsMissingError():
+            text = f"{target} needs a key: name it in SESSION_HISTORY_API_KEY, or with --api-key"
+        case UnauthenticatedError() | PermissionDeniedError():
+            text = f"{target} refuses the key: {visible(str(error))} ({_reason(error)})"
         case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
             text = f"another service answers at {target}: name the right --server"
         case _:

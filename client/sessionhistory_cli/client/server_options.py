@@ -1,12 +1,12 @@
-"""Connect a command to its server."""
+"""The options of every command that calls a server."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -17,6 +17,8 @@ from sessionhistory_cli.endpoint import Endpoint, endpoint_options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+KEY_VARIABLE: Final = "SESSION_HISTORY_API_KEY"
+
 Command = Callable[..., None]
 
 
@@ -26,6 +28,8 @@ class Server:
 
     endpoint: Endpoint
     timeout_seconds: int
+    api_key: str | None = field(repr=False)
+    plaintext_key: bool
 
     @contextmanager
     def client(self) -> Iterator[SessionHistoryClient]:
@@ -34,15 +38,27 @@ class Server:
         Raises:
             click.ClickException: a call failed. The message has the remedy.
         """
-        with SessionHistoryClient(
-            self.endpoint.target,
-            credentials=self.endpoint.credentials(),
-            timeout_seconds=self.timeout_seconds,
-        ) as client:
+        with self._open() as client:
             try:
                 yield client
             except SessionHistoryError as error:
                 raise self.explain(error) from error
+
+    def _open(self) -> SessionHistoryClient:
+        credentials = self.endpoint.credentials()
+        try:
+            return SessionHistoryClient(
+                self.endpoint.target,
+                credentials=credentials,
+                key=self.api_key,
+                plaintext_key=self.plaintext_key,
+                timeout_seconds=self.timeout_seconds,
+            )
+        except ValueError as error:
+            if self.api_key is None:
+                raise
+            remedy = "" if credentials else "; use --tls, or --plaintext-key if the network is trusted"
+            raise click.UsageError(f"{KEY_VARIABLE} (--api-key): {_of_key(error)}{remedy}") from None
 
     def explain(self, error: SessionHistoryError) -> click.ClickException:
         """Return the error of a command for a failed call to this server."""
@@ -58,6 +74,18 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
     endpoint = endpoint_options(
         help_text="Address of the server, or a gRPC target (dns:, ipv4:, ipv6:, unix:)."
     )
+    key = click.option(
+        "--api-key",
+        metavar="KEY",
+        envvar=KEY_VARIABLE,
+        show_envvar=True,
+        help="API key. Other users of this machine can read arguments: prefer the variable.",
+    )
+    plaintext_key = click.option(
+        "--plaintext-key",
+        is_flag=True,
+        help="Send the key also without TLS to another machine, because the network is trusted.",
+    )
     timeout = click.option(
         "--timeout-seconds",
         type=click.IntRange(1, 3600),
@@ -67,9 +95,21 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         @wraps(command)
-        def with_server(*, endpoint: Endpoint, timeout_seconds: int, **rest: Any) -> None:  # noqa: ANN401 - the command's own, by name
-            command(server=Server(endpoint, timeout_seconds), **rest)
+        def with_server(
+            *,
+            endpoint: Endpoint,
+            timeout_seconds: int,
+            api_key: str | None,
+            plaintext_key: bool,
+            **rest: Any,  # noqa: ANN401 - the command's own, by name
+        ) -> None:
+            command(server=Server(endpoint, timeout_seconds, api_key, plaintext_key), **rest)
 
-        return endpoint(timeout(with_server))
+        return endpoint(key(plaintext_key(timeout(with_server))))
 
     return decorate
+
+
+def _of_key(error: ValueError) -> str:
+    """Return what is wrong with the key, without the key."""
+    return str(error).removeprefix("key: ").partition(": pass credentials")[0]

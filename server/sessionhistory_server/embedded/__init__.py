@@ -19,7 +19,7 @@ from sessionhistory_server.embedded import account, cluster, data_directory, loc
 from sessionhistory_server.embedded.errors import EmbeddedPostgresError
 from sessionhistory_server.embedded.keeper import Keeper
 from sessionhistory_server.embedded.processes import Processes
-from sessionhistory_server.embedded.server import PostgresServer
+from sessionhistory_server.embedded.server import DATABASE, PostgresServer
 from sessionhistory_server.embedded.wheel import binaries
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.embedded.account import Account
     from sessionhistory_server.embedded.lock import Lock
 
-__all__ = ["EmbeddedPostgresError", "Keeper", "binaries", "kept", "running"]
+__all__ = ["EmbeddedPostgresError", "Keeper", "binaries", "kept", "reached", "running"]
 
 
 def _silent(_message: str) -> None:
@@ -45,6 +45,25 @@ def running(data_dir: Path, *, report: Callable[[str], None] = _silent) -> Itera
     """Run Postgres as `kept` does, and yield its URL. If Postgres ends, it is not restarted."""
     with kept(data_dir, report=report) as keeper:
         yield keeper.url
+
+
+@contextmanager
+def reached(data_dir: Path) -> Iterator[tuple[str, bool]]:
+    """Yield the URL of Postgres on a data directory, and whether it runs for this block only.
+
+    If another process serves the directory, its Postgres is used; else Postgres runs during the block.
+
+    Raises:
+        EmbeddedPostgresError: as `kept`; or another process serves the directory, and has just started.
+    """
+    if not lock.is_held(data_dir / "lock"):
+        with running(data_dir) as url:
+            yield url, True
+        return
+    folder = lock.sockets_of_owner(data_dir / "lock")
+    if folder is None:
+        raise EmbeddedPostgresError(f"the server on {data_dir} is starting or stopping: try again")
+    yield sockets.url(folder, DATABASE), False
 
 
 @contextmanager

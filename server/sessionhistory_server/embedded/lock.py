@@ -45,6 +45,30 @@ def held(path: Path) -> Iterator[Lock]:
         os.close(fd)
 
 
+def is_held(path: Path) -> bool:
+    """Return whether another process holds a lock file; a missing file is not held."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def sockets_of_owner(path: Path) -> Path | None:
+    """Return the folder of the socket of the process that holds a lock file; ``None``: not created yet."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _sockets(fd)
+    finally:
+        os.close(fd)
+
+
 def _acquire(fd: int, path: Path) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 DEFAULT_TENANT: Final = "default"
 """The tenant of a caller without credentials."""
@@ -22,12 +25,14 @@ class Caller(NamedTuple):
     tenant_id: str
     """The tenant to whose sessions the caller has access."""
     application_id: str | None
-    """The application that the credentials name; ``None``: they name none."""
+    """The application to whose sessions the caller has access; ``None``: access to those of all."""
     user_id: str | None
     """The user to whose sessions the caller has access; ``None``: access to the sessions of all users."""
-    scopes: frozenset[str]
+    scopes: AbstractSet[str]
     """The caller's rights: some of ``ALL_SCOPES``."""
     log_id: str
     """The id of the call in the log."""
     must_name_user: bool
     """Whether the server refuses a call that names no user."""
+    credential_id: str | None = None
+    """The id of the caller's credential, for logs; ``None``: the server asks for none."""

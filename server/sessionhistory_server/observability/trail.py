@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 EVENT: Final = "audit"
 
 DELETION: Final = "deletion"
+KEY_CREATION: Final = "key_creation"
+KEY_REVOCATION: Final = "key_revocation"
+KEY_ROTATION: Final = "key_rotation"
 PURGE: Final = "purge"
 RECOUNT: Final = "recount"
 REFUSAL: Final = "refusal"
@@ -39,4 +42,6 @@ def write(subject: Subject, code: str) -> None:
         "credential": subject.credential_id,
         "session_id": subject.session_id,
     }
+    if subject.api_key_id:
+        fields["api_key_id"] = subject.api_key_id
     _log.info(EVENT, extra=fields)

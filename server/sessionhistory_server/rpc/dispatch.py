@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2
 
+from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ R = TypeVar("R")
 _HEALTH: Any = health_pb2.DESCRIPTOR.services_by_name["Health"]
 HEALTH: Final[ServiceDescriptor] = _HEALTH
 SERVICE: Final = pb.DESCRIPTOR.services_by_name["SessionHistoryService"]
+CREDENTIALS: Final = credentials_pb.DESCRIPTOR.services_by_name["CredentialsService"]
 
 _RPC: Final = "__rpc__"
 
@@ -47,6 +49,8 @@ class Terms(NamedTuple):
     is_large: bool
     lasts: bool
     act: Callable[[Any], str] | None = None
+    is_open: bool = False
+    """Whether a caller needs no credential, even if the server asks for them."""
 
 
 class Method(NamedTuple):
@@ -76,6 +80,7 @@ def rpc(
     is_large: bool = False,
     lasts: bool = False,
     act: Callable[[Q], str] | None = None,
+    is_open: bool = False,
 ) -> Callable[[Callable[[S, Caller, Q, R], Awaitable[None]]], Callable[[S, Caller, Q, R], Awaitable[None]]]:
     """Mark a method of a servicer as the RPC with the same name.
 
@@ -86,12 +91,13 @@ def rpc(
         lasts: Whether a call may last until its caller ends it or the server stops.
         act: Returns the name of the administrative act that a request asks for, or an empty string; ``None``:
             the RPC is no administrative act.
+        is_open: Whether a caller needs no credential, even if the server asks for them.
     """
 
     def mark(
         method: Callable[[S, Caller, Q, R], Awaitable[None]],
     ) -> Callable[[S, Caller, Q, R], Awaitable[None]]:
-        setattr(method, _RPC, Terms(scope, check, is_large, lasts, act))
+        setattr(method, _RPC, Terms(scope, check, is_large, lasts, act, is_open))
         return method
 
     return mark
@@ -100,7 +106,7 @@ def rpc(
 def name_of(method: MethodDescriptor) -> str:
     """Return the name of a method in metrics and logs. Methods of other services have their full name."""
     service = method.containing_service
-    return method.name if service is SERVICE else f"{service.full_name}/{method.name}"
+    return method.name if service in {SERVICE, CREDENTIALS} else f"{service.full_name}/{method.name}"
 
 
 def methods_of(

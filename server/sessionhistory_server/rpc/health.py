@@ -48,7 +48,7 @@ class Health:
         self._shut_down = True
         await self.set_serving(reads=False, writes=False)
 
-    @rpc(None)
+    @rpc(None, is_open=True)
     async def Check(self, _: Caller, request: health_pb2.HealthCheckRequest, response: _Answer) -> None:
         """Return the status of the server or of the service.
 
@@ -59,13 +59,13 @@ class Health:
             raise NotFoundError("no such service here", reason=_UNKNOWN)
         response.status = self._status_of(request.service)
 
-    @rpc(None)
+    @rpc(None, is_open=True)
     async def List(self, _: Caller, __: object, response: Any) -> None:  # noqa: ANN401 - has no stub yet
         """Return the statuses of the server and of the service."""
         for name in _NAMES:
             response.statuses[name].status = self._status_of(name)
 
-    @rpc(None, lasts=True)
+    @rpc(None, lasts=True, is_open=True)
     async def Watch(self, _: Caller, request: health_pb2.HealthCheckRequest, sender: Sender) -> None:
         """Send the status now and after each change, until the server stops."""
         sent = None

@@ -1,4 +1,4 @@
-"""The interceptor that gRPC calls: it gives each call a request id, and aborts a call that fails."""
+"""The interceptor that gRPC calls: it reads the metadata of each call, and aborts a call that fails."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Receive = Callable[[Method, Exchange, Context], Awaitable[bytes | None]]
 
 REQUEST_ID_KEY: Final = "x-request-id"
+AUTHORIZATION_KEY: Final = "authorization"
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
@@ -57,8 +58,8 @@ class Interceptor(grpc.GenericRpcHandler):
         """
         name, handler = self._methods.get(handler_call_details.method, _NO_METHOD)
         if handler is not None:
-            request_id = _request_id(handler_call_details.invocation_metadata)
-            call_context.begin(CallContext(request_id, name))
+            request_id, authorization = _read(handler_call_details.invocation_metadata)
+            call_context.begin(CallContext(request_id, name, authorization=authorization))
         return handler
 
     def _handler(self, method: Method) -> Handler:
@@ -99,9 +100,15 @@ async def _abort(context: Context, error: SessionHistoryError, request_id: str) 
     await context.abort(status.code_of(error), str(error), metadata)
 
 
-def _request_id(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """Return the caller's id for the call if it is valid, else a new id."""
+def _read(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, str | None]:
+    """Return the id of the call, the caller's if it is valid, and the credential if there is one.
+
+    Of several credentials none counts: the text is then empty, which is no valid credential.
+    """
+    request_id, authorization = None, None
     for key, value in metadata:
-        if key == REQUEST_ID_KEY and isinstance(value, str) and _REQUEST_ID.fullmatch(value):
-            return value
-    return f"{random.getrandbits(64):016x}"
+        if key == REQUEST_ID_KEY and request_id is None:
+            request_id = value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
+        elif key == AUTHORIZATION_KEY:
+            authorization = value if isinstance(value, str) and authorization is None else ""
+    return request_id or f"{random.getrandbits(64):016x}", authorization

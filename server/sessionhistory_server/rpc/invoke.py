@@ -67,6 +67,7 @@ def _note_for_trail(caller: Caller, method: Method, request: object) -> None:
     act = method.terms.act
     call_context.current().subject = Subject(
         caller.tenant_id,
+        caller.credential_id or "",
         session_id=method.session_of(request),
         act="" if act is None else act(request),
     )

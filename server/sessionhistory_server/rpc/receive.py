@@ -10,7 +10,8 @@ from google.protobuf.message import DecodeError
 from sessionhistory_server import call_context
 from sessionhistory_server.errors import MalformedRequestError
 from sessionhistory_server.limits import MAX_REQUEST_BYTES
-from sessionhistory_server.model.caller import ALL_SCOPES, DEFAULT_TENANT, Caller
+from sessionhistory_server.model.caller import Caller
+from sessionhistory_server.rpc.binding import acting_user
 from sessionhistory_server.rpc.deadlines import seconds_left, within
 from sessionhistory_server.rpc.invoke import invoke
 from sessionhistory_server.rpc.streaming.reader import Reader
@@ -19,8 +20,11 @@ from sessionhistory_server.rpc.streaming.sender import Sender
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from sessionhistory_server.credentials.identity import Identity
+    from sessionhistory_server.rpc.authentication import Authentication
     from sessionhistory_server.rpc.dispatch import Method
     from sessionhistory_server.rpc.peers.connection import Context, Exchange
+    from sessionhistory_server.rpc.streaming.credential import StreamCredential
     from sessionhistory_server.rpc.streaming.waits import StreamRules
 
 
@@ -29,18 +33,19 @@ class Receiver:
 
     Args:
         rules: The default deadline of all calls, and the waits of streams.
-        must_name_user: Whether each call must name the user that it acts for.
+        authentication: Identifies the caller of each call, before its request is read.
     """
 
-    def __init__(self, rules: StreamRules, *, must_name_user: bool) -> None:
+    def __init__(self, rules: StreamRules, authentication: Authentication) -> None:
         self._rules = rules
-        self._must_name_user = must_name_user
+        self._authentication = authentication
 
     async def unary(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a single request with a single response."""
+        identity = await self._authentication.identify(method)
         request = parse(method.request_type, await exchange.request())
         limited = _limit(context, self._rules.default_deadline_seconds)
-        caller, response = self._caller(method, request), method.response_type()
+        caller, response = _caller(identity, method, request), method.response_type()
         if method.terms.is_large and not exchange.connection.has_small_answers:
             work = exchange.connection.run_with_budget(invoke, caller, method, request, response)
         else:
@@ -51,40 +56,56 @@ class Receiver:
 
     async def server_stream(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a single request with a stream of responses. A stream that lasts has no default deadline."""
+        identity = await self._authentication.identify(method)
         request = parse(method.request_type, await exchange.request())
         exchange.release()
         default = None if method.terms.lasts else self._rules.default_deadline_seconds
         limited = _limit(context, default)
         sender = Sender(context, exchange, self._rules)
-        await within(limited, invoke(self._caller(method, request), method, request, sender))
+        caller = _caller(identity, method, request)
+        with self._authentication.stream(method) as credential:
+            await credential.during(within(limited, invoke(caller, method, request, sender)))
 
     async def client_stream(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a stream of requests with a single response."""
-        reader, response = self._reader(method, exchange, context), method.response_type()
-        await reader.begin()
-        await invoke(self._caller(method, reader.first), method, reader, response)
+        identity = await self._authentication.identify(method)
+        response = method.response_type()
+        with self._authentication.stream(method) as credential:
+            reader = self._reader(method, exchange, context, credential)
+            await reader.begin()
+            await invoke(_caller(identity, method, reader.first), method, reader, response)
         return response.SerializeToString()
 
     async def both_streams(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a stream of requests with a stream of responses."""
-        reader = self._reader(method, exchange, context)
-        await reader.begin()
-        sender = Sender(context, exchange, self._rules)
-        await invoke(self._caller(method, reader.first), method, reader, sender)
+        identity = await self._authentication.identify(method)
+        with self._authentication.stream(method) as credential:
+            reader = self._reader(method, exchange, context, credential)
+            await reader.begin()
+            sender = Sender(context, exchange, self._rules)
+            await invoke(_caller(identity, method, reader.first), method, reader, sender)
 
-    def _reader(self, method: Method, exchange: Exchange, context: Context) -> Reader[Message]:
-        return Reader(context, exchange, partial(parse, method.request_type), self._rules)
+    def _reader(
+        self, method: Method, exchange: Exchange, context: Context, credential: StreamCredential
+    ) -> Reader[Message]:
+        return Reader(context, exchange, partial(parse, method.request_type), self._rules, credential)
 
-    def _caller(self, method: Method, request: Message | None) -> Caller:
-        """Make the caller of a call. Every caller has all scopes until there are credentials."""
-        return Caller(
-            tenant_id=DEFAULT_TENANT,
-            application_id=None,
-            user_id=None if request is None else method.user_of(request) or None,
-            scopes=ALL_SCOPES,
-            log_id=call_context.current().request_id,
-            must_name_user=self._must_name_user,
-        )
+
+def _caller(identity: Identity, method: Method, request: Message | None) -> Caller:
+    """Make the caller of a call.
+
+    Raises:
+        PermissionDeniedError: the request names another user than the caller is bound to.
+    """
+    return Caller(
+        tenant_id=identity.tenant_id,
+        application_id=identity.application_id,
+        user_id=identity.user_id if request is None else acting_user(method, request, identity.user_id),
+        scopes=identity.scopes,
+        log_id=call_context.current().request_id,
+        must_name_user=identity.must_name_user,
+        credential_id=identity.credential_id,
+    )
 
 
 def _limit(context: Context, default_seconds: float | None) -> float | None:

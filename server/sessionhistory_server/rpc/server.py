@@ -9,24 +9,26 @@ import grpc.aio
 
 from sessionhistory_server.limits import KIB, MAX_STREAMS, MIB
 from sessionhistory_server.listening import ListenError
-from sessionhistory_server.rpc.dispatch import HEALTH, SERVICE, methods_of, name_of
+from sessionhistory_server.rpc.dispatch import CREDENTIALS, HEALTH, SERVICE, methods_of, name_of
 from sessionhistory_server.rpc.interceptor import Interceptor
 from sessionhistory_server.rpc.reflection import REFLECTIONS, Reflection
 from sessionhistory_server.rpc.tls import server_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Address
     from sessionhistory_server.rpc.accounting import Accounting
+    from sessionhistory_server.rpc.dispatch import Method
     from sessionhistory_server.rpc.health import Health
     from sessionhistory_server.rpc.peers.watcher import PeerWatcher
     from sessionhistory_server.rpc.receive import Receiver
 
-_BESIDE: Final = (HEALTH, *REFLECTIONS)
+_OWN: Final = (SERVICE, CREDENTIALS)
+_ALL: Final = (*_OWN, HEALTH, *REFLECTIONS)
 
-METHODS: Final = tuple(name_of(method) for service in (SERVICE, *_BESIDE) for method in service.methods)
+METHODS: Final = tuple(name_of(method) for service in _ALL for method in service.methods)
 """The methods whose calls are counted, by their names in the metrics."""
 
 _MINUTE_MILLIS: Final = 60_000
@@ -63,24 +65,32 @@ def build_server(
     receiver: Receiver,
     watcher: PeerWatcher,
     *,
+    reflection: str,
     shares_port: bool,
-    reflects: bool,
 ) -> grpc.aio.Server:
     """Return the server before it listens. Unless it shares its port, a second server there is an error.
 
     Raises:
         DispatchError: the servicers do not match the contract.
     """
-    reflection = Reflection((SERVICE, *_BESIDE))
-    reflections = REFLECTIONS if reflects else ()
     methods = chain(
-        methods_of(SERVICE, servicers, accounting).values(),
+        *(methods_of(service, servicers, accounting).values() for service in _OWN),
         methods_of(HEALTH, (health,), accounting).values(),
-        *(methods_of(service, (reflection,), accounting).values() for service in reflections),
+        _reflection_methods(accounting, reflection),
     )
     server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))))
     server.add_generic_rpc_handlers((Interceptor(methods, receiver, watcher),))
     return server
+
+
+def _reflection_methods(accounting: Accounting, reflection: str) -> Iterator[Method]:
+    """Yield the methods of reflection, which are open if the setting says so."""
+    if reflection == "off":
+        return
+    servicer = Reflection(_ALL)
+    for service in REFLECTIONS:
+        for method in methods_of(service, (servicer,), accounting).values():
+            yield method._replace(terms=method.terms._replace(is_open=reflection == "open"))
 
 
 def bind(server: grpc.aio.Server, address: Address, certificates: CertificateFiles | None) -> int:

@@ -20,8 +20,8 @@ class ExposureError(Exception):
 def check_exposure(settings: Settings) -> None:
     """Refuse an address that other machines can reach if its calls are not protected; log each weakness.
 
-    On loopback all is allowed. Elsewhere, calls must be encrypted, or the settings say that they are on the
-    way to this server. With ``insecure`` a server starts nonetheless.
+    On loopback all is allowed. Elsewhere, callers must have credentials, and calls must be encrypted, or the
+    settings say that they are on the way to this server. With ``insecure`` a server starts nonetheless.
 
     Raises:
         ExposureError: a protection is missing.
@@ -36,7 +36,12 @@ def check_exposure(settings: Settings) -> None:
                 " --tls-key, or --plaintext if TLS ends before this server; --insecure serves nonetheless"
             )
         _log.warning("calls are not encrypted: other machines may read those to %s on their way", address)
-    if settings.tls_client_ca is None:
+    if not settings.auth and settings.tls_client_ca is None:
+        if not settings.insecure:
+            raise ExposureError(
+                f"other machines can reach {address}, and callers are not authenticated: set --auth keys or"
+                " --tls-client-ca; --insecure serves nonetheless"
+            )
         _log.warning(
             "callers are not authenticated: anyone who reaches %s may read and change every session", address
         )

@@ -1,6 +1,7 @@
 """The schema in its only definition. The migrations create exactly this schema, as a test proves.
 
-Every primary and unique key begins with ``session_key``, so that a cluster can be distributed by it.
+Every primary and unique key of a session's rows begins with ``session_key``, so that a cluster can be
+distributed by it. The tables of credentials are small, and every machine has them.
 There is no foreign key. A message or a summary is only inserted under the lock of its session's row, and the
 session's row is deleted before them. So none of them outlives the session. Only a release that does not know
 summaries leaves summaries without a session. Such summaries are void (``guard.SUMMARIES_IN_FORCE``); a sweep
@@ -26,8 +27,9 @@ from sqlalchemy import (
     Uuid,
     false,
     text,
+    true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
 if TYPE_CHECKING:
     from typing import Any
@@ -191,4 +193,50 @@ summaries = Table(
     *_message_columns(),
     Column("covered_count", BigInteger, nullable=False, comment="unpinned messages up to through_sequence"),
     PrimaryKeyConstraint("session_key", "through_sequence", name="summaries_pkey"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("api_key_id", Text, nullable=False),
+    Column("tenant_id", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("user_id", Text),
+    Column("application_id", Text),
+    Column("require_user_id", Boolean, nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256"),
+    Column("previous_secret_hash", LargeBinary, comment="of the secret before the last rotation"),
+    Column("previous_secret_expire_time", _time),
+    Column("create_time", _time, nullable=False),
+    Column("expire_time", _time),
+    Column("revoke_time", _time),
+    Column("last_use_time", _time),
+    Column("generation", BigInteger, nullable=False, comment="of the last change, see credential_state"),
+    PrimaryKeyConstraint("api_key_id", name="api_keys_pkey"),
+    Index("api_keys_by_generation", "generation", unique=True),
+    Index("api_keys_by_tenant", "tenant_id", "create_time", "api_key_id"),
+)
+
+credential_state = Table(
+    "credential_state",
+    metadata,
+    Column("only_row", Boolean, nullable=False, server_default=true()),
+    Column(
+        "generation",
+        BigInteger,
+        nullable=False,
+        comment="counts changes of keys; its row is locked by each, so they commit in this order",
+    ),
+    PrimaryKeyConstraint("only_row", name="credential_state_pkey"),
+    CheckConstraint("only_row", name="credential_state_only_row_check"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("key_number", BigInteger, nullable=False, autoincrement=False),
+    Column("secret", LargeBinary, nullable=False, comment="32 random bytes; signs page tokens"),
+    Column("create_time", _time, nullable=False),
+    PrimaryKeyConstraint("key_number", name="signing_keys_pkey"),
 )

@@ -19,8 +19,11 @@ LIVE: Final = "delete_time is null and (expire_time is null or expire_time > now
 OPEN: Final = "coalesce(status = 'ACTIVE' and delete_time is null, false)"
 """The session is ACTIVE and not deleted."""
 
-OWNED: Final = "(%(user_id)s::text is null or user_id = %(user_id)s::text)"
-"""The session is the caller's: the session of its user, or any session if the caller names no user."""
+OWNED: Final = (
+    "((%(user_id)s::text is null or user_id = %(user_id)s::text)"
+    " and (%(bound_application_id)s::text is null or application_id = %(bound_application_id)s::text))"
+)
+"""The session is of the caller's user, if it names one, and of the application it is bound to, if any."""
 
 HELD_UNTIL: Final = f"case when {OWNED} and not ({LIVE}) then purge_time end"
 """The purge time of a deleted or expired session, which holds its id until then; only its owner sees it."""
@@ -40,13 +43,18 @@ def session_key(tenant_id: str, session_id: str) -> str:
 
 
 class SessionRef(NamedTuple):
-    """A session that a caller names. With a ``user_id``, it must be that user's."""
+    """A session that a caller names. With a ``user_id``, it must be that user's.
+
+    With a ``bound_application_id``, it must be of that application.
+    """
 
     session_key: str
     session_id: str
     user_id: str | None
+    bound_application_id: str | None
 
     @classmethod
     def of(cls, caller: Caller, session_id: str) -> Self:
         """Return the session that has an id in the caller's tenant."""
-        return cls(session_key(caller.tenant_id, session_id), session_id, caller.user_id)
+        key = session_key(caller.tenant_id, session_id)
+        return cls(key, session_id, caller.user_id, caller.application_id)

@@ -61,7 +61,7 @@ async def find_suspects(
 async def remove_void(connection: Connection, session_key: str) -> None:
     """Remove the void summaries of a session, or all summaries of a session that no longer exists."""
     async with connection.transaction():
-        found = await read_snapshot(connection, SessionRef(session_key, "", None), lock=True)
+        found = await read_snapshot(connection, SessionRef(session_key, "", None, None), lock=True)
         if found is None:
             await connection.fetch(_REMOVE_ALL, {"session_key": session_key})
         else:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sessionhistory_server.store.forks import fork as forks
 from sessionhistory_server.store.forks.copying import Fork
 from sessionhistory_server.store.session_ref import SessionRef
+from sessionhistory_server.usecases.binding import content_for
 from sessionhistory_server.usecases.ids import new_id
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Forks:
         return Fork(
             source=SessionRef.of(caller, session_id),
             new=SessionRef.of(owner, new.session_id or new_id()),
-            content=new.content,
+            content=content_for(caller, new.content),
             token_counter=self._token_counter,
             retention=self._retention,
         )

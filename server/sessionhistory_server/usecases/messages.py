@@ -17,6 +17,7 @@ from sessionhistory_server.store.appends.shared import SharedAppends
 from sessionhistory_server.store.appends.with_state import append_with_state
 from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.usecases import paging
+from sessionhistory_server.usecases.binding import content_for
 from sessionhistory_server.usecases.counting import Counting, count_characters
 from sessionhistory_server.usecases.ids import new_id, new_message_id
 from sessionhistory_server.usecases.on_session import SessionUseCases, reads, writes
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.message import Appended, Message
     from sessionhistory_server.store.postgres.database import Database
     from sessionhistory_server.tokens import TokenCounters
+    from sessionhistory_server.usecases.paging import PageTokens
     from sessionhistory_server.usecases.windows import Windows
 
 _POSITION: Final = "!q"
@@ -44,6 +46,7 @@ class Messages(SessionUseCases):
         database: The database of the messages.
         windows: Reads the windows that appends return.
         counters: Count the messages that callers send without a token count.
+        page_tokens: Signs the tokens of pages.
         delete_retention: The time for which a session that an append creates can be restored after its
             deletion or expiry.
         coalesce: Whether concurrent appends share a statement.
@@ -54,12 +57,14 @@ class Messages(SessionUseCases):
         database: Database,
         windows: Windows,
         counters: TokenCounters,
+        page_tokens: PageTokens,
         *,
         delete_retention: timedelta,
         coalesce: bool,
     ) -> None:
         super().__init__(database)
         self._windows = windows
+        self._page_tokens = page_tokens
         self._retention = delete_retention
         self._shared_appends = SharedAppends(database, coalesce=coalesce)
         self.counting: Final = Counting(counters)
@@ -83,7 +88,13 @@ class Messages(SessionUseCases):
         return AppendOutcome(batch.ref.session_id, appended, window)
 
     def batch(self, caller: Caller, asked: Append) -> Batch:
-        """Return the batch of an append for the store, with ids, and counted by characters."""
+        """Return the batch of an append for the store, with ids, and counted by characters.
+
+        Raises:
+            PermissionDeniedError: the new session would be of another application than the caller's.
+        """
+        if asked.new_session is not None:
+            asked = asked._replace(new_session=content_for(caller, asked.new_session))
         return Batch(
             asked=asked,
             tenant_id=caller.tenant_id,
@@ -110,7 +121,7 @@ class Messages(SessionUseCases):
         """Return a page of a session's messages, and the token of the next page."""
         ref = SessionRef.of(caller, session_id)
         arguments = (ref, wanted)
-        position = paging.decode(arguments, _POSITION, page_token)
+        position = await self._page_tokens.decode(caller, arguments, _POSITION, page_token)
         find = partial(
             messages.find,
             ref=ref,
@@ -120,7 +131,9 @@ class Messages(SessionUseCases):
             max_bytes=paging.MAX_ROWS_BYTES,
         )
         found, last = await paging.read(self._database, find, wanted, advice=_NARROWER)
-        return found, "" if last is None else paging.encode(arguments, _POSITION, (last,))
+        if last is None:
+            return found, ""
+        return found, await self._page_tokens.encode(caller, arguments, _POSITION, (last,))
 
 
 def _identified(message: SentMessage) -> SentMessage:

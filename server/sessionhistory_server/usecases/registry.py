@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from sessionhistory_server.usecases.api_keys import ApiKeys
 from sessionhistory_server.usecases.forks import Forks
 from sessionhistory_server.usecases.messages import Messages
+from sessionhistory_server.usecases.paging import PageTokens
 from sessionhistory_server.usecases.sessions import Sessions
+from sessionhistory_server.usecases.signing import Signing
 from sessionhistory_server.usecases.streams import MessageStreams
 from sessionhistory_server.usecases.summaries import Summaries
 from sessionhistory_server.usecases.tokens import TokenRecounts
@@ -30,6 +33,7 @@ class UseCases(NamedTuple):
     forks: Forks
     summaries: Summaries
     recounts: TokenRecounts
+    api_keys: ApiKeys
 
 
 def use_cases(
@@ -49,14 +53,18 @@ def use_cases(
         delete_retention: The time for which a deleted or expired session can be restored.
         coalesce: Whether concurrent appends, and concurrent reads of windows, share a statement.
     """
+    page_tokens = PageTokens(Signing(database))
     windows = Windows(database, defaults, coalesce=coalesce)
-    messages = Messages(database, windows, counters, delete_retention=delete_retention, coalesce=coalesce)
+    messages = Messages(
+        database, windows, counters, page_tokens, delete_retention=delete_retention, coalesce=coalesce
+    )
     return UseCases(
-        Sessions(database, token_counter=counters.name, delete_retention=delete_retention),
+        Sessions(database, page_tokens, token_counter=counters.name, delete_retention=delete_retention),
         messages,
         windows,
         MessageStreams(database, messages),
         Forks(database, token_counter=counters.name, delete_retention=delete_retention),
         Summaries(database, counters),
         TokenRecounts(database, counters),
+        ApiKeys(database, page_tokens),
     )

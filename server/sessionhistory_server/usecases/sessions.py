@@ -11,6 +11,7 @@ from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.store.sessions import active, lifecycle, listing, purging, state, update
 from sessionhistory_server.store.sessions.listing import SessionPosition
 from sessionhistory_server.usecases import paging
+from sessionhistory_server.usecases.binding import application_for, content_for
 from sessionhistory_server.usecases.ids import new_id
 from sessionhistory_server.usecases.on_session import SessionUseCases, reads, writes
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.filters import SessionFilter
     from sessionhistory_server.model.session import Session, SessionContent
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.paging import PageTokens
 
 _POSITION: Final = "!q16s"
 
@@ -33,12 +35,16 @@ class Sessions(SessionUseCases):
 
     Args:
         database: The database of the sessions.
+        page_tokens: Signs the tokens of pages.
         token_counter: The name of the server's counter, which new sessions get.
         delete_retention: The time for which a deleted or expired session can be restored.
     """
 
-    def __init__(self, database: Database, *, token_counter: str, delete_retention: timedelta) -> None:
+    def __init__(
+        self, database: Database, page_tokens: PageTokens, *, token_counter: str, delete_retention: timedelta
+    ) -> None:
         super().__init__(database)
+        self._page_tokens = page_tokens
         self._token_counter = token_counter
         self._retention = delete_retention
 
@@ -54,6 +60,7 @@ class Sessions(SessionUseCases):
     ) -> tuple[Session, bool]:
         """Create a session, or find it; return it and whether it was created."""
         ref = SessionRef.of(caller, session_id or new_id())
+        content = content_for(caller, content)
         return await self._database.write(
             lambda connection: lifecycle.create(
                 connection,
@@ -77,8 +84,9 @@ class Sessions(SessionUseCases):
         self, caller: Caller, wanted: SessionFilter, *, page_size: int, page_token: str
     ) -> tuple[list[Session], str]:
         """Return a page of the caller's sessions, and the token of the next page."""
-        wanted = wanted._replace(user_id=caller.user_id)
-        position = paging.decode(wanted, _POSITION, page_token)
+        application_id = application_for(caller, wanted.application_id)
+        wanted = wanted._replace(user_id=caller.user_id, application_id=application_id)
+        position = await self._page_tokens.decode(caller, wanted, _POSITION, page_token)
         find = partial(
             listing.find,
             tenant_id=caller.tenant_id,
@@ -91,7 +99,7 @@ class Sessions(SessionUseCases):
         if last is None:
             return found, ""
         end = (last.time, uuid.UUID(last.session_key).bytes)
-        return found, paging.encode(wanted, _POSITION, end)
+        return found, await self._page_tokens.encode(caller, wanted, _POSITION, end)
 
     async def delete(self, caller: Caller, session_id: str, *, purge: bool) -> Session:
         """Delete a session, which can then be restored, or purge it."""
@@ -113,7 +121,7 @@ class Sessions(SessionUseCases):
         Raises:
             NotFoundError: the user has no active session.
         """
-        found = await self._newest_active(caller, application_id)
+        found = await self._newest_active(caller, application_for(caller, application_id))
         if found is None:
             raise NotFoundError("the user has no active session", reason="SESSION_NOT_FOUND")
         return found
@@ -122,6 +130,7 @@ class Sessions(SessionUseCases):
         self, caller: Caller, session_id: str, content: SessionContent
     ) -> tuple[Session, bool]:
         """Return the active session of the caller's user, or create one; and whether it was created."""
+        content = content_for(caller, content)
         if found := await self._newest_active(caller, content.application_id):
             return found, False
         ref = SessionRef.of(caller, session_id or new_id())

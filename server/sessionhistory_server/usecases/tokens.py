@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sessionhistory_server.errors import UnavailableError, database_unavailable, session_not_found
+from sessionhistory_server.errors import UnavailableError, session_not_found
 from sessionhistory_server.model.tokens import MIXED
 from sessionhistory_server.store import tokens
-from sessionhistory_server.store.postgres.connect import connect
 from sessionhistory_server.store.postgres.database import Database
-from sessionhistory_server.store.postgres.database_state import DatabaseState, probe
+from sessionhistory_server.store.postgres.preflight import require_ready
 from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.store.sessions import lifecycle
 from sessionhistory_server.store.tokens import Counts, SessionKey
@@ -173,7 +172,7 @@ async def recount_all(
         psycopg.Error: the database cannot be reached.
         UnavailableError: the database cannot be used, from the start or later.
     """
-    await _require_ready(url, pooled=pooled)
+    await require_ready(url, pooled=pooled)
     database = Database(url, pool_size=1, pool_timeout_seconds=_POOL_TIMEOUT_SECONDS, pooled=pooled)
     await database.open_pool()
     try:
@@ -193,16 +192,6 @@ async def recount_all(
             failed.update(forks)
     finally:
         await database.close()
-
-
-async def _require_ready(url: str, *, pooled: bool) -> None:
-    connection = await connect(url, pooled=pooled)
-    try:
-        found = await probe(connection)
-    finally:
-        await connection.close()
-    if found.state is not DatabaseState.READY:
-        raise database_unavailable(found.state.value)
 
 
 async def _sessions(database: Database) -> AsyncIterator[tuple[SessionKey, str]]:

@@ -10,11 +10,12 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import call_context
 from sessionhistory_server.limits import KIB, MAX_CALLS
 from sessionhistory_server.rpc import status
+from sessionhistory_server.rpc.binding import acting_user
 from sessionhistory_server.rpc.dispatch import SERVICE, method_of, rpc
 from sessionhistory_server.rpc.invoke import invoke, recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.rpc.accounting import Accounting
@@ -80,7 +81,7 @@ class MultiCallServicer:
         outcome = response.outcomes.add(index=index)
         filled = getattr(outcome, kind)
         filled.SetInParent()
-        call = _invoked(caller._replace(user_id=request.user_id or None), method, request, filled, sender)
+        call = _invoked(caller, method, request, filled, sender)
         error = await recorded(method, began, call, sender.context)
         if error is not None:
             outcome.error = status.details_of(error, caller.log_id)
@@ -89,12 +90,13 @@ class MultiCallServicer:
         outcomes.add(serialized)
 
 
-def _invoked(
-    caller: Caller, method: Method, request: object, response: object, sender: Sender
-) -> Awaitable[None]:
+async def _invoked(caller: Caller, method: Method, request: object, response: object, sender: Sender) -> None:
+    """Make a call for its own user; MultiCall names none, so its caller has a user only if bound to it."""
+    caller = caller._replace(user_id=acting_user(method, request, caller.user_id))
     if method.terms.is_large:
-        return sender.run_with_budget(invoke, caller, method, request, response)
-    return invoke(caller, method, request, response)
+        await sender.run_with_budget(invoke, caller, method, request, response)
+    else:
+        await invoke(caller, method, request, response)
 
 
 class _Outcomes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sessionhistory_server.rpc.services.api_keys import ApiKeysServicer
 from sessionhistory_server.rpc.services.forks import ForksServicer
 from sessionhistory_server.rpc.services.messages import MessagesServicer
 from sessionhistory_server.rpc.services.multi_call import MultiCallServicer
@@ -31,5 +32,6 @@ def servicers(use_cases: UseCases, metrics: Metrics, accounting: Accounting) -> 
         ForksServicer(use_cases.forks),
         SummariesServicer(use_cases.summaries),
         TokensServicer(use_cases.recounts),
+        ApiKeysServicer(use_cases.api_keys),
         MultiCallServicer(messages, windows, accounting),
     ]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from sessionhistory_server.rpc.peers.connection import Context, Exchange
+    from sessionhistory_server.rpc.streaming.credential import StreamCredential
     from sessionhistory_server.rpc.streaming.waits import StreamRules
 
 R = TypeVar("R")
@@ -28,13 +29,19 @@ class Reader(Generic[R]):
     """
 
     def __init__(
-        self, context: Context, exchange: Exchange, parse: Callable[[bytes], R], rules: StreamRules
+        self,
+        context: Context,
+        exchange: Exchange,
+        parse: Callable[[bytes], R],
+        rules: StreamRules,
+        credential: StreamCredential,
     ) -> None:
         self.first: R | None = None
         self._context = context
         self._exchange = exchange
         self._parse = parse
         self._waits = rules.reads
+        self._credential = credential
         named = seconds_left(context) is not None
         self._idle_seconds = None if named else rules.idle_seconds
         self._read_seconds: float | None = rules.default_deadline_seconds  # for the first message
@@ -51,9 +58,12 @@ class Reader(Generic[R]):
             MalformedRequestError: the message is not valid, or too large.
             DeadlineExceededError: the caller has been silent for too long.
             UnavailableError: the server is stopping.
+            UnauthenticatedError: the caller's credential was revoked or has expired.
         """
         try:
-            data = await self._waits.wait(self._exchange.next_request(), self._read_seconds)
+            data = await self._credential.during(
+                self._waits.wait(self._exchange.next_request(), self._read_seconds)
+            )
         except TimeoutError as error:
             if self._waits.are_ended:
                 raise server_stopping() from error

@@ -62,11 +62,13 @@ set last_sequence = last_sequence + asked.messages,
     title = coalesce(title, asked.new_title),
     active_time = greatest(active_time, now())
 from json_to_recordset(%(sessions)s::json) as asked (
-    place bigint, key uuid, owner text, messages bigint, tokens bigint, bytes bigint,
-    new_title text, required_counter text
+    place bigint, key uuid, owner text, bound_application_id text, messages bigint, tokens bigint,
+    bytes bigint, new_title text, required_counter text
 ), {SHORT_LOCK_TIMEOUT}
 where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
-  and (asked.owner is null or user_id = asked.owner) and {LIVE} and status = 'ACTIVE'
+  and (asked.owner is null or user_id = asked.owner)
+  and (asked.bound_application_id is null or application_id = asked.bound_application_id)
+  and {LIVE} and status = 'ACTIVE'
   and (asked.required_counter is null or token_counter in (asked.required_counter, '{MIXED}'))
 returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time,
           last_sequence - asked.messages as base_sequence,
@@ -148,6 +150,7 @@ class _Session:
             "place": place,
             "key": self.ref.session_key,
             "owner": self.ref.user_id,
+            "bound_application_id": self.ref.bound_application_id,
             "messages": len(self.messages),
             "tokens": sum(message.token_count for message in self.messages),
             "bytes": sum(message.size_bytes for message in self.messages),

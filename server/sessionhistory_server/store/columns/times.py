@@ -19,3 +19,8 @@ def timestamp(micros: int | None) -> datetime | None:
     if micros is None:
         return None
     return _EPOCH + timedelta(microseconds=min(max(micros, _MIN_MICROS), _MAX_MICROS))
+
+
+def micros(time: datetime | None) -> int | None:
+    """Return a time as the model has it: the reverse of ``timestamp``."""
+    return None if time is None else (time - _EPOCH) // timedelta(microseconds=1)

@@ -134,6 +134,7 @@ class Fork(NamedTuple):
             "source_id": self.source.session_id,
             "new_owner": self.new.user_id,
             "user_id": self.source.user_id,
+            "bound_application_id": self.source.bound_application_id,
             "new_key": self.new.session_key,
             "new_id": self.new.session_id,
             "token_counter": self.token_counter,

@@ -34,6 +34,8 @@ where {NAMED} and {LIVE} and status = '{ACTIVE}'
 returning {COLUMNS}
 """
 
+_NEW_IS_OWNED: Final = OWNED.replace("%(user_id)s", "%(new_owner)s")
+
 # One snapshot of the session to copy and of the session that has the new id. The latter is the copy of an
 # earlier attempt if it is live, the caller's, and a child of the former.
 _BOTH: Final = f"""
@@ -42,9 +44,9 @@ from (
     select {", ".join(f"{name} as source_{name}" for name in COLUMN_NAMES)} from sessions
     where session_key = %(source_key)s::uuid and {OWNED} and {LIVE}
 ) as source left join (
-    select {COLUMNS}, coalesce((%(new_owner)s::text is null or user_id = %(new_owner)s::text) and {LIVE}
+    select {COLUMNS}, coalesce({_NEW_IS_OWNED} and {LIVE}
                                and parent_session_id = %(source_id)s::text, false) as is_copy,
-        case when (%(new_owner)s::text is null or user_id = %(new_owner)s::text) and not ({LIVE})
+        case when {_NEW_IS_OWNED} and not ({LIVE})
              then purge_time end as held_until
     from sessions where session_key = %(new_key)s::uuid
 ) as new on true

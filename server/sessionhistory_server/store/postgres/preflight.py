@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from sessionhistory_server.errors import database_unavailable
 from sessionhistory_server.store.postgres.connect import connect, conninfo
+from sessionhistory_server.store.postgres.database_state import DatabaseState, probe
 from sessionhistory_server.store.postgres.failure_reason import failure_reason
 from sessionhistory_server.store.postgres.poolers import SessionsMoveError
 
@@ -69,6 +71,26 @@ async def refuse_moves(url: str, *, if_reachable: bool = False) -> None:
         if not if_reachable:
             raise
         _log.debug("the database cannot be reached at the start", extra={"error": type(error).__name__})
+
+
+async def require_ready(url: str, *, pooled: bool = False) -> None:
+    """Require that a database can be used.
+
+    Args:
+        url: The URL of the database.
+        pooled: Whether it leads through a pooler that may move sessions.
+
+    Raises:
+        psycopg.Error: the database cannot be reached.
+        UnavailableError: it takes no writes, or its schema is missing or too old.
+    """
+    connection = await connect(url, pooled=pooled)
+    try:
+        found = await probe(connection)
+    finally:
+        await connection.close()
+    if found.state is not DatabaseState.READY:
+        raise database_unavailable(found.state.value)
 
 
 @contextmanager

@@ -182,5 +182,6 @@ def _record(place: int, asked: WindowQuery) -> dict[str, object]:
         "place": place,
         "wanted": asked.ref.session_key,
         "owner": asked.ref.user_id,
+        "bound_application_id": asked.ref.bound_application_id,
         "max_bytes": asked.max_bytes,
     }

@@ -36,7 +36,8 @@ _NO_BUDGET: Final = 2**62
 
 _ASKED: Final = """
 json_to_recordset(%(asked)s::json) as asked (
-    place bigint, wanted uuid, owner text, max_messages bigint, token_budget bigint, before_sequence bigint,
+    place bigint, wanted uuid, owner text, bound_application_id text,
+    max_messages bigint, token_budget bigint, before_sequence bigint,
     include_pinned boolean, max_bytes bigint, max_turns bigint, step_tokens bigint, step_messages bigint,
     unanswered_calls text, whole_responses boolean
 )"""
@@ -54,7 +55,8 @@ _LIMITS: Final = f"""message_count, last_sequence,
 
 _FOUND: Final = f"""
     from sessions
-    where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner) and {LIVE}"""
+    where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner)
+      and (asked.bound_application_id is null or application_id = asked.bound_application_id) and {LIVE}"""
 
 _PLAIN_SESSION: Final = f"""
     select {_LIMITS} {_FOUND} and compacted_through_sequence = 0 and {steps.NONE_IN_SESSION}"""

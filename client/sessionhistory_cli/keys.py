@@ -1,0 +1,184 @@
+"""The commands that manage API keys: by calls to a server, or in its database."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import contextmanager
+from functools import reduce, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from sessionhistory import Scope
+from sessionhistory_cli.client.key_options import (
+    MAX_ID_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    SCOPES,
+    at_least_one_scope,
+    at_most,
+    expiry_option,
+    key_argument,
+    overlap_option,
+)
+from sessionhistory_cli.client.key_output import show_keys, show_secret
+from sessionhistory_cli.client.server_options import Server, server_options
+from sessionhistory_cli.json_output import show_json
+from sessionhistory_cli.lazy_command import EMBEDDED, needing
+from sessionhistory_cli.shared_options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime, timedelta
+
+_DATABASE: Final = (
+    click.option(
+        "--database-url",
+        metavar="URL",
+        help="Change the keys in this database, without a server: necessary for the first key.",
+    ),
+    click.option(
+        "--data-dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="The same in the embedded Postgres of this data directory, while a server runs on it or not.",
+    ),
+    click.option(
+        "--tenant",
+        metavar="ID",
+        callback=at_most(MAX_ID_CHARACTERS),
+        help="Tenant of the keys, only with one of these. A call has that of its key. Default: default.",
+    ),
+)
+
+
+def _manager_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say where the keys are; the command gets them as one argument, ``manager``."""
+
+    @wraps(command)
+    def with_manager(
+        *,
+        server: Server,
+        database_url: str | None,
+        data_dir: Path | None,
+        tenant: str | None,
+        **rest: Any,  # noqa: ANN401 - the command's own, by name
+    ) -> None:
+        with _manager(server, database_url, data_dir, tenant) as manager:
+            command(manager=manager, **rest)
+
+    decorated = reduce(lambda decorated, option: option(decorated), reversed(_DATABASE), with_manager)
+    return json_option(server_options(timeout_seconds=10)(decorated))
+
+
+@contextmanager
+def _manager(
+    server: Server, database_url: str | None, data_dir: Path | None, tenant: str | None
+) -> Iterator[Any]:
+    """Yield an object with the methods of the client for keys."""
+    if database_url is not None and data_dir is not None:
+        raise click.UsageError("give --database-url or --data-dir, not both")
+    if database_url is None and data_dir is None:
+        if tenant is not None:
+            raise click.UsageError("--tenant needs --database-url or --data-dir: a call has that of its key")
+        with server.client() as client:
+            yield client
+        return
+    with needing(EMBEDDED):
+        direct = importlib.import_module("sessionhistory_cli.server.keys")
+    with direct.opened(database_url, data_dir, tenant) as keys_of_database:
+        yield keys_of_database
+
+
+@click.group()
+def keys() -> None:
+    """Create, list, rotate and revoke API keys.
+
+    A key belongs to a tenant, and has scopes. Without --database-url and --data-dir, a command calls a server
+    with a key of the scope admin, and manages the keys of that key's tenant.
+    """
+
+
+@keys.command()
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    callback=at_least_one_scope,
+    help="Right of the key; may be repeated.",
+)
+@click.option(
+    "--name",
+    "display_name",
+    default="",
+    show_default=False,
+    callback=at_most(MAX_NAME_CHARACTERS),
+    help="Name for people.",
+)
+@click.option(
+    "--user",
+    "user_id",
+    metavar="ID",
+    callback=at_most(MAX_ID_CHARACTERS),
+    help="User to bind the key to: it acts for this user only.",
+)
+@click.option(
+    "--application",
+    "application_id",
+    metavar="ID",
+    callback=at_most(MAX_ID_CHARACTERS),
+    help="Application to bind the key to: it finds the sessions of this application only.",
+)
+@click.option(
+    "--require-user-id", is_flag=True, help="Each call with the key must name the user that it acts for."
+)
+@expiry_option
+@_manager_options
+def create(*, manager: Any, scopes: tuple[str, ...], as_json: bool, **fields: Any) -> None:  # noqa: ANN401
+    """Create a key. Standard output has only the key, which is never shown again."""
+    named = {name: value or None for name, value in fields.items() if name.endswith("_id")}
+    named["require_user_id"] = fields["require_user_id"]
+    chosen = [Scope(scope) for scope in dict.fromkeys(scopes)]
+    show_secret(manager.create_api_key(chosen, **fields | named), as_json=as_json)
+
+
+@keys.command("list")
+@click.option("--revoked", "show_revoked", is_flag=True, help="Also list revoked keys.")
+@_manager_options
+def list_(*, manager: Any, show_revoked: bool, as_json: bool) -> None:  # noqa: ANN401
+    """List keys, the newest first.
+
+    If the output is not a terminal, each key is one line of tab-separated values: id, name, scopes, user,
+    application, and the times of creation, expiry, last use and revocation.
+    """
+    show_keys(list(manager.list_api_keys(show_revoked=show_revoked)), as_json=as_json)
+
+
+@keys.command()
+@key_argument
+@overlap_option
+@expiry_option
+@_manager_options
+def rotate(
+    *,
+    manager: Any,  # noqa: ANN401
+    api_key_id: str,
+    overlap: timedelta,
+    expire_time: datetime | None,
+    as_json: bool,
+) -> None:
+    """Give a key a new secret. Standard output has only the key, which is never shown again."""
+    rotated = manager.rotate_api_key(api_key_id, overlap=overlap, expire_time=expire_time)
+    show_secret(rotated, as_json=as_json)
+
+
+@keys.command()
+@key_argument
+@_manager_options
+def revoke(*, manager: Any, api_key_id: str, as_json: bool) -> None:  # noqa: ANN401
+    """Revoke a key. Within a few seconds every server refuses it, and its open streams end."""
+    revoked = manager.revoke_api_key(api_key_id)
+    if as_json:
+        show_json(api_key=revoked)
+    else:
+        click.echo(f"{revoked.api_key_id} revoked")

@@ -1,0 +1,212 @@
+"""A key that is revoked, rotated or expired is refused by every server, and its streams end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+import pytest
+import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
+from rpc_support import call, fresh_id, stored
+
+from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
+from sessionhistory.v1 import credentials_service_pb2 as pb
+from sessionhistory.v1 import session_history_service_pb2 as spb
+from sessionhistory_server.rpc.reflection import REFLECTIONS
+from support.databases import execute
+from support.errors import failure_of
+from support.keys import credentials, holding, make_key
+from support.locks import locked
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from support.service import Service
+
+    Serve = Callable[..., Awaitable[Service]]
+
+
+@pytest_asyncio.fixture
+async def two(serve: Serve, database_url: str) -> list[Service]:
+    """Two servers of one database that ask for keys. Each holds the keys by itself, as workers do."""
+    return [await serve(database_url, auth=("keys",)) for _ in range(2)]
+
+
+async def _reason(service: Service, secret: str) -> str:
+    try:
+        await call(holding(service, secret), "GetSession", "missing")
+    except grpc.aio.AioRpcError as error:
+        return failure_of(error).reason
+    return ""
+
+
+async def _until_all(services: list[Service], secret: str, reason: str) -> None:
+    for service in services:
+
+        async def answers(service: Service = service) -> bool:
+            return await _reason(service, secret) == reason
+
+        await until(answers)
+
+
+async def _revoke(service: Service, key_id: str) -> None:
+    _, admin = await make_key(service)
+    await credentials(service, admin).RevokeApiKey(pb.RevokeApiKeyRequest(api_key_id=key_id))
+
+
+async def test_a_new_key_is_accepted_at_once(two: list[Service]) -> None:
+    """Every server looks for a key that it does not know."""
+    _, secret = await make_key(two[0])
+    for service in two:
+        assert await _reason(service, secret) == "SESSION_NOT_FOUND"
+
+
+async def test_a_revoked_key_is_refused_by_all(two: list[Service]) -> None:
+    """As an unknown key is."""
+    key_id, secret = await make_key(two[0])
+    await _until_all(two, secret, "SESSION_NOT_FOUND")
+    await _revoke(two[0], key_id)
+    await _until_all(two, secret, "CREDENTIALS_INVALID")
+
+
+async def test_both_secrets_are_accepted_during_the_overlap(two: list[Service]) -> None:
+    """Then only the new one; without an overlap only the new one at once."""
+    key_id, first = await make_key(two[0])
+    admin = credentials(two[0], first)
+    request = pb.RotateApiKeyRequest(api_key_id=key_id, overlap=Duration(seconds=3))
+    second = (await admin.RotateApiKey(request)).secret
+    assert second[:21] == first[:21]
+    await _until_all(two, second, "SESSION_NOT_FOUND")
+    await _until_all(two, first, "CREDENTIALS_INVALID")
+    rotated = await credentials(two[0], second).RotateApiKey(pb.RotateApiKeyRequest(api_key_id=key_id))
+    await _until_all(two, rotated.secret, "SESSION_NOT_FOUND")
+    await _until_all(two, second, "CREDENTIALS_INVALID")
+
+
+async def test_the_previous_secret_is_accepted_until_the_overlap_ends(two: list[Service]) -> None:
+    """With a long overlap both work."""
+    key_id, first = await make_key(two[0])
+    request = pb.RotateApiKeyRequest(api_key_id=key_id, overlap=Duration(seconds=3_600))
+    second = (await credentials(two[0], first).RotateApiKey(request)).secret
+    for secret in (second, first, second):
+        for service in two:
+            assert await _reason(service, secret) == "SESSION_NOT_FOUND"
+
+
+class _Stream:
+    """An open AppendMessageStream, whose header and one piece were sent."""
+
+    def __init__(self, service: Service, secret: str) -> None:
+        self.session_id = fresh_id()
+        self.call: Any = holding(service, secret).stub.AppendMessageStream()
+
+    async def begin(self, on_break: int = 0) -> None:
+        header: dict[str, Any] = {
+            "session_id": self.session_id,
+            "message": {"message_id": "m", "role": 3},
+            "new_session": {},
+            "on_break": on_break,
+        }
+        await self.call.write(stream_pb.AppendMessageStreamRequest(header=header))
+        await self.call.initial_metadata()
+        await self.call.write(stream_pb.AppendMessageStreamRequest(delta={"text": "so far"}))
+
+    async def failure(self) -> Any:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.call
+        return failure_of(caught.value)
+
+
+@pytest.mark.parametrize("on_break", ["ON_BREAK_KEEP", "ON_BREAK_DROP"])
+async def test_a_stream_breaks_when_its_key_is_revoked(two: list[Service], on_break: str) -> None:
+    """On every server. The part that has arrived is kept as after any break."""
+    key_id, secret = await make_key(two[0])
+    streams = [_Stream(service, secret) for service in two]
+    for stream in streams:
+        await stream.begin(stream_pb.OnBreak.Value(on_break))
+    await _revoke(two[0], key_id)
+    keeps = on_break == "ON_BREAK_KEEP"
+    for service, stream in zip(two, streams, strict=True):
+        failure = await stream.failure()
+        assert (failure.code, failure.reason) == (
+            grpc.StatusCode.UNAUTHENTICATED,
+            "CREDENTIALS_INVALID",
+        )
+        assert failure.metadata == {"kept": str(keeps).lower()}
+        _, other = await make_key(service)
+        if keeps:
+            (message,) = await stored(holding(service, other), stream.session_id)
+            assert message.content == "so far"
+
+
+async def test_a_stream_breaks_when_its_key_expires(two: list[Service]) -> None:
+    """Without a change in the database."""
+    soon = int((time.time() + 3 - 946_684_800) * 1e6)
+    _, secret = await make_key(two[0], expire_time=soon)
+    streams = [_Stream(service, secret) for service in two]
+    for stream in streams:
+        await stream.begin()
+    for stream in streams:
+        assert (await stream.failure()).reason == "CREDENTIALS_EXPIRED"
+
+
+async def test_another_keys_stream_goes_on(two: list[Service]) -> None:
+    """Only streams of the revoked key end."""
+    revoked_id, revoked = await make_key(two[0])
+    _, secret = await make_key(two[0])
+    ending, going = _Stream(two[0], revoked), _Stream(two[0], secret)
+    await ending.begin()
+    await going.begin()
+    await _revoke(two[0], revoked_id)
+    await ending.failure()
+    await going.call.write(stream_pb.AppendMessageStreamRequest(finish={}))
+    await going.call.done_writing()
+    assert (await going.call).message.content == "so far"
+
+
+async def test_reflection_ends_when_its_key_is_revoked(two: list[Service]) -> None:
+    """It is a stream that may last for hours."""
+    key_id, secret = await make_key(two[0])
+    path = f"/{REFLECTIONS[0].full_name}/ServerReflectionInfo"
+    metadata = (("authorization", f"Bearer {secret}"),)
+    reflection = two[1].channel.stream_stream(path)(metadata=metadata)
+    await reflection.write(b"\x3a\x00")
+    assert await reflection.read()
+    await _revoke(two[0], key_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await reflection.read()
+    assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
+
+
+async def test_a_multi_call_ends_when_its_key_is_revoked(two: list[Service], database_url: str) -> None:
+    """Its entries wait for a lock meanwhile."""
+    key_id, secret = await make_key(two[0])
+    service = holding(two[1], secret)
+    await call(service, "AppendMessages", "s", messages=[{"role": 1}], new_session={})
+    with locked(database_url, "sessions"):
+        entries = [{"append_message": {"session_id": "s", "message": {"role": 1}}}]
+        waiting = service.stub.MultiCall(spb.MultiCallRequest(calls=entries))
+        reading = asyncio.ensure_future(waiting.read())
+        await until(lambda: two[1].app._authentication._streams)  # noqa: SLF001 - the call has begun
+        await _revoke(two[0], key_id)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await reading
+    assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
+
+
+async def test_changes_that_another_primary_lost_are_read_again(
+    two: list[Service], database_url: str
+) -> None:
+    """After a failover the database may be behind what a server has seen. Then the server reads all keys."""
+    key_id, secret = await make_key(two[0])
+    await _until_all(two, secret, "SESSION_NOT_FOUND")
+    execute(
+        database_url,
+        f"update api_keys set revoke_time = now(), generation = 0 where api_key_id = '{key_id}'",
+        "update credential_state set generation = 0",
+    )
+    await _until_all(two, secret, "CREDENTIALS_INVALID")
