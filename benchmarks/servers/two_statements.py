@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
 
 
-async def _is_distributed(connection: Connection) -> bool:  # noqa: ARG001 - named as in the store
+async def _is_distributed(connection: Connection) -> bool:  # noqa: ARG001 - it replaces a function of the store
     return True
 
 

@@ -6,7 +6,7 @@ import importlib
 from contextlib import contextmanager
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
@@ -28,8 +28,38 @@ from sessionhistory_cli.lazy_command import EMBEDDED, needing
 from sessionhistory_cli.shared_options import json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import datetime, timedelta
+
+    from sessionhistory import ApiKey, ApiKeySecret
+
+
+class KeyManager(Protocol):
+    """The methods for keys of a client, which the keys of a database have, too."""
+
+    def create_api_key(
+        self,
+        scopes: Collection[Scope],
+        *,
+        display_name: str,
+        user_id: str | None,
+        application_id: str | None,
+        require_user_id: bool,
+        expire_time: datetime | None,
+    ) -> ApiKeySecret:
+        """Create a key."""
+
+    def list_api_keys(self, *, show_revoked: bool) -> Iterable[ApiKey]:
+        """Return keys, the newest first."""
+
+    def rotate_api_key(
+        self, api_key_id: str, *, overlap: timedelta, expire_time: datetime | None
+    ) -> ApiKeySecret:
+        """Give a key a new secret."""
+
+    def revoke_api_key(self, api_key_id: str) -> ApiKey:
+        """Revoke a key."""
+
 
 _DATABASE: Final = (
     click.option(
@@ -73,8 +103,7 @@ def _manager_options(command: Callable[..., None]) -> Callable[..., None]:
 @contextmanager
 def _manager(
     server: Server, database_url: str | None, data_dir: Path | None, tenant: str | None
-) -> Iterator[Any]:
-    """Yield an object with the methods of the client for keys."""
+) -> Iterator[KeyManager]:
     if database_url is not None and data_dir is not None:
         raise click.UsageError("give --database-url or --data-dir, not both")
     if database_url is None and data_dir is None:
@@ -134,18 +163,33 @@ def keys() -> None:
 )
 @expiry_option
 @_manager_options
-def create(*, manager: Any, scopes: tuple[str, ...], as_json: bool, **fields: Any) -> None:  # noqa: ANN401
+def create(  # noqa: PLR0913 - click passes each option by its name
+    *,
+    manager: KeyManager,
+    scopes: tuple[str, ...],
+    display_name: str,
+    user_id: str | None,
+    application_id: str | None,
+    require_user_id: bool,
+    expire_time: datetime | None,
+    as_json: bool,
+) -> None:
     """Create a key. Standard output has only the key, which is never shown again."""
-    named = {name: value or None for name, value in fields.items() if name.endswith("_id")}
-    named["require_user_id"] = fields["require_user_id"]
-    chosen = [Scope(scope) for scope in dict.fromkeys(scopes)]
-    show_secret(manager.create_api_key(chosen, **fields | named), as_json=as_json)
+    made = manager.create_api_key(
+        [Scope(scope) for scope in dict.fromkeys(scopes)],
+        display_name=display_name,
+        user_id=user_id or None,
+        application_id=application_id or None,
+        require_user_id=require_user_id,
+        expire_time=expire_time,
+    )
+    show_secret(made, as_json=as_json)
 
 
 @keys.command("list")
 @click.option("--revoked", "show_revoked", is_flag=True, help="Also list revoked keys.")
 @_manager_options
-def list_(*, manager: Any, show_revoked: bool, as_json: bool) -> None:  # noqa: ANN401
+def list_(*, manager: KeyManager, show_revoked: bool, as_json: bool) -> None:
     """List keys, the newest first.
 
     If the output is not a terminal, each key is one line of tab-separated values: id, name, scopes, user,
@@ -161,7 +205,7 @@ def list_(*, manager: Any, show_revoked: bool, as_json: bool) -> None:  # noqa: 
 @_manager_options
 def rotate(
     *,
-    manager: Any,  # noqa: ANN401
+    manager: KeyManager,
     api_key_id: str,
     overlap: timedelta,
     expire_time: datetime | None,
@@ -175,7 +219,7 @@ def rotate(
 @keys.command()
 @key_argument
 @_manager_options
-def revoke(*, manager: Any, api_key_id: str, as_json: bool) -> None:  # noqa: ANN401
+def revoke(*, manager: KeyManager, api_key_id: str, as_json: bool) -> None:
     """Revoke a key. Within a few seconds every server refuses it, and its open streams end."""
     revoked = manager.revoke_api_key(api_key_id)
     if as_json:

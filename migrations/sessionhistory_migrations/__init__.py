@@ -26,6 +26,6 @@ def upgrade(url: str, revision: str = "head", *, distribute: bool = False) -> Mi
     wanted = head() if revision == "head" else revision
     if not distribute and (settled_at := settled(url) or "") >= wanted:
         return Migrated(settled_at, settled_at)
-    from sessionhistory_migrations import _runner  # noqa: PLC0415 - Alembic is rarely needed
+    from sessionhistory_migrations import _runner  # noqa: PLC0415 - Alembic takes long to import
 
     return _runner.upgrade(url, revision, distribute=distribute)

@@ -99,7 +99,7 @@ _EACH_BREAK = pytest.mark.parametrize("case", _BROKEN)
 
 @_EACH_BREAK
 def test_a_file_that_cannot_be_used(pair: Pair, case: str) -> None:
-    """The error names the flag and the file, and says what is wrong with it."""
+    """The error names the flag, the file and the fault of the file."""
     spoil, said = _BROKEN[case]
     spoil(pair)
     with pytest.raises(CertificateError) as caught:

@@ -111,5 +111,5 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
 
 
 def _of_key(error: ValueError) -> str:
-    """Return what is wrong with the key, without the key."""
+    """Return the reason why the client refuses the key. The reason does not contain the key."""
     return str(error).removeprefix("key: ").partition(": pass credentials")[0]

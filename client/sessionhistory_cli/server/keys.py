@@ -72,12 +72,20 @@ class DatabaseKeys:
         self,
         scopes: Collection[Scope],
         *,
+        display_name: str,
+        user_id: str | None,
+        application_id: str | None,
+        require_user_id: bool,
         expire_time: datetime | None,
-        **fields: Any,  # noqa: ANN401 - of the key, by name
     ) -> ApiKeySecret:
         """Create a key."""
         asked = model.ApiKeyFields(
-            scopes=tuple(sorted(scope.value for scope in scopes)), expire_time=micros(expire_time), **fields
+            display_name=display_name,
+            scopes=tuple(sorted(scope.value for scope in scopes)),
+            user_id=user_id,
+            application_id=application_id,
+            require_user_id=require_user_id,
+            expire_time=micros(expire_time),
         )
         made = _shown_with_secret(*self._run(lambda keys: keys.create(self._caller, asked)))
         self._note(trail.KEY_CREATION, made.api_key.api_key_id)
