@@ -89,7 +89,9 @@ async def copy(connection: Connection, wanted: Fork, parent_sequence: int | None
         source = _Source(session_of(row[: len(COLUMN_NAMES)]), *row[len(COLUMN_NAMES) :])
         await connection.fetch(SWEEP, {"new_key": wanted.new.session_key})
         await _create(connection, wanted, source)
-        parameters = wanted.parameters(parent_sequence or source.fork_sequence) | {
+        parameters = wanted.parameters(
+            source.fork_sequence if parent_sequence is None else parent_sequence
+        ) | {
             "fork_sequence": source.fork_sequence,
             "compacted_through": source.session.compacted_through_sequence,
             "in_force": source.in_force,
