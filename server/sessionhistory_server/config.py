@@ -188,7 +188,8 @@ class Settings:
     auth: tuple[str, ...] = _setting(
         (),
         _ListType(("keys",)),
-        "Credentials that calls need: keys (API keys). Default: none, so that each caller may do everything.",
+        "Credentials that calls need: keys (API keys). "
+        "Default: none, so that each caller reads and changes all sessions.",
     )
     reflection: str = _setting(
         "credentials",

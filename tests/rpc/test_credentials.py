@@ -97,6 +97,16 @@ async def test_every_rpc_needs_its_scope(guarded: Service, method: MethodDescrip
     assert code not in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNAUTHENTICATED)
 
 
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
+async def test_a_server_without_credentials_lets_no_caller_manage_keys(
+    shared: Service, method: MethodDescriptor
+) -> None:
+    """A key that any caller could make would stay valid once the server asks for credentials."""
+    code, reason = await _outcome(shared, method, [])
+    assert (reason == "SCOPE_MISSING") == (scope_of(method) == ADMIN)
+    assert (code is grpc.StatusCode.PERMISSION_DENIED) == (scope_of(method) == ADMIN)
+
+
 @pytest.mark.parametrize("scopes", [(READ,), (WRITE,)])
 async def test_each_entry_of_a_multi_call_needs_its_scope(guarded: Service, scopes: tuple[str, ...]) -> None:
     """MultiCall itself needs none."""

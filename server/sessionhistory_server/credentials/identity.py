@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from sessionhistory_server.model.caller import ALL_SCOPES, DEFAULT_TENANT
+from sessionhistory_server.model.caller import DEFAULT_TENANT, READ, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -30,5 +30,8 @@ class Identity(NamedTuple):
 
 
 def anyone(*, must_name_user: bool) -> Identity:
-    """Return the identity of all callers of a server that asks for no credentials."""
-    return Identity(DEFAULT_TENANT, ALL_SCOPES, None, None, must_name_user, None, math.inf)
+    """Return the identity of all callers of a server that asks for no credentials.
+
+    They manage no keys, because such a key would stay valid once the server asks for credentials.
+    """
+    return Identity(DEFAULT_TENANT, frozenset({READ, WRITE}), None, None, must_name_user, None, math.inf)
