@@ -31,6 +31,7 @@ from sessionhistory_server.store.postgres.database_state import DatabaseState, F
 from sessionhistory_server.store.postgres.monitor import Monitor
 from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
+from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.key_verification import KeyVerifier
 from sessionhistory_server.usecases.registry import use_cases
 
@@ -109,7 +110,10 @@ class App:
             count_ended=self.metrics.count_ended_connection,
         )
         self._keys = KeyVerifier(self._database) if "keys" in settings.auth else None
-        self._authentication = Authentication(self._keys, must_name_user=settings.require_user_id)
+        self._following = Following(self._database, [self._keys] if self._keys else [])
+        self._authentication = Authentication(
+            self._keys, self._following, must_name_user=settings.require_user_id
+        )
         accounting = Accounting(self.metrics, settings.slow_call_millis / 1_000)
         self._server = build_server(
             servicers(self._use_cases, self.metrics, accounting),
@@ -148,7 +152,7 @@ class App:
             stack.push_async_callback(self._stop_server)
             stack.callback(self._stream_rules.sends.end)
             if self._keys is not None:
-                _supervise(stack, "keys", partial(self._keys.run, self._authentication.check_streams))
+                _supervise(stack, "following", partial(self._following.run, self._after_refresh))
             for job in supervised_jobs(self._database):
                 _run(stack, job)
             if self._resources.shares_port:
@@ -202,6 +206,11 @@ class App:
             self.metrics.update_pool()
             self.metrics.update_tasks(len(asyncio.all_tasks()))
             await asyncio.sleep(_GAUGES_SECONDS)  # no event reports a change of these numbers
+
+    async def _after_refresh(self) -> None:
+        self._authentication.check_streams()
+        if self._keys is not None:
+            await self._keys.store_due_uses()
 
     async def _on_database(self, found: Finding) -> None:
         await self._health.set_serving(reads=found.state.is_served, writes=found.state is DatabaseState.READY)

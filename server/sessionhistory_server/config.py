@@ -275,6 +275,11 @@ class Settings:
     require_user_id: bool = _setting(
         default=False, kind=bool, text="Refuse calls that do not name the user they act for."
     )
+    limits: bool = _setting(
+        default=False,
+        kind=bool,
+        text="Apply the limits of tenants and users that `session-history limits` sets.",
+    )
     delete_retention_days: int = _setting(
         30, click.IntRange(0, 36_500), "How long a deleted or expired session can be restored."
     )

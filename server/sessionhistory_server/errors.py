@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 RETRY_DELAY_SECONDS: Final = 1.0
+LIMIT_RETRY_DELAY_SECONDS: Final = 60.0
 
 
 _DEADLINE_PASSED: Final = (
@@ -80,6 +81,15 @@ class RetryableError(SessionHistoryError):
 
 class ResourceExhaustedError(RetryableError):
     """The server is at its capacity."""
+
+
+class LimitReachedError(ResourceExhaustedError):
+    """What a tenant, a user or a session stores has reached a limit, which an operator has set.
+
+    The same call succeeds only after something is removed, or the limit is raised.
+    """
+
+    retry_delay_seconds = LIMIT_RETRY_DELAY_SECONDS
 
 
 class UnavailableError(RetryableError):
@@ -158,6 +168,25 @@ def too_many_api_keys(maximum: int, *, of_tenant: bool) -> FailedPreconditionErr
         f"{owner} {maximum:,} keys already: revoke those that are not used",
         reason="TOO_MANY_API_KEYS",
         max_api_keys=str(maximum),
+    )
+
+
+def limit_reached(limit: str, maximum: int, count: int, **ids: str) -> LimitReachedError:
+    """Return the error for a call that would exceed a limit of what is stored.
+
+    Args:
+        limit: The name of the limit, a field of ``TenantLimits``.
+        maximum: Its value.
+        count: What the tenant, the user or the session of the caller stores now.
+        ids: The caller's own ids, for the metadata.
+    """
+    return LimitReachedError(
+        f"the limit {limit} of {maximum} is reached: {count} are stored already",
+        reason="LIMIT_REACHED",
+        limit=limit,
+        max=str(maximum),
+        count=str(count),
+        **ids,
     )
 
 
@@ -270,6 +299,14 @@ def server_overloaded() -> ResourceExhaustedError:
     """Return the error for a peer that does not read answers or finish requests while memory is short."""
     return ResourceExhaustedError(
         "the server is short of memory, and this connection has unread answers or unfinished requests",
+        reason="SERVER_OVERLOADED",
+    )
+
+
+def too_many_unknown_credentials() -> ResourceExhaustedError:
+    """Return the error for a call with an unknown credential while many such calls wait."""
+    return ResourceExhaustedError(
+        "too many calls with unknown credentials wait for the server to look for them",
         reason="SERVER_OVERLOADED",
     )
 

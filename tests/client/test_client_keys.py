@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 from client_samples import fresh_id
 
 from sessionhistory import ApiKeySecret, Message, Role, Scope, SessionFields, errors
@@ -82,10 +83,17 @@ def test_the_key_is_in_no_repr(connect: Connect) -> None:
         assert "shk_secret" not in repr(found)
 
 
-async def test_a_client_manages_keys(client: Client) -> None:
+@pytest_asyncio.fixture
+async def admin(serve: Serve, database_url: str, connect: Connect) -> Client:
+    """A client with a key that has all scopes."""
+    service = await serve(database_url, auth=("keys",))
+    return connect(service.address, key=(await make_key(service))[1])
+
+
+async def test_a_client_manages_keys(admin: Client) -> None:
     """All fields of a key are shown as they were given; its secret once."""
     expire_time = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
-    made = await client.create_api_key(
+    made = await admin.create_api_key(
         [Scope.READ, Scope.WRITE],
         display_name="job",
         user_id="ada",
@@ -100,14 +108,14 @@ async def test_a_client_manages_keys(client: Client) -> None:
     assert (key.scopes, key.display_name) == ((Scope.READ, Scope.WRITE), "job")
     assert (key.user_id, key.application_id, key.require_user_id) == ("ada", "app", True)
     assert (key.expire_time, key.revoke_time, key.last_use_time) == (expire_time, None, None)
-    rotated = await client.rotate_api_key(key.api_key_id, overlap=timedelta(hours=1))
+    rotated = await admin.rotate_api_key(key.api_key_id, overlap=timedelta(hours=1))
     assert rotated.secret[:21] == made.secret[:21]
     assert rotated.secret != made.secret
     assert rotated.api_key.previous_secret_expire_time
-    revoked = await client.revoke_api_key(key.api_key_id)
+    revoked = await admin.revoke_api_key(key.api_key_id)
     assert revoked.revoke_time
-    assert revoked in [each async for each in client.list_api_keys(show_revoked=True, page_size=1)]
-    assert revoked not in [each async for each in client.list_api_keys()]
+    assert revoked in [each async for each in admin.list_api_keys(show_revoked=True, page_size=1)]
+    assert revoked not in [each async for each in admin.list_api_keys()]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +136,9 @@ async def test_a_client_manages_keys(client: Client) -> None:
     ],
 )
 async def test_a_wrong_argument_names_its_field(
-    client: Client, field: str, call: Callable[[Any], Awaitable[object]]
+    admin: Client, field: str, call: Callable[[Any], Awaitable[object]]
 ) -> None:
     """As the server would, or by the server."""
     with pytest.raises(errors.InvalidFieldError) as error:
-        await call(client)
+        await call(admin)
     assert [violation.field for violation in error.value.violations] == [field]

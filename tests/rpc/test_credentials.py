@@ -63,10 +63,10 @@ def scope_of(method: MethodDescriptor) -> str | None:
 async def _outcome(
     service: Service, method: MethodDescriptor, metadata: list[tuple[str, Any]]
 ) -> tuple[Any, str]:
-    """Send an empty request, as a stream; return the code and the reason of the answer."""
+    """Send an empty request; return the code and the reason of the answer."""
     path = f"/{method.containing_service.full_name}/{method.name}"
     try:
-        async for _ in service.channel.stream_stream(path)(iter([b""]), metadata=metadata):
+        async for _ in service.channel.unary_stream(path)(b"", metadata=metadata):
             pass
     except grpc.aio.AioRpcError as error:
         failure = failure_of(error)
@@ -259,7 +259,7 @@ async def test_known_keys_are_served_during_a_flood_of_unknown_ones(guarded: Ser
     flood = [asyncio.create_task(_reason(each)) for each in unknown]
     for _ in range(20):
         assert await _reason(service) == "SESSION_NOT_FOUND"
-    assert set(await asyncio.gather(*flood)) == {"CREDENTIALS_INVALID"}
+    assert set(await asyncio.gather(*flood)) == {"CREDENTIALS_INVALID", "SERVER_OVERLOADED"}
 
 
 async def _reason(service: Service) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sessionhistory_server.store import (
     advisory_locks,
     api_keys,
+    generations,
     guard,
     messages,
     signing_keys,
@@ -64,8 +65,8 @@ _NAMES: dict[str, str] = {
     signing_keys._LOCK: "signing: lock",
     signing_keys._MAKE: "signing: make",
     signing_keys._FORGET: "signing: forget",
-    api_keys._STATE: "keys: state",
-    api_keys._NEXT: "keys: next",
+    generations._STATE: "generations: state",
+    generations._NEXT: "generations: next",
     api_keys._COUNT: "keys: count",
     api_keys._FORGET: "keys: forget",
     api_keys._CREATE: "keys: create",

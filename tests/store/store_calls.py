@@ -18,6 +18,7 @@ from sessionhistory_server.model.filters import MessageFilter, SessionFilter
 from sessionhistory_server.model.session import SessionContent, StateChange
 from sessionhistory_server.model.window import WindowLimits
 from sessionhistory_server.store import tokens, void_summaries
+from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.forks import NewBranch
 from sessionhistory_server.usecases.key_verification import KeyVerifier
 from support.callers import caller
@@ -204,7 +205,8 @@ async def call_keys(history: UseCases, database: Database) -> None:
     verifier = KeyVerifier(database)
     fields = ApiKeyFields("", ("read",), None, None, require_user_id=False, expire_time=None)
     key, secret = await history.api_keys.create(caller(), fields)
-    await verifier.look_up(secret)
+    await Following(database, [verifier]).refresh_soon()
+    assert verifier.find(secret)
     await verifier.store_uses()
     await history.api_keys.rotate(caller(), key.api_key_id, overlap=timedelta(), expire_time=None)
     await history.api_keys.find(caller(), show_revoked=True, page_size=1, page_token="")

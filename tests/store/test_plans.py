@@ -81,8 +81,8 @@ PLANS: dict[str, list[set[str]]] = {
     "signing: lock": [set()],
     "signing: make": [set(), {"signing_keys_pkey"}],
     "signing: forget": [set(), {"signing_keys_pkey"}],
-    "keys: state": [set()],
-    "keys: next": [set()],
+    "generations: state": [set()],
+    "generations: next": [set()],
     "keys: count": [set(), {"api_keys_by_tenant"}],
     "keys: forget": [set()],
     "keys: create": [set()],
@@ -94,7 +94,7 @@ PLANS: dict[str, list[set[str]]] = {
 }
 
 # These read tables with a row or two, or run when a key is created, which is rare.
-WHOLE = {"keys: state", "keys: next", "keys: count", "keys: forget"} | {
+WHOLE = {"generations: state", "generations: next", "keys: count", "keys: forget"} | {
     name for name in PLANS if name.startswith("signing: ")
 }
 

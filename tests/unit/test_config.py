@@ -47,6 +47,7 @@ _GOOD: dict[str, tuple[str, object]] = {
     "tiktoken_dir": ("/some where/vocabularies", Path("/some where/vocabularies")),
     "coalesce": ("false", False),
     "require_user_id": ("true", True),
+    "limits": ("true", True),
     "delete_retention_days": ("0", 0),
     "drain_seconds": ("0.5", 0.5),
     "grace_seconds": ("0", 0.0),
@@ -83,6 +84,7 @@ _BAD: dict[str, tuple[str, ...]] = {
     "history_whole_responses": ("maybe",),
     "coalesce": ("maybe",),
     "require_user_id": ("maybe",),
+    "limits": ("maybe",),
     "delete_retention_days": ("-1", "36501", "x"),
     "drain_seconds": ("-1", "601", "nan", "x"),
     "grace_seconds": ("-1", "601", "nan", "x"),
@@ -94,6 +96,7 @@ _SWITCHES = {
     "coalesce": "--no-coalesce",
     "insecure": "--insecure",
     "plaintext": "--plaintext",
+    "limits": "--limits",
     "require_user_id": "--require-user-id",
     "history_whole_responses": "--history-whole-responses",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.credentials.identity import Identity
     from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.usecases.following import Following
     from sessionhistory_server.usecases.key_verification import KeyVerifier
 
 _SCHEME: Final = "Bearer "
@@ -27,11 +28,13 @@ class Authentication:
 
     Args:
         keys: Verifies API keys; ``None``: calls need no credential.
+        following: Refreshes the keys in memory.
         must_name_user: Whether each call must name the user that it acts for.
     """
 
-    def __init__(self, keys: KeyVerifier | None, *, must_name_user: bool) -> None:
+    def __init__(self, keys: KeyVerifier | None, following: Following, *, must_name_user: bool) -> None:
         self._keys = keys
+        self._following = following
         self._must_name_user = must_name_user
         self._anyone = anyone(must_name_user=must_name_user)
         self._streams: set[StreamCredential] = set()
@@ -42,18 +45,28 @@ class Authentication:
         Raises:
             UnauthenticatedError: the method needs a credential, and the call has no valid one.
             UnavailableError: the credentials cannot be read.
+            ResourceExhaustedError: too many calls have unknown credentials.
         """
         if self._keys is None or method.terms.is_open:
             return self._anyone
         call = call_context.current()
         text = _token(call.authorization)
         try:
-            identity = self._keys.find(text) or await self._keys.look_up(text)
+            identity = self._keys.find(text) or await self._look_up(self._keys, text)
         except UnauthenticatedError:
             call.subject = Subject(credential_id=api_keys.id_of(text))
             raise
         call.subject = Subject(identity.tenant_id, identity.credential_id or "")
         return identity._replace(must_name_user=True) if self._must_name_user else identity
+
+    async def _look_up(self, keys: KeyVerifier, text: str) -> Identity:
+        """Return the identity of the holder of a key that may have been created just now."""
+        if keys.may_exist(text):
+            await self._following.refresh_soon()
+        identity = keys.find(text)
+        if identity is None:
+            raise credentials_invalid()
+        return identity
 
     @contextmanager
     def stream(self, method: Method) -> Iterator[StreamCredential]:

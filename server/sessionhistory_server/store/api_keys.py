@@ -1,9 +1,4 @@
-"""API keys: create, list, rotate and revoke them, and read those that changed.
-
-Each change takes the next generation from the row of ``credential_state``, and stamps the key with it. The
-transaction holds that row until it commits, so changes commit in the order of their generations, and a reader
-that has seen one generation has missed none before it.
-"""
+"""API keys: create, list, rotate and revoke them, and read those that changed."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 from sessionhistory_server.errors import api_key_not_found, too_many_api_keys
 from sessionhistory_server.limits import MAX_API_KEYS, MAX_API_KEYS_OF_TENANT
 from sessionhistory_server.model.api_key import ApiKey
+from sessionhistory_server.store import generations
 from sessionhistory_server.store.columns.times import timestamp
 from sessionhistory_server.store.session_ref import OWNED
 
@@ -26,17 +22,6 @@ PAGE_CHANGES: Final = 1_000
 """The maximum number of changed keys that one statement reads."""
 
 _COLUMNS: Final = ", ".join(ApiKey._fields)
-
-# The start of the server: another one may have lost changes that this reader has seen.
-_STATE: Final = """
-select coalesce((select generation from credential_state), 0), pg_postmaster_start_time()
-"""
-
-_NEXT: Final = """
-insert into credential_state (only_row, generation) values (true, 1)
-on conflict (only_row) do update set generation = credential_state.generation + 1
-returning generation
-"""
 
 _COUNT: Final = """
 select count(*), count(*) filter (where tenant_id = %(tenant_id)s::text) from api_keys
@@ -114,13 +99,6 @@ class KeyOwner(NamedTuple):
     bound_application_id: str | None
 
 
-class CredentialState(NamedTuple):
-    """The generation of the keys, and when the server that told it was started."""
-
-    generation: int
-    server_start: int
-
-
 class ChangedKey(NamedTuple):
     """A key that has changed, with the hashes of its secrets. Times are in seconds since the Unix epoch."""
 
@@ -152,7 +130,7 @@ async def create(
         FailedPreconditionError: there are too many keys.
     """
     async with connection.transaction():
-        generation = await _next_generation(connection)
+        generation = await generations.take_next(connection)
         await connection.fetch(_FORGET, {})
         ((of_all, of_tenant),) = await connection.fetch(_COUNT, {"tenant_id": owner.tenant_id})
         if of_tenant >= MAX_API_KEYS_OF_TENANT:
@@ -222,12 +200,6 @@ async def find(
     return [_key_of(row) for row in rows[:page_size]], len(rows) > page_size
 
 
-async def state(connection: Connection) -> CredentialState:
-    """Return the generation of the keys."""
-    (row,) = await connection.fetch(_STATE, {})
-    return CredentialState(*row)
-
-
 async def changed(connection: Connection, after: int) -> list[ChangedKey]:
     """Return the next changed keys after a generation, at most ``PAGE_CHANGES``, in their order."""
     return [ChangedKey(*row) for row in await connection.fetch(_CHANGED, {"after": after})]
@@ -242,17 +214,12 @@ async def _change(
     connection: Connection, statement: LiteralString, owner: KeyOwner, api_key_id: str, new: dict[str, Any]
 ) -> ApiKey:
     async with connection.transaction():
-        generation = await _next_generation(connection)
+        generation = await generations.take_next(connection)
         named = owner._asdict() | {"api_key_id": api_key_id, "generation": generation}
         found = await connection.fetch(statement, named | new)
         if not found:
             raise api_key_not_found(api_key_id)
     return _key_of(found[0])
-
-
-async def _next_generation(connection: Connection) -> int:
-    ((generation,),) = await connection.fetch(_NEXT, {})
-    return int(generation)
 
 
 def _key_of(row: tuple[Any, ...]) -> ApiKey:
