@@ -28,6 +28,7 @@ _NAMES: Final = {
     "asyncio": "time",
     "AsyncActiveSessions": "ActiveSessions",
     "AsyncApiKeys": "ApiKeys",
+    "AsyncCallMetadata": "CallMetadata",
     "AsyncCalls": "Calls",
     "AsyncConnection": "Connection",
     "AsyncConnections": "Connections",

@@ -50,6 +50,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "contexts",
+        "sessionhistory_cli.client.context_list:contexts",
+        "List the contexts: servers with the options to call them.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "sessions",
         "sessionhistory_cli.client.sessions:sessions",
         "List sessions, newest first.",

@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
-_KEYS: Final = {"server": str, "tls": bool, "ca": str, "cert": str, "key": str}
+_PATHS: Final = ("ca", "cert", "key", "api_key_file")
+_KEYS: Final = {
+    "server": str,
+    "tls": bool,
+    **dict.fromkeys(_PATHS, str),
+    "api_key": str,
+    "plaintext_key": bool,
+}
 _OF_OTHERS: Final = 0o077
 
 
-class Context(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Context:
     """A server and the options to call it."""
 
+    name: str
     target: str
-    tls: bool | None
+    tls: bool | None = None
     """Whether to use TLS; ``None``: if a file of TLS is named."""
-    ca: Path | None
-    cert: Path | None
-    key: Path | None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+    api_key: str | None = field(default=None, repr=False)
+    api_key_file: Path | None = None
+    plaintext_key: bool = False
+    """Whether to send the key also without TLS to another machine."""
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether calls use TLS."""
+        return bool(self.ca or self.cert or self.key) if self.tls is None else self.tls
+
+    @property
+    def has_api_key(self) -> bool:
+        """Whether calls have a key."""
+        return self.api_key is not None or self.api_key_file is not None
 
 
 def contexts_file() -> Path:
@@ -41,7 +65,21 @@ def read_context(name: str) -> Context:
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise click.UsageError(f"no context {name!r} in {file}; it has: {known}")
-    values = found[name]
+    return _context(file, name, found[name])
+
+
+def read_contexts() -> list[Context]:
+    """Return all contexts, in the order of the file; none if there is no file.
+
+    Raises:
+        click.UsageError: the file is not valid or not private.
+    """
+    file = contexts_file()
+    found = _read(file) if file.exists() else {}
+    return [_context(file, name, values) for name, values in found.items()]
+
+
+def _context(file: Path, name: str, values: Any) -> Context:  # noqa: ANN401 - of TOML
     if not isinstance(values, dict):
         raise click.UsageError(f"{file}: {name} must be a table: [{name}]")
     for key, value in values.items():
@@ -50,8 +88,9 @@ def read_context(name: str) -> Context:
             raise click.UsageError(f"{file}: {name}: {key} is unknown or of another type; known are {known}")
     if "server" not in values:
         raise click.UsageError(f"{file}: {name}: server is missing")
-    ca, cert, key = (_path(file, values.get(each)) for each in ("ca", "cert", "key"))
-    return Context(values["server"], values.get("tls"), ca, cert, key)
+    paths = {each: _path(file, values[each]) for each in _PATHS if each in values}
+    options = {each: value for each, value in values.items() if each != "server"}
+    return Context(name=name, target=values["server"], **(options | paths))
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -73,6 +112,6 @@ def _place(error: ValueError) -> str:
     return f" ({place}" if found else ""
 
 
-def _path(file: Path, value: str | None) -> Path | None:
+def _path(file: Path, value: str) -> Path:
     """Return a path, which the file may give relative to its own folder, or to the user's with ``~``."""
-    return None if value is None else file.parent / Path(value).expanduser()
+    return file.parent / Path(value).expanduser()

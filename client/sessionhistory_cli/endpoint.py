@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Command = Callable[..., None]
 
 SERVER_VARIABLE: Final = "SESSION_HISTORY_SERVER"
+CONTEXT_VARIABLE: Final = "SESSION_HISTORY_CONTEXT"
 _DEFAULT_SERVER: Final = "127.0.0.1:50051"
 _FILES: Final = ("ca", "cert", "key")
 
@@ -46,6 +47,8 @@ class Endpoint:
     target: str
     tls: TlsFiles | None = None
     """The files of TLS; ``None``: plaintext."""
+    context: Context | None = None
+    """The context that named the server."""
 
     def credentials(self) -> grpc.ChannelCredentials | None:
         """Return the credentials of a channel; ``None``: plaintext.
@@ -80,7 +83,9 @@ def endpoint_options(
             callback=_check_target,
             help=help_text,
         ),
-        _option("--context", "context_name", metavar="NAME", help="Server and TLS options of a context."),
+        _option(
+            "--context", "context_name", metavar="NAME", help="Server, TLS options and key of a context."
+        ),
         _option("--tls/--plaintext", default=None, help="Use TLS. Default: if a file of TLS is named."),
         _file_option("--ca", "Authorities to trust, in PEM. Default: those that this system trusts."),
         _file_option("--cert", "The client's own certificate, in PEM, if the server requires one."),
@@ -101,7 +106,7 @@ def endpoint_options(
 def names_a_server() -> bool:
     """Return whether an option, a variable or a context of the running command names a server."""
     click_context = click.get_current_context()
-    typed = _is_typed(click_context, "target")
+    typed = is_typed(click_context, "target")
     return typed or bool(os.environ.get(SERVER_VARIABLE) or click_context.params["context_name"])
 
 
@@ -123,20 +128,22 @@ def _endpoint(click_context: click.Context, given: dict[str, Any]) -> Endpoint:
     Raises:
         click.UsageError: the options contradict each other, or there is no such context.
     """
-    typed = {name for name in given if _is_typed(click_context, name)}
+    typed = {name for name in given if is_typed(click_context, name)}
+    context = None
     if {"target", "context_name"} <= typed:
         raise click.UsageError("--server and --context exclude each other: a context names its server")
     if given["context_name"] and "target" not in typed:
-        found = _context(given["context_name"])._asdict()
-        given = found | {name: given[name] for name in typed}
+        context = _context(given["context_name"])
+        given = vars(context) | {name: given[name] for name in typed}
     files = {name: given[name] for name in _FILES}
     if given["tls"] is False and typed & files.keys():
         raise click.UsageError("--plaintext excludes --ca, --cert and --key")
     uses_tls = any(files.values()) if given["tls"] is None else given["tls"]
-    return Endpoint(given["target"], TlsFiles(**files) if uses_tls else None)
+    return Endpoint(given["target"], TlsFiles(**files) if uses_tls else None, context)
 
 
-def _is_typed(click_context: click.Context, name: str) -> bool:
+def is_typed(click_context: click.Context, name: str) -> bool:
+    """Return whether an option comes from the command line."""
     return click_context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 

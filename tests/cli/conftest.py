@@ -62,3 +62,18 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write_lines
+
+
+@pytest.fixture
+def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Writes the file of contexts in a home of the test."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def write(text: str, mode: int = 0o600) -> Path:
+        file = tmp_path / "session-history" / "contexts.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    return write

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from sessionhistory_cli.contexts import read_context
 from support.certificates import Authority, Pair
 from support.proxy import free_port
-from support.readme import blocks, page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,21 +50,6 @@ async def mutual(serve: Serve, database_url: str, authority: Authority, client: 
     """The address of a server that requires a certificate of its clients."""
     settings = authority.issue("server").settings | {"tls_client_ca": authority.ca}
     return (await serve(database_url, credentials=authority.credentials(client), **settings)).address
-
-
-@pytest.fixture
-def contexts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Writes the file of contexts in a home of the test."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-    def write(text: str, mode: int = 0o600) -> Path:
-        file = tmp_path / "session-history" / "contexts.toml"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-        file.chmod(mode)
-        return file
-
-    return write
 
 
 def _error(result: Result, code: int = 1) -> str:
@@ -199,15 +182,6 @@ async def test_a_server_that_is_typed_gets_nothing_of_a_context(
     assert "requires a certificate of the client" in _error(result)
     result = await _list(command, mutual, "--context", "mutual")
     assert _error(result, 2) == "--server and --context exclude each other: a context names its server"
-
-
-def test_the_contexts_of_the_page(contexts: Callable[..., Path]) -> None:
-    """The file that the page shows is valid."""
-    (text,) = (block.text for block in blocks(page("docs/command-line.md")) if block.kind == "toml")
-    folder = contexts(text).parent
-    assert read_context("production") == ("history.example.com:443", True, None, None, None)
-    files = (folder / name for name in ("ca.pem", "me.pem", "me.key"))
-    assert read_context("staging") == ("history.internal:50051", None, *files)
 
 
 _SECRET = "hunter2"

@@ -335,10 +335,11 @@ async def application_mismatch(world: World) -> None:
 
 async def api_key_not_found(world: World) -> None:
     """Revoke a key that does not exist."""
-    await world.client.revoke_api_key("A" * 16)
+    await (await _guarded(world)).revoke_api_key("A" * 16)
 
 
 async def too_many_api_keys(world: World) -> None:
     """Create a key above the limit."""
+    client = await _guarded(world)
     world.patch.setattr(api_keys, "MAX_API_KEYS", 0)
-    await world.client.create_api_key([Scope.READ])
+    await client.create_api_key([Scope.READ])

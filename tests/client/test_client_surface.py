@@ -119,6 +119,10 @@ def test_what_can_be_caught() -> None:
     assert classes(errors) == ERRORS
 
 
+# Only in asyncio, the function of a key may be async.
+KEY = ("aio.KeyFunction", "threads.KeyFunction")
+
+
 @pytest.mark.parametrize("client", [AsyncSessionHistoryClient, SessionHistoryClient])
 def test_what_a_client_can_do(client: type) -> None:
     """A client has exactly these methods, each with a docstring, and its own docstring names them all."""
@@ -135,7 +139,7 @@ def test_both_clients_take_the_same(name: str) -> None:
     in_asyncio = getattr(AsyncSessionHistoryClient, name)
     in_threads = getattr(SessionHistoryClient, name)
     ours, theirs = inspect.signature(in_asyncio), inspect.signature(in_threads)
-    assert ours.parameters == theirs.parameters
+    assert str(ours.replace(return_annotation="")).replace(*KEY) == str(theirs.replace(return_annotation=""))
     assert ours.return_annotation.removeprefix("Async") == theirs.return_annotation
     assert in_asyncio.__doc__ == in_threads.__doc__
     assert inspect.isasyncgenfunction(in_asyncio) == (name in ITERATORS)

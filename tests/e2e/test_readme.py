@@ -9,7 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import mypy.api
@@ -21,6 +23,9 @@ from support.processes import Server, environment, run
 from support.proxy import free_port
 from support.readme import Block, all_blocks, blocks, code, differences, page, table
 from support.tools import ROOT, require, search_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _BLOCKS = all_blocks()
 _PATIENCE_SECONDS = 60
@@ -34,6 +39,7 @@ _STATEMENTS = "sql"  # tests/pooler compares this with the statements that `migr
 
 # Blocks that are not run beside a running server, by their first line, and the reason or the replacement.
 _OWN_POSTGRES = "pip install '.[server]'"
+_WITH_KEY_AND_TLS = "test_a_key_and_tls runs it"
 _ELSEWHERE = {
     "make serve": "test_make_serve runs it in a copy of the repository",
     "make test": "is what runs this",
@@ -42,16 +48,26 @@ _ELSEWHERE = {
     "go install github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.4": "`make tools` does it, at this version",
     "pip install .": "test_client_wheel installs the client alone",
     "export SESSION_HISTORY_POOLER=transaction": "takes a PgBouncer, which tests/pooler has",
-    "session-history sessions --server history.example.com:443 --tls": "tests/cli/test_cli_tls.py does it",
-    "session-history sessions --context staging": "tests/cli/test_cli_tls.py does it",
+    "session-history sessions --server history.example.com:443 --tls --api-key-file history.key": (
+        "tests/cli/test_cli_contexts.py does it"
+    ),
+    "session-history sessions --context staging": "tests/cli/test_cli_contexts.py does it",
     "from sessionhistory import SessionHistoryClient, tls_credentials": (
         "tests/client/test_client_tls.py makes the files"
     ),
     "session-history serve --listen 0.0.0.0:50051 --auth keys --tls-cert server.pem --tls-key server.key": (
         "tests/e2e/test_tls.py makes the files"
     ),
+    "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \\": _WITH_KEY_AND_TLS,
+    "export SESSION_HISTORY_SERVER=localhost:50051 SESSION_HISTORY_CA=server.pem"
+    " SESSION_HISTORY_API_KEY_FILE=my.key": _WITH_KEY_AND_TLS,
+    "from pathlib import Path": _WITH_KEY_AND_TLS,
+    "export SESSION_HISTORY_API_KEY=$(cat my.key)": _WITH_KEY_AND_TLS,
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
 }
+
+# The pages that manage keys name a server that asks for them. The others name one that does not.
+_KEY_COMMANDS = "session-history keys create"
 
 _PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 
@@ -59,16 +75,20 @@ _PYTEST = ("-m", "pytest", "-p", "no:cacheprovider")
 class _Shell:
     """Runs commands as in a terminal that was just opened."""
 
-    def __init__(self, folder: Path, ports: dict[str, int], path: str, **variables: str) -> None:
+    def __init__(
+        self, folder: Path, ports: dict[str, int], path: str, *, of_keys: dict[str, str], **variables: str
+    ) -> None:
         home = folder / "home"
         home.mkdir()
         self._folder = folder
         self._ports = ports
+        self._of_keys = of_keys
         self._environment = environment(HOME=str(home), PATH=path, **variables)
 
     def run(self, block: Block) -> str:
         """Run a block's commands, or its program; return the output."""
         text = self._local(block.text)
+        variables = self._of_keys if _KEY_COMMANDS in block.text else {}
         if block.kind == _PROGRAM:
             (self._folder / "first.py").write_text(text)
             command = [sys.executable, *(_PYTEST if "\ndef test_" in text else ()), "first.py"]
@@ -77,7 +97,7 @@ class _Shell:
         done = subprocess.run(
             command,
             cwd=self._folder,
-            env=self._environment,
+            env=self._environment | variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -142,16 +162,16 @@ def test_every_command_runs(tmp_path: Path) -> None:
     ports = {"127.0.0.1:50051": free_port(), "127.0.0.1:9464": free_port()}
     listen, metrics = (f"127.0.0.1:{port}" for port in ports.values())
     server = Server("--data-dir", tmp_path / "data", "--listen", listen, "--metrics-listen", metrics)
-    try:
+    with ExitStack() as stack:
+        stack.callback(server.clean)
         server.stub()
         match = re.search(r"psql '([^']+)'", server.log)
         assert match
         variables = {"SESSION_HISTORY_DATABASE_URL": match[1], "SESSION_HISTORY_SERVER": listen}
-        shell = _Shell(tmp_path, ports, path, **variables, **_pg_variables(match[1]))
+        guarded = stack.enter_context(_guarded(match[1]))
+        shell = _Shell(tmp_path, ports, path, of_keys=guarded, **variables, **_pg_variables(match[1]))
         outputs = _run_all(shell)
         _require_of_use(make_conninfo(match[1], user="history", dbname="history_restored"))
-    finally:
-        server.clean()
     names = [
         name.partition("{")[0]
         for row in table(page("docs/operations.md"), "Monitoring")
@@ -160,6 +180,17 @@ def test_every_command_runs(tmp_path: Path) -> None:
     assert names
     for name in names:
         assert f"# HELP {name.removesuffix('_total')}" in outputs, name
+
+
+@contextmanager
+def _guarded(url: str) -> Iterator[dict[str, str]]:
+    """Yield the variables that name a server that asks for keys, and a key of it with the scope admin."""
+    made = run("keys", "create", "--scope", "admin", "--database-url", url)
+    server = Server("--database-url", url, "--auth", "keys", "--workers", "1")
+    try:
+        yield {"SESSION_HISTORY_SERVER": server.address(), "SESSION_HISTORY_API_KEY": made.stdout.strip()}
+    finally:
+        server.clean()
 
 
 def _require_of_use(restored: str) -> None:
@@ -248,6 +279,35 @@ def test_make_serve(copy: Path, tmp_path: Path, empty_database_url: str) -> None
     finally:
         own.clean()
     assert _processes(copy) == []
+
+
+def test_a_key_and_tls(tmp_path: Path) -> None:
+    """The server with a key and TLS starts, and the command, the Python client and grpcurl call it."""
+    path = search_path(Path(sys.executable).parent, embedded.binaries())
+    require("openssl", "grpcurl", path=path)
+    made, *calls = (block for block in _BLOCKS if _ELSEWHERE.get(_first_line(block)) == _WITH_KEY_AND_TLS)
+    listen = f"127.0.0.1:{free_port()}"
+    home = {"HOME": str(tmp_path), "SESSION_HISTORY_DATA_DIR": str(tmp_path / ".local/share/session-history")}
+    common = {"PATH": path, "SESSION_HISTORY_LISTEN": listen, "SESSION_HISTORY_METRICS_LISTEN": "off"}
+    server = Server(command=["sh", "-euc", made.text], cwd=tmp_path, **home, **common)
+    try:
+        server.wait_for("database: ready", patience_seconds=_INSTALL_SECONDS)
+        for call in calls:
+            text = call.text.replace("localhost:50051", f"localhost:{server.address().rpartition(':')[2]}")
+            command = [sys.executable, "-c", text] if call.kind == _PROGRAM else ["sh", "-euc", text]
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                env=environment(PATH=path),
+                capture_output=True,
+                text=True,
+                timeout=_PATIENCE_SECONDS,
+                check=False,
+            )
+            assert done.returncode == 0, f"{call.place}: {done.stderr}"
+    finally:
+        server.clean()
+    assert len(calls) == 3, "one of the command, one of Python, one of grpcurl"
 
 
 def _url(conninfo: str) -> str:

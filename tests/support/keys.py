@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 import pytest
 
+from sessionhistory.v1 import credentials_service_pb2 as pb
 from sessionhistory.v1 import credentials_service_pb2_grpc as credentials_grpc
 from sessionhistory_server.model.api_key import ApiKeyFields
 from sessionhistory_server.model.caller import ALL_SCOPES, DEFAULT_TENANT
@@ -72,3 +73,9 @@ def credentials(service: Service, secret: str | None) -> Any:
 async def holder(service: Service, **fields: Any) -> Service:
     """Return the service as the holder of a new key calls it."""
     return holding(service, (await make_key(service, **fields))[1])
+
+
+async def revoke_key(service: Service, key_id: str) -> None:
+    """Revoke a key of the default tenant."""
+    _, admin = await make_key(service)
+    await credentials(service, admin).RevokeApiKey(pb.RevokeApiKeyRequest(api_key_id=key_id))

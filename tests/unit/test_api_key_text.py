@@ -61,7 +61,7 @@ def test_a_mistyped_key_is_not_intact(place: int) -> None:
     assert not api_keys.is_intact(wrong)
 
 
-def _held(secret: bytes, previous: bytes = b"", until: float = 0.0) -> HeldKey:
+def _held(secret: bytes, previous: bytes = key_ring.NO_HASH, until: float = 0.0) -> HeldKey:
     return HeldKey(_IDENTITY, secret, previous, until)
 
 
@@ -103,4 +103,4 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
     ring.find(ParsedKey("i", b"x" * 32), 0.0)
     known, compared[:] = compared[:], []
     ring.find(ParsedKey("j", b"x" * 32), 0.0)
-    assert compared == known == [(32, 32), (32, 0)]
+    assert compared == known == [(32, 32), (32, 32)]

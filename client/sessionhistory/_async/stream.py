@@ -48,7 +48,7 @@ class AsyncMessageStream:
 
     A write waits while the service is slower than the writer. If the service refuses the message, a write
     raises the error. If the connection to the service is lost, you can go on writing, and the finish sends
-    the whole message again.
+    the whole message again. So it does if the key expires meanwhile, and a function returns a fresh one.
     """
 
     def __init__(
@@ -179,13 +179,13 @@ class AsyncMessageStream:
 
     @contextmanager
     def _losing_the_service(self) -> Iterator[None]:
-        """Continue without the stream if the service is lost; raise any other error."""
+        """Continue without the stream if the service is lost, or the key is; raise any other error."""
         try:
             yield
         except BaseException as error:
             ours = self._transport.failed(error)
             self._upload = None
-            if not may_help(ours):
+            if not may_help(ours) and not self._transport.may_succeed_with_another_key(ours):
                 raise ours from error
 
     def _require_open(self) -> None:

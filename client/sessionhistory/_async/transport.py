@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from sessionhistory._async.call_metadata import AsyncCallMetadata
 from sessionhistory._async.connections import CLOSED, AsyncConnections
 from sessionhistory._async.grouping import GroupedCalls
 from sessionhistory._transport import aio
 from sessionhistory._transport.failures import ended_by_close, failure
-from sessionhistory._transport.keys import CallMetadata, check_transport
+from sessionhistory._transport.keys import check_transport
 from sessionhistory._transport.options import checked_seconds
 from sessionhistory._transport.retry import Attempts
+from sessionhistory.errors import UnauthenticatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sessionhistory._async.calls import Request
-    from sessionhistory._transport.keys import Key
+    from sessionhistory._transport.options import Metadata
     from sessionhistory.errors import SessionHistoryError
 
     MetadataMapping = Mapping[str, str | bytes]
@@ -36,7 +38,7 @@ class AsyncTransport:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None,
-        key: Key | None,
+        key: str | aio.KeyFunction | None,
         plaintext_key: bool,
         metadata: MetadataMapping | Callable[[], MetadataMapping],
         timeout_seconds: float,
@@ -46,7 +48,7 @@ class AsyncTransport:
             raise ValueError("target: must be HOST:PORT, or any target of gRPC")
         check_transport(target, is_plaintext=credentials is None, key=key, allow=plaintext_key)
         self._connections = AsyncConnections(partial(aio.open_channel, target, credentials, options))
-        self._metadata = CallMetadata(metadata, key)
+        self._metadata = AsyncCallMetadata(metadata, key)
         self._timeout_seconds = checked_seconds(timeout_seconds)
         self._calls = GroupedCalls(self._connections, options)
 
@@ -64,7 +66,7 @@ class AsyncTransport:
         Raises:
             SessionHistoryError: the call failed, and a retry cannot help or there is no time for it.
         """
-        attempts = Attempts(self.limit(timeout_seconds), repeatable=repeatable)
+        attempts = self._attempts(self.limit(timeout_seconds), repeatable=repeatable)
         return await self._try(partial(self._attempt, method, request), attempts)
 
     async def upload(self, method: str, first: Message, timeout_seconds: float) -> aio.Upload:
@@ -73,7 +75,7 @@ class AsyncTransport:
         Raises:
             SessionHistoryError: the service refused the first request, or no server answered.
         """
-        attempts = Attempts(timeout_seconds, repeatable=True)
+        attempts = self._attempts(timeout_seconds, repeatable=True)
         upload: aio.Upload = await self._try(partial(self._open_upload, method, first), attempts)
         return upload
 
@@ -98,24 +100,37 @@ class AsyncTransport:
         self._calls.close()
         await self._connections.close()
 
-    async def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - the result of the attempt
+    def may_succeed_with_another_key(self, error: SessionHistoryError) -> bool:
+        """Return whether the service has refused the key, and a function may return another one."""
+        return isinstance(error, UnauthenticatedError) and self._metadata.has_fresh_keys
+
+    def _attempts(self, timeout_seconds: float, *, repeatable: bool) -> Attempts:
+        return Attempts(timeout_seconds, repeatable=repeatable, has_fresh_keys=self._metadata.has_fresh_keys)
+
+    async def _try(self, attempt: Callable[[float, Metadata], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - the result of the attempt
         """Call ``attempt`` with the remaining seconds, until it succeeds or a retry cannot help."""
+        # An error of the caller's function is not an error of the service: no retry, no conversion.
+        metadata = await self._metadata.of_attempt(attempts.remaining_seconds)
         while True:
             await self._connections.close_silent()
             try:
-                return await attempt(attempts.remaining_seconds)
+                return await attempt(attempts.remaining_seconds, metadata)
             except BaseException as error:
                 ours = self.failed(error)
                 delay_seconds = attempts.delay(ours)
                 if delay_seconds is None:
                     raise ours from error
-            await asyncio.sleep(delay_seconds)
+                await asyncio.sleep(delay_seconds)
+                before, metadata = metadata, await self._metadata.of_attempt(attempts.remaining_seconds)
+                if isinstance(ours, UnauthenticatedError) and metadata[-1] == before[-1]:
+                    raise ours from error  # the function has no other key
 
-    def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
-        return self._calls.make(method, request, timeout_seconds, self._metadata.of_attempt())
+    def _attempt(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+        return self._calls.make(method, request, timeout_seconds, metadata)
 
-    async def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> aio.Upload:
-        metadata = self._metadata.of_attempt()
+    async def _open_upload(
+        self, method: str, first: Message, timeout_seconds: float, metadata: Metadata
+    ) -> aio.Upload:
         connection = self._connections.take()
         ended = partial(self._connections.give_back, connection)
         upload = aio.Upload(getattr(connection.stub, method), metadata, ended)

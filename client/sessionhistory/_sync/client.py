@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from sessionhistory._transport import threads
+
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -66,8 +68,8 @@ class SessionHistoryClient(
     Args:
         target: ``HOST:PORT``, or any target of gRPC. If it names several addresses, the client uses all.
         credentials: TLS, as ``tls_credentials()`` returns it; ``None``: plaintext.
-        key: The API key, or a function that returns a fresh key or token for each attempt; ``None``: the
-            server asks for none.
+        key: The API key or token; or a function, in asyncio also an async one, that returns it for each
+            attempt of a call; ``None``: the server asks for none.
         plaintext_key: Whether to send the key without TLS to another machine. Without it, that is an error.
         metadata: The metadata of every call, for example ``{"x-request-id": "…"}``, or a function that
             returns the metadata for each attempt. Names are lower case.
@@ -80,7 +82,7 @@ class SessionHistoryClient(
         target: str = "127.0.0.1:50051",
         *,
         credentials: grpc.ChannelCredentials | None = None,
-        key: str | Callable[[], str] | None = None,
+        key: str | threads.KeyFunction | None = None,
         plaintext_key: bool = False,
         metadata: Mapping[str, str | bytes] | Callable[[], Mapping[str, str | bytes]] = MappingProxyType({}),
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from sessionhistory._sync.call_metadata import CallMetadata
 from sessionhistory._sync.calls import Calls
 from sessionhistory._sync.connections import CLOSED, Connections
 from sessionhistory._transport import threads
 from sessionhistory._transport.failures import ended_by_close, failure
-from sessionhistory._transport.keys import CallMetadata, check_transport
+from sessionhistory._transport.keys import check_transport
 from sessionhistory._transport.options import checked_seconds
 from sessionhistory._transport.retry import Attempts
+from sessionhistory.errors import UnauthenticatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sessionhistory._sync.calls import Request
-    from sessionhistory._transport.keys import Key
+    from sessionhistory._transport.options import Metadata
     from sessionhistory.errors import SessionHistoryError
 
     MetadataMapping = Mapping[str, str | bytes]
@@ -36,7 +38,7 @@ class Transport:
         target: str,
         *,
         credentials: grpc.ChannelCredentials | None,
-        key: Key | None,
+        key: str | threads.KeyFunction | None,
         plaintext_key: bool,
         metadata: MetadataMapping | Callable[[], MetadataMapping],
         timeout_seconds: float,
@@ -64,7 +66,7 @@ class Transport:
         Raises:
             SessionHistoryError: the call failed, and a retry cannot help or there is no time for it.
         """
-        attempts = Attempts(self.limit(timeout_seconds), repeatable=repeatable)
+        attempts = self._attempts(self.limit(timeout_seconds), repeatable=repeatable)
         return self._try(partial(self._attempt, method, request), attempts)
 
     def upload(self, method: str, first: Message, timeout_seconds: float) -> threads.Upload:
@@ -73,7 +75,7 @@ class Transport:
         Raises:
             SessionHistoryError: the service refused the first request, or no server answered.
         """
-        attempts = Attempts(timeout_seconds, repeatable=True)
+        attempts = self._attempts(timeout_seconds, repeatable=True)
         upload: threads.Upload = self._try(partial(self._open_upload, method, first), attempts)
         return upload
 
@@ -98,24 +100,37 @@ class Transport:
         self._calls.close()
         self._connections.close()
 
-    def _try(self, attempt: Callable[[float], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - the result of the attempt
+    def may_succeed_with_another_key(self, error: SessionHistoryError) -> bool:
+        """Return whether the service has refused the key, and a function may return another one."""
+        return isinstance(error, UnauthenticatedError) and self._metadata.has_fresh_keys
+
+    def _attempts(self, timeout_seconds: float, *, repeatable: bool) -> Attempts:
+        return Attempts(timeout_seconds, repeatable=repeatable, has_fresh_keys=self._metadata.has_fresh_keys)
+
+    def _try(self, attempt: Callable[[float, Metadata], Any], attempts: Attempts) -> Any:  # noqa: ANN401 - the result of the attempt
         """Call ``attempt`` with the remaining seconds, until it succeeds or a retry cannot help."""
+        # An error of the caller's function is not an error of the service: no retry, no conversion.
+        metadata = self._metadata.of_attempt(attempts.remaining_seconds)
         while True:
             self._connections.close_silent()
             try:
-                return attempt(attempts.remaining_seconds)
+                return attempt(attempts.remaining_seconds, metadata)
             except BaseException as error:
                 ours = self.failed(error)
                 delay_seconds = attempts.delay(ours)
                 if delay_seconds is None:
                     raise ours from error
-            time.sleep(delay_seconds)
+                time.sleep(delay_seconds)
+                before, metadata = metadata, self._metadata.of_attempt(attempts.remaining_seconds)
+                if isinstance(ours, UnauthenticatedError) and metadata[-1] == before[-1]:
+                    raise ours from error  # the function has no other key
 
-    def _attempt(self, method: str, request: Request, timeout_seconds: float) -> Any:  # noqa: ANN401 - the response
-        return self._calls.make(method, request, timeout_seconds, self._metadata.of_attempt())
+    def _attempt(self, method: str, request: Request, timeout_seconds: float, metadata: Metadata) -> Any:  # noqa: ANN401 - the response
+        return self._calls.make(method, request, timeout_seconds, metadata)
 
-    def _open_upload(self, method: str, first: Message, timeout_seconds: float) -> threads.Upload:
-        metadata = self._metadata.of_attempt()
+    def _open_upload(
+        self, method: str, first: Message, timeout_seconds: float, metadata: Metadata
+    ) -> threads.Upload:
         connection = self._connections.take()
         ended = partial(self._connections.give_back, connection)
         upload = threads.Upload(getattr(connection.stub, method), metadata, ended)

@@ -8,6 +8,8 @@ rest of the client for threads is generated.
 from __future__ import annotations
 
 import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,15 +18,17 @@ import grpc.aio
 
 from sessionhistory._transport.failures import REQUEST_ID_KEY, deadline_exceeded
 from sessionhistory._transport.options import channel_options
+from sessionhistory.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from google.protobuf.message import Message
 
     from sessionhistory._transport.options import Metadata
 
 Channel = grpc.aio.Channel
+KeyFunction = Callable[[], str | Awaitable[str]]
 
 # gRPC's text for a write to a call that ends at the same moment. The reason for the end is lost.
 _ENDED_MEANWHILE: Final = "Internal error from Core"
@@ -42,6 +46,30 @@ def open_channel(
 def running_loop() -> object:
     """Return the event loop to which the caller's channels belong."""
     return asyncio.get_running_loop()
+
+
+async def ask(function: KeyFunction, seconds: float) -> object:
+    """Return the result of a key's function, which may be async.
+
+    Args:
+        function: The function.
+        seconds: How long it may take, if it is async.
+
+    Raises:
+        DeadlineExceededError: it takes longer.
+    """
+    key = function()
+    if not inspect.isawaitable(key):
+        return key
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            return await key
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        message = f"key: the function has returned none within {seconds:.1f} seconds"
+        raise DeadlineExceededError(message, code=grpc.StatusCode.DEADLINE_EXCEEDED) from error
 
 
 class Upload:

@@ -14,6 +14,7 @@ from sessionhistory.errors import (
     ServerOverloadedError,
     SessionHistoryError,
     TransactionConflictError,
+    UnauthenticatedError,
     UnavailableError,
 )
 
@@ -36,11 +37,13 @@ class Attempts:
     Args:
         timeout_seconds: How long the call may take, with all its retries.
         repeatable: Whether two executions have the same effect as one.
+        has_fresh_keys: Whether a function returns the key of each attempt.
     """
 
-    def __init__(self, timeout_seconds: float, *, repeatable: bool) -> None:
+    def __init__(self, timeout_seconds: float, *, repeatable: bool, has_fresh_keys: bool = False) -> None:
         self._end = time.monotonic() + timeout_seconds
         self._repeatable = repeatable
+        self._may_change_key = has_fresh_keys
         self._delay_seconds = _FIRST_DELAY_SECONDS
 
     @property
@@ -53,8 +56,12 @@ class Attempts:
 
         Delays double from 0.1 to 2 seconds, and are reduced at random by up to a half. They are never shorter
         than the delay that the service names. The last delay is shortened so that an attempt fits before the
-        deadline.
+        deadline. If the service refuses the key, the first retry is at once, for a fresh key. It is harmless,
+        because the service executes no call without a valid key.
         """
+        if isinstance(error, UnauthenticatedError) and self._may_change_key:
+            self._may_change_key = False
+            return 0.0
         at_least = error.retry_delay_seconds or 0.0
         at_most = self.remaining_seconds - _SHORTEST_ATTEMPT_SECONDS
         if not may_help(error, repeatable=self._repeatable) or at_most <= 0 or at_most < at_least:

@@ -7,8 +7,10 @@ rest of the client for threads is generated.
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +20,14 @@ from sessionhistory._transport.failures import REQUEST_ID_KEY, deadline_exceeded
 from sessionhistory._transport.options import channel_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from google.protobuf.message import Message
 
     from sessionhistory._transport.options import Metadata
 
 Channel = grpc.Channel
+KeyFunction = Callable[[], str]
 
 
 def open_channel(
@@ -39,6 +42,19 @@ def open_channel(
 def running_loop() -> object:
     """Return ``None``: channels of threads belong to no event loop."""
     return None
+
+
+def ask(function: KeyFunction, _seconds: float) -> object:
+    """Return the result of a key's function, which limits its time itself.
+
+    Raises:
+        ValueError: the function is async.
+    """
+    key: object = function()
+    if inspect.iscoroutine(key):
+        key.close()
+        raise ValueError("key: only AsyncSessionHistoryClient takes an async function")
+    return key
 
 
 class Upload:

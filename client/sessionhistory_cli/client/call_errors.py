@@ -56,7 +56,7 @@ def explain(error: SessionHistoryError, endpoint: Endpoint, *, timeout_seconds: 
                 " or name it with --server"
             )
         case CredentialsMissingError():
-            text = f"{target} needs a key: name it in SESSION_HISTORY_API_KEY, or with --api-key"
+            text = f"{target} needs a key: {_key_place(endpoint)}"
         case UnauthenticatedError() | PermissionDeniedError():
             text = f"{target} refuses the key: {visible(str(error))} ({_reason(error)})"
         case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
@@ -64,6 +64,12 @@ def explain(error: SessionHistoryError, endpoint: Endpoint, *, timeout_seconds: 
         case _:
             text = _refusal(error) or f"{target} cannot do this now ({_reason(error)}): {visible(str(error))}"
     return click.ClickException(text)
+
+
+def _key_place(endpoint: Endpoint) -> str:
+    if endpoint.context is None:
+        return "name it in SESSION_HISTORY_API_KEY, or with --api-key"
+    return f"name it as api_key in the context {endpoint.context.name}"
 
 
 def _refusal(error: SessionHistoryError) -> str:

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sessionhistory import SessionHistoryClient, SessionHistoryError
 from sessionhistory_cli.client.call_errors import explain
+from sessionhistory_cli.client.call_key import KEY_VARIABLE, Key, call_key, key_options
 from sessionhistory_cli.endpoint import Endpoint, endpoint_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-KEY_VARIABLE: Final = "SESSION_HISTORY_API_KEY"
+    from pathlib import Path
 
 Command = Callable[..., None]
 
@@ -28,7 +28,7 @@ class Server:
 
     endpoint: Endpoint
     timeout_seconds: int
-    api_key: str | None = field(repr=False)
+    api_key: Key | None = field(repr=False)
     plaintext_key: bool
 
     @contextmanager
@@ -58,7 +58,12 @@ class Server:
             if self.api_key is None:
                 raise
             remedy = "" if credentials else "; use --tls, or --plaintext-key if the network is trusted"
-            raise click.UsageError(f"{KEY_VARIABLE} (--api-key): {_of_key(error)}{remedy}") from None
+            raise click.UsageError(f"{self._key_place}: {_of_key(error)}{remedy}") from None
+
+    @property
+    def _key_place(self) -> str:
+        context = self.endpoint.context
+        return f"{KEY_VARIABLE} (--api-key)" if context is None else f"the key for the context {context.name}"
 
     def explain(self, error: SessionHistoryError) -> click.ClickException:
         """Return the error of a command for a failed call to this server."""
@@ -74,18 +79,6 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
     endpoint = endpoint_options(
         help_text="Address of the server, or a gRPC target (dns:, ipv4:, ipv6:, unix:)."
     )
-    key = click.option(
-        "--api-key",
-        metavar="KEY",
-        envvar=KEY_VARIABLE,
-        show_envvar=True,
-        help="API key. Other users of this machine can read arguments: prefer the variable.",
-    )
-    plaintext_key = click.option(
-        "--plaintext-key",
-        is_flag=True,
-        help="Send the key also without TLS to another machine, because the network is trusted.",
-    )
     timeout = click.option(
         "--timeout-seconds",
         type=click.IntRange(1, 3600),
@@ -100,12 +93,15 @@ def server_options(*, timeout_seconds: int) -> Callable[[Command], Command]:
             endpoint: Endpoint,
             timeout_seconds: int,
             api_key: str | None,
+            api_key_file: Path | None,
             plaintext_key: bool,
             **rest: Any,  # noqa: ANN401 - the command's own, by name
         ) -> None:
-            command(server=Server(endpoint, timeout_seconds, api_key, plaintext_key), **rest)
+            key = call_key(endpoint, api_key=api_key, api_key_file=api_key_file)
+            plaintext_key = plaintext_key or bool(endpoint.context and endpoint.context.plaintext_key)
+            command(server=Server(endpoint, timeout_seconds, key, plaintext_key), **rest)
 
-        return endpoint(key(plaintext_key(timeout(with_server))))
+        return endpoint(key_options(timeout(with_server)))
 
     return decorate
 

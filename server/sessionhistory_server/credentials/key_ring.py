@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from sessionhistory_server.credentials.api_keys import ParsedKey
 
 
+NO_HASH: Final = bytes(32)
+"""The hash of no secret. It is as long as the others, so that each comparison takes as long."""
+
+
 class HeldKey(NamedTuple):
     """A key as a ring holds it."""
 
     identity: Identity
     secret_hash: bytes
     previous_hash: bytes
-    """The hash of the secret before the last rotation; empty if there is none."""
+    """The hash of the secret before the last rotation, or ``NO_HASH``."""
     previous_expire_time: float
     """Until when that secret is accepted, in seconds since the Unix epoch."""
 
 
-_UNKNOWN: Final = HeldKey(Identity("", frozenset(), None, None, False, None, 0.0), bytes(32), b"", 0.0)  # noqa: FBT003 - a tuple
+_UNKNOWN: Final = HeldKey(Identity("", frozenset(), None, None, False, None, 0.0), NO_HASH, NO_HASH, 0.0)  # noqa: FBT003 - a tuple
 
 
 class KeyRing:

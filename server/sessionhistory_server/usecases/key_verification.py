@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.credentials.identity import Identity
-from sessionhistory_server.credentials.key_ring import HeldKey, KeyRing
+from sessionhistory_server.credentials.key_ring import NO_HASH, HeldKey, KeyRing
 from sessionhistory_server.errors import SessionHistoryError, credentials_expired
 from sessionhistory_server.store import api_keys
 
@@ -116,6 +116,5 @@ def _held(key: ChangedKey) -> HeldKey:
         key.api_key_id,
         math.inf if key.expire_time is None else key.expire_time,
     )
-    return HeldKey(
-        identity, key.secret_hash, key.previous_secret_hash, key.previous_secret_expire_time or 0.0
-    )
+    previous_hash = key.previous_secret_hash or NO_HASH
+    return HeldKey(identity, key.secret_hash, previous_hash, key.previous_secret_expire_time or 0.0)

@@ -112,9 +112,17 @@ def in_threads() -> None:
         assert_type(client.recount_tokens(session_id), RecountTokensResult)
 
 
+async def fetch() -> str:
+    """Return a token."""
+    return ""
+
+
 async def in_asyncio(credentials: grpc.ChannelCredentials) -> None:
     """Use every method of the client for asyncio."""
     options = [("grpc.keepalive_time_ms", 60_000)]
+    AsyncSessionHistoryClient(key=str)
+    AsyncSessionHistoryClient(key=fetch)
+    SessionHistoryClient(key=str)
     async with AsyncSessionHistoryClient(credentials=credentials, metadata={}, options=options) as client:
         assert_type(client, AsyncSessionHistoryClient)
         created = await client.create_session(

@@ -47,6 +47,7 @@ def wrong(client: SessionHistoryClient, message: Message, session: Session) -> N
     client.list_messages("s", roles=["user"])  # type: ignore[list-item]
     client.no_such_method()  # type: ignore[attr-defined]
     SessionHistoryClient(timeout="5")  # type: ignore[call-arg]
+    SessionHistoryClient(key=wrong_too)  # type: ignore[arg-type]
     Message(content="hello")  # type: ignore[call-arg]
     Message(role="user")  # type: ignore[arg-type]
     Message(Role.USER)  # type: ignore[call-arg]
