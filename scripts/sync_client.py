@@ -36,6 +36,7 @@ _NAMES: Final = {
     "AsyncHistories": "Histories",
     "AsyncMessages": "Messages",
     "AsyncMessageStream": "MessageStream",
+    "AsyncRefusedTokens": "RefusedTokens",
     "AsyncSessionHistoryClient": "SessionHistoryClient",
     "AsyncSessions": "Sessions",
     "AsyncState": "State",

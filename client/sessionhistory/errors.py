@@ -177,8 +177,16 @@ class StateTooLargeError(FailedPreconditionError):
     """With the patch the state would be larger than 262,144 bytes."""
 
 
+class TooManyRefusedTokensError(FailedPreconditionError):
+    """The tenant, or all tenants together, have as many refused tokens as the server holds."""
+
+
 class TooManyApiKeysError(FailedPreconditionError):
     """The tenant, or all tenants together, have the most keys that they can have."""
+
+
+class ApiKeyWithoutSecretError(FailedPreconditionError):
+    """The key has the name of a certificate, and no secret that could be rotated."""
 
 
 class ResourceExhaustedError(SessionHistoryError):
@@ -211,6 +219,10 @@ class SchemaOutdatedError(UnavailableError):
 
 class ServerStoppingError(UnavailableError):
     """The server stops while a message is streamed to it: stream the message again."""
+
+
+class TokenKeysUnavailableError(UnavailableError):
+    """The server cannot read the keys that verify tokens, so it cannot verify this one."""
 
 
 class TransactionConflictError(UnavailableError):

@@ -521,6 +521,8 @@ class ApiKey:
     """At most about a minute late."""
     previous_secret_expire_time: datetime | None
     """Until when the secret before the last rotation is accepted."""
+    certificate_name: str | None
+    """The name in client certificates that stands in for a secret: ``URI:…`` or ``DNS:…``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -537,6 +539,25 @@ class ApiKeyPage:
     """A page of API keys; ``next_page_token`` is empty on the last one."""
 
     api_keys: tuple[ApiKey, ...]
+    next_page_token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedToken:
+    """A JSON Web Token of the caller's tenant that is refused."""
+
+    token_id: str
+    user_id: str | None
+    """The user whose token alone is refused; ``None``: the token of any user."""
+    expire_time: datetime
+    refuse_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedTokenPage:
+    """A page of refused tokens; ``next_page_token`` is empty on the last one."""
+
+    refused_tokens: tuple[RefusedToken, ...]
     next_page_token: str
 
 

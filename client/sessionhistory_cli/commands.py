@@ -56,6 +56,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "tokens",
+        "sessionhistory_cli.client.tokens:tokens",
+        "Refuse JSON Web Tokens before they expire, and list the refused ones.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "sessions",
         "sessionhistory_cli.client.sessions:sessions",
         "List sessions, newest first.",

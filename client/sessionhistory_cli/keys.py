@@ -6,7 +6,7 @@ import importlib
 from contextlib import contextmanager
 from functools import reduce, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 import click
 
@@ -21,7 +21,7 @@ from sessionhistory_cli.client.key_options import (
     key_argument,
     overlap_option,
 )
-from sessionhistory_cli.client.key_output import show_keys, show_secret
+from sessionhistory_cli.client.key_output import show_keys, show_registration, show_secret
 from sessionhistory_cli.client.server_options import Server, server_options
 from sessionhistory_cli.json_output import show_json
 from sessionhistory_cli.lazy_command import EMBEDDED, needing
@@ -59,6 +59,19 @@ class KeyManager(Protocol):
 
     def revoke_api_key(self, api_key_id: str) -> ApiKey:
         """Revoke a key."""
+
+
+@runtime_checkable
+class CertificateRegistrar(Protocol):
+    """The method for certificates, which only the keys of a database have."""
+
+    def register_certificate(
+        self,
+        certificate_name: str,
+        scopes: Collection[Scope],
+        **fields: Any,  # noqa: ANN401 - as those of create_api_key
+    ) -> ApiKey:
+        """Register the name of a certificate as a key without a secret."""
 
 
 _DATABASE: Final = (
@@ -161,29 +174,38 @@ def keys() -> None:
 @click.option(
     "--require-user-id", is_flag=True, help="Each call with the key must name the user that it acts for."
 )
+@click.option(
+    "--certificate",
+    "certificate_name",
+    metavar="NAME",
+    help="Name in the client's certificate, in place of a secret: URI:spiffe://corp/orders or DNS:host.",
+)
 @expiry_option
 @_manager_options
-def create(  # noqa: PLR0913 - click passes each option by its name
+def create(
     *,
     manager: KeyManager,
     scopes: tuple[str, ...],
-    display_name: str,
-    user_id: str | None,
-    application_id: str | None,
-    require_user_id: bool,
-    expire_time: datetime | None,
+    certificate_name: str | None,
     as_json: bool,
+    **fields: Any,  # noqa: ANN401 - the other fields of a key, by name
 ) -> None:
-    """Create a key. Standard output has only the key, which is never shown again."""
-    made = manager.create_api_key(
-        [Scope(scope) for scope in dict.fromkeys(scopes)],
-        display_name=display_name,
-        user_id=user_id or None,
-        application_id=application_id or None,
-        require_user_id=require_user_id,
-        expire_time=expire_time,
-    )
-    show_secret(made, as_json=as_json)
+    """Create a key. Standard output has only the key, which is never shown again.
+
+    With --certificate, the key has no secret: a caller is its holder if it has a certificate of this name.
+    Standard output then has only the key's id.
+    """
+    fields["scopes"] = [Scope(scope) for scope in dict.fromkeys(scopes)]
+    fields["user_id"] = fields["user_id"] or None
+    fields["application_id"] = fields["application_id"] or None
+    if certificate_name is None:
+        show_secret(manager.create_api_key(**fields), as_json=as_json)
+    elif isinstance(manager, CertificateRegistrar):
+        show_registration(manager.register_certificate(certificate_name, **fields), as_json=as_json)
+    else:
+        raise click.UsageError(
+            "--certificate needs --database-url or --data-dir: callers cannot register certificates"
+        )
 
 
 @keys.command("list")
@@ -193,7 +215,7 @@ def list_(*, manager: KeyManager, show_revoked: bool, as_json: bool) -> None:
     """List keys, the newest first.
 
     If the output is not a terminal, each key is one line of tab-separated values: id, name, scopes, user,
-    application, and the times of creation, expiry, last use and revocation.
+    application, the times of creation, expiry, last use and revocation, and the certificate's name.
     """
     show_keys(list(manager.list_api_keys(show_revoked=show_revoked)), as_json=as_json)
 

@@ -6,6 +6,8 @@
 - ``session_history_target``: the address of the server, the same for the whole run, for a service that is
   configured once. This fixture does not empty the server: a test whose service stores something also uses one
   of the other two.
+- ``session_history_keys``: a server on the same data that asks each call for an API key, and makes keys of
+  any tenant. It does not empty the server, either.
 
 The first test that uses a fixture starts the server, which takes seconds. For every other test the fixture
 takes milliseconds, and waits for the calls of the previous test. With pytest-xdist each worker has a server
@@ -16,17 +18,21 @@ of its own. When the run ends, the plugin stops the server and removes its files
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from sessionhistory import SessionHistoryClient
     from sessionhistory_pytest._process import ServerProcess
 
-__all__ = ["SessionHistoryServer"]
+__all__ = ["SessionHistoryKeys", "SessionHistoryServer"]
+
+_SCOPES: Final = frozenset({"read", "write", "admin"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,55 @@ class SessionHistoryServer:
     """The address of the server, ``HOST:PORT``, for plaintext."""
     database_url: str
     """The URL of the server's Postgres, for tests that read the tables."""
+
+
+class SessionHistoryKeys:
+    """A running server that asks each call for an API key, and makes the keys.
+
+    Args:
+        process: The process of the server.
+    """
+
+    def __init__(self, process: ServerProcess) -> None:
+        self._process = process
+        self.target: str = process.guard()
+        """The address of the server, ``HOST:PORT``, for plaintext."""
+
+    def make_key(
+        self,
+        *,
+        tenant: str = "default",
+        scopes: Iterable[str] = ("read", "write"),
+        user_id: str | None = None,
+        application_id: str | None = None,
+        require_user_id: bool = False,
+        expire_time: datetime | None = None,
+    ) -> str:
+        """Return a new key, which is valid for the whole run.
+
+        Args:
+            tenant: The tenant of the key. The server without keys has the tenant ``default``.
+            scopes: The rights of the key: of ``read``, ``write`` and ``admin``.
+            user_id: The user that the key is bound to; ``None``: none.
+            application_id: The application that the key is bound to; ``None``: none.
+            require_user_id: Whether each call must name the user that it acts for.
+            expire_time: When the key expires, with a time zone; ``None``: never.
+
+        Raises:
+            ValueError: there is no scope, or another one.
+        """
+        rights = sorted(set(scopes))
+        if not rights or not _SCOPES.issuperset(rights):
+            raise ValueError(f"scopes: give some of {', '.join(sorted(_SCOPES))}")
+        return self._process.make_key(
+            tenant,
+            display_name="test",
+            scopes=rights,
+            user_id=user_id,
+            application_id=application_id,
+            require_user_id=require_user_id,
+            expire_time=expire_time and expire_time.astimezone(UTC).isoformat(),
+        )
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +106,12 @@ def _session_history_process() -> Iterator[ServerProcess]:
 def session_history_target(_session_history_process: ServerProcess) -> str:
     """Return the address of a Session History server, which is the same for the whole run."""
     return _session_history_process.target
+
+
+@pytest.fixture(scope="session")
+def session_history_keys(_session_history_process: ServerProcess) -> SessionHistoryKeys:
+    """Return a Session History server that asks for API keys, and makes them, for the whole run."""
+    return SessionHistoryKeys(_session_history_process)
 
 
 @pytest.fixture

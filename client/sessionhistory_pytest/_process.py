@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Upper bounds, far above the usual times.
 START_SECONDS = 120.0
-_EMPTY_SECONDS: Final = 60.0
+_ANSWER_SECONDS: Final = 60.0
 _END_SECONDS: Final = 60.0
 
 _PROGRAM: Final = Path(__file__).with_name("_serve.py")
@@ -38,11 +38,23 @@ class ServerProcess:
         self.database_url: str = started["database_url"]
 
     def empty(self) -> None:
-        """Delete all stored data, after the calls that the server has received are finished."""
-        _send(self._process, b"empty\n")
-        answer = self._answer("could not be emptied", _EMPTY_SECONDS)
+        """Delete all stored data but keys, after the calls that the server has received are finished."""
+        self._ask("empty", "could not be emptied")
+
+    def guard(self) -> str:
+        """Start a second server on the same data, which asks for keys, and return its address."""
+        return str(self._ask("guard", "could not ask for keys")["target"])
+
+    def make_key(self, tenant: str, **fields: object) -> str:
+        """Create a key of a tenant, for the server that asks for keys, and return its text."""
+        return str(self._ask("key", "could not make a key", tenant=tenant, **fields)["key"])
+
+    def _ask(self, word: str, trouble: str, **arguments: object) -> dict[str, Any]:
+        _send(self._process, f"{word} {json.dumps(arguments)}\n".encode())
+        answer = self._answer(trouble, _ANSWER_SECONDS)
         if "error" in answer:
-            _fail(f"could not be emptied: {answer['error']}")
+            _fail(f"{trouble}: {answer['error']}")
+        return answer
 
     def _answer(self, trouble: str, seconds: float) -> dict[str, Any]:
         """Wait for a line of the server, and return the JSON object in it."""

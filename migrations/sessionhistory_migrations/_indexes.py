@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from sessionhistory_migrations._citus import Driver
 
 
-def create_index(name: str, table: str, columns: Sequence[str | TextClause]) -> None:
-    """Build an index of a table; do nothing if it exists.
+def create_index(
+    name: str,
+    table: str,
+    columns: Sequence[str | TextClause],
+    *,
+    unique: bool = False,
+    postgresql_where: TextClause | None = None,
+) -> None:
+    """Build an index of a table, or of the rows for which a condition holds; do nothing if it exists.
 
     The build cannot run in a transaction: the step's transaction is committed before it, and a step that is
     cut is run again as a whole. So a step with a build does nothing that cannot be done twice.
@@ -27,7 +34,14 @@ def create_index(name: str, table: str, columns: Sequence[str | TextClause]) -> 
     with _outside_transaction() as connection:
         # Citus would mark an index that exists as invalid if the statement said "if not exists".
         if not _citus.exists(connection, name):
-            op.create_index(name, table, columns, postgresql_concurrently=True)
+            op.create_index(
+                name,
+                table,
+                columns,
+                unique=unique,
+                postgresql_where=postgresql_where,
+                postgresql_concurrently=True,
+            )
 
 
 def drop_index(name: str, table: str) -> None:

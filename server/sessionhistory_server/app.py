@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Final
 from sessionhistory_server.background.registry import supervised_jobs
 from sessionhistory_server.background.supervised_task import SupervisedTask
 from sessionhistory_server.certificates import certificate_files
-from sessionhistory_server.listening import listen
+from sessionhistory_server.jwt_settings import jwks_source, jwt_rules
+from sessionhistory_server.listening import accepted_connections, listen
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
 from sessionhistory_server.observability.metrics_server import MetricsServer
 from sessionhistory_server.observability.shared_memory import SharedNumbers
 from sessionhistory_server.rpc.accounting import Accounting
 from sessionhistory_server.rpc.authentication import Authentication
 from sessionhistory_server.rpc.health import Health
+from sessionhistory_server.rpc.peers.strangers import Strangers
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 from sessionhistory_server.rpc.receive import Receiver
 from sessionhistory_server.rpc.self_call import SelfCall
@@ -31,8 +33,10 @@ from sessionhistory_server.store.postgres.database_state import DatabaseState, F
 from sessionhistory_server.store.postgres.monitor import Monitor
 from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
+from sessionhistory_server.usecases.certificate_verification import CertificateVerifier
 from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.key_verification import KeyVerifier
+from sessionhistory_server.usecases.refused_tokens import TokenRefusals
 from sessionhistory_server.usecases.registry import use_cases
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
+    from sessionhistory_server.usecases.token_verification import TokenVerifier
 
 _STREAMS_SHARE_OF_GRACE: Final = 0.8
 
@@ -109,11 +114,21 @@ class App:
             max_memory_mib=settings.max_memory_mib,
             count_ended=self.metrics.count_ended_connection,
         )
-        self._keys = KeyVerifier(self._database) if "keys" in settings.auth else None
-        self._following = Following(self._database, [self._keys] if self._keys else [])
+        self._keys = KeyVerifier(self._database) if {"keys", "certificates"} & {*settings.auth} else None
+        refusals = TokenRefusals(self._database) if "jwt" in settings.auth else None
+        self._following = Following(self._database, [table for table in (self._keys, refusals) if table])
+        self._tokens = _token_verifier(settings, refusals, self._following) if refusals else None
         self._authentication = Authentication(
-            self._keys, self._following, must_name_user=settings.require_user_id
+            self._following,
+            keys=self._keys if "keys" in settings.auth else None,
+            tokens=self._tokens,
+            certificates=CertificateVerifier(self._keys)
+            if self._keys and "certificates" in settings.auth
+            else None,
+            must_name_user=settings.require_user_id,
         )
+        max_connections = accepted_connections(settings.pool_size)
+        self._strangers = Strangers(max_connections, self._watcher)
         accounting = Accounting(self.metrics, settings.slow_call_millis / 1_000)
         self._server = build_server(
             servicers(self._use_cases, self.metrics, accounting),
@@ -123,6 +138,7 @@ class App:
             self._watcher,
             reflection=settings.reflection,
             shares_port=self._resources.shares_port,
+            max_connections=max_connections,
         )
         self.port = 0
         """The port of gRPC; 0 before the start."""
@@ -149,9 +165,12 @@ class App:
             # Stopped after the server: until then the monitor fails calls that wait for a lost database.
             _supervise(stack, "monitor", self._monitor.run)
             _supervise(stack, "peers", self._watcher.run)
+            _supervise(stack, "strangers", partial(self._strangers.run, self.port))
             stack.push_async_callback(self._stop_server)
             stack.callback(self._stream_rules.sends.end)
-            if self._keys is not None:
+            if self._tokens is not None:
+                _supervise(stack, "tokens", self._tokens.run)
+            if self._settings.auth:
                 _supervise(stack, "following", partial(self._following.run, self._after_refresh))
             for job in supervised_jobs(self._database):
                 _run(stack, job)
@@ -177,6 +196,14 @@ class App:
         """Wait until this server has answered or accepted a call. The server must share its port."""
         before = self._watcher.calls_taken
         await self._self_call.until_answered(lambda: self._watcher.calls_taken > before)
+
+    async def refresh(self) -> None:
+        """Read the changes of credentials at once, which otherwise takes seconds.
+
+        Raises:
+            SessionHistoryError: the database cannot be read.
+        """
+        await self._following.refresh()
 
     async def stop(self, *, drain_seconds: float = 0) -> None:
         """Report NOT_SERVING, wait for balancers to notice, let calls finish, close the database."""
@@ -215,6 +242,13 @@ class App:
     async def _on_database(self, found: Finding) -> None:
         await self._health.set_serving(reads=found.state.is_served, writes=found.state is DatabaseState.READY)
         self._resources.on_database(found)
+
+
+def _token_verifier(settings: Settings, refusals: TokenRefusals, following: Following) -> TokenVerifier:
+    # Imported here, because a server without tokens starts sooner without PyJWT and cryptography.
+    from sessionhistory_server.usecases.token_verification import TokenVerifier  # noqa: PLC0415
+
+    return TokenVerifier(jwt_rules(settings), jwks_source(settings), refusals, following)
 
 
 def _supervise(stack: AsyncExitStack, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -19,6 +19,8 @@ class Subject(NamedTuple):
     """The administrative act, by its name in ``observability.trail``."""
     api_key_id: str = ""
     """The key that the act changes."""
+    token_id: str = ""
+    """The token that the act refuses."""
 
 
 _UNKNOWN: Final = Subject()

@@ -170,6 +170,10 @@ def certificate_files(settings: Settings) -> CertificateFiles | None:
         CertificateError: the settings contradict each other, or the files cannot be used.
     """
     chain, key = settings.tls_cert, settings.tls_key
+    if "certificates" in settings.auth and settings.tls_client_ca is None:
+        raise CertificateError(
+            "--auth certificates needs --tls-client-ca: without it no client shows a certificate"
+        )
     if chain is None and key is None and settings.tls_client_ca is None:
         return None
     if chain is None or key is None:

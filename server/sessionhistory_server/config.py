@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 
-from sessionhistory_server.limits import MAX_INT32
+from sessionhistory_server.credentials.jwt_rules import ALGORITHMS
+from sessionhistory_server.limits import MAX_INT32, MAX_LEEWAY_SECONDS
 from sessionhistory_server.model.tokens import CHARACTERS
 from sessionhistory_server.observability import logs
 
@@ -187,9 +188,35 @@ class Settings:
     )
     auth: tuple[str, ...] = _setting(
         (),
-        _ListType(("keys",)),
-        "Credentials that calls need: keys (API keys). "
+        _ListType(("keys", "jwt", "certificates")),
+        "Credentials that calls need: keys (API keys), jwt (JSON Web Tokens), certificates (of clients, with"
+        " --tls-client-ca), or several. "
         "Default: none, so that each caller reads and changes all sessions.",
+    )
+    jwt_issuer: str | None = _setting(
+        None, str, "Issuer of tokens: their claim iss must be this text, for example https://id.example.com/."
+    )
+    jwt_audience: str | None = _setting(
+        None, str, "Audience of tokens: their claim aud must be this text, or a list that contains it."
+    )
+    jwt_jwks: str | None = _setting(
+        None,
+        str,
+        "File or https:// URL of the issuer's public keys, a JSON Web Key Set, which is read again.",
+    )
+    jwt_algorithms: tuple[str, ...] = _setting(
+        ("RS256", "ES256", "EdDSA"), _ListType(ALGORITHMS), "Algorithms with which tokens may be signed."
+    )
+    jwt_leeway_seconds: float = _setting(
+        30.0,
+        _Seconds(0, MAX_LEEWAY_SECONDS),
+        "How much the clocks of the issuer and of this server may differ.",
+    )
+    jwt_claims: str = _setting(
+        "user=sub,scopes=scope",
+        str,
+        "Claims of a token that say its tenant, user and scopes, as NAME=CLAIM. With user=CLAIM? a token may"
+        " lack this claim; its holder then names the user in each call.",
     )
     reflection: str = _setting(
         "credentials",

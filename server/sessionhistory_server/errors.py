@@ -6,7 +6,10 @@ Messages and metadata name fields, limits and ids. They never contain conversati
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RETRY_DELAY_SECONDS: Final = 1.0
 LIMIT_RETRY_DELAY_SECONDS: Final = 60.0
@@ -126,19 +129,56 @@ def scope_missing(method: str, scope: str) -> PermissionDeniedError:
 def credentials_missing() -> UnauthenticatedError:
     """Return the error for a call without a credential on a server that asks for one."""
     return UnauthenticatedError(
-        "this server needs a key: send it as the metadata `authorization: Bearer shk_…`",
+        "this server needs a credential: send a key or a token as the metadata `authorization: Bearer …`",
         reason="CREDENTIALS_MISSING",
     )
 
 
 def credentials_invalid() -> UnauthenticatedError:
     """Return the error for a credential that is unknown or revoked, or has another secret."""
-    return UnauthenticatedError("the key is unknown or revoked", reason="CREDENTIALS_INVALID")
+    return UnauthenticatedError("the credential is unknown or revoked", reason="CREDENTIALS_INVALID")
 
 
 def credentials_expired() -> UnauthenticatedError:
     """Return the error for a credential that has expired."""
-    return UnauthenticatedError("the key has expired", reason="CREDENTIALS_EXPIRED")
+    return UnauthenticatedError("the credential has expired", reason="CREDENTIALS_EXPIRED")
+
+
+def token_refused(fact: str) -> UnauthenticatedError:
+    """Return the error for a JSON Web Token that breaks a rule. The fact quotes nothing of the token."""
+    return UnauthenticatedError(f"the token is refused: {fact}", reason="CREDENTIALS_INVALID")
+
+
+def token_keys_unavailable() -> UnavailableError:
+    """Return the error for a token that may be valid, while the server cannot read its issuer's keys."""
+    return UnavailableError(
+        "the server cannot read the keys that verify tokens: its log has the reason",
+        reason="TOKEN_KEYS_UNAVAILABLE",
+    )
+
+
+def certificate_unknown(names: Sequence[str]) -> UnauthenticatedError:
+    """Return the error for a client's certificate with these names, none of which is registered."""
+    has = f"it has {', '.join(names[:3])}" if names else "it has no name that could be"
+    return UnauthenticatedError(
+        f"no name of the client's certificate is registered, or its registration is revoked: {has}",
+        reason="CREDENTIALS_INVALID",
+    )
+
+
+def certificate_ambiguous() -> UnauthenticatedError:
+    """Return the error for a client's certificate that could be one of several keys."""
+    return UnauthenticatedError(
+        "several names of the client's certificate are registered: only one may be",
+        reason="CREDENTIALS_INVALID",
+    )
+
+
+def certificate_expired() -> UnauthenticatedError:
+    """Return the error for a client's certificate that has expired since its connection began."""
+    return UnauthenticatedError(
+        "the client's certificate has expired: connect again with a new one", reason="CREDENTIALS_EXPIRED"
+    )
 
 
 def user_mismatch() -> PermissionDeniedError:
@@ -159,6 +199,15 @@ def application_mismatch() -> PermissionDeniedError:
 def api_key_not_found(api_key_id: str) -> NotFoundError:
     """Return the error for a key that is missing, revoked, or another tenant's."""
     return NotFoundError(f"no API key {api_key_id!r}", reason="API_KEY_NOT_FOUND", api_key_id=api_key_id)
+
+
+def api_key_without_secret(api_key_id: str) -> FailedPreconditionError:
+    """Return the error for a rotation of a key that has no secret."""
+    return FailedPreconditionError(
+        f"the API key {api_key_id!r} has the name of a certificate and no secret: renew the certificate",
+        reason="API_KEY_WITHOUT_SECRET",
+        api_key_id=api_key_id,
+    )
 
 
 def too_many_api_keys(maximum: int, *, of_tenant: bool) -> FailedPreconditionError:
@@ -187,6 +236,16 @@ def limit_reached(limit: str, maximum: int, count: int, **ids: str) -> LimitReac
         max=str(maximum),
         count=str(count),
         **ids,
+    )
+
+
+def too_many_refused_tokens(maximum: int, *, of_tenant: bool) -> FailedPreconditionError:
+    """Return the error for a refused token above the limit of a tenant, or of all tenants together."""
+    owner = "the tenant has" if of_tenant else "all tenants together have"
+    return FailedPreconditionError(
+        f"{owner} {maximum:,} refused tokens already: let the issuer withdraw the key that signed them",
+        reason="TOO_MANY_REFUSED_TOKENS",
+        max_refused_tokens=str(maximum),
     )
 
 
@@ -307,6 +366,14 @@ def too_many_unknown_credentials() -> ResourceExhaustedError:
     """Return the error for a call with an unknown credential while many such calls wait."""
     return ResourceExhaustedError(
         "too many calls with unknown credentials wait for the server to look for them",
+        reason="SERVER_OVERLOADED",
+    )
+
+
+def too_many_watches() -> ResourceExhaustedError:
+    """Return the error for a watch of health while there are too many."""
+    return ResourceExhaustedError(
+        "too many calls watch the health of this server: call Check in place of Watch",
         reason="SERVER_OVERLOADED",
     )
 

@@ -49,6 +49,10 @@ MAX_RESPONSE_BYTES: Final = 3 * MIB + 512 * KIB
 
 MAX_STREAMS: Final = 256
 """Concurrent calls on one connection."""
+MAX_CONNECTIONS: Final = 4_096
+"""Connections of a worker. It accepts fewer if the system lets it open too few files."""
+MAX_WATCHES: Final = 1_024
+"""Watches of health of a worker. They need no credential, and last."""
 MAX_UNREAD_BYTES: Final = 32 * MIB
 """Unread answers on one connection. Above this limit, its next calls wait before they begin."""
 
@@ -61,8 +65,23 @@ MAX_API_KEYS_OF_TENANT: Final = 10_000
 MAX_API_KEYS: Final = 100_000
 """Keys of all tenants that are not revoked. Each worker holds them in memory."""
 MAX_DISPLAY_NAME_CHARACTERS: Final = 200
+MAX_CERTIFICATE_NAME_CHARACTERS: Final = 2_048
+"""With its kind."""
+MAX_CERTIFICATE_NAMES: Final = 100
+"""Names of a client's certificate that could be registered."""
 MAX_OVERLAP_SECONDS: Final = 30 * 24 * 3600
 """For which a rotated key's previous secret is accepted."""
+
+MAX_REFUSED_TOKENS_OF_TENANT: Final = 10_000
+"""Refused tokens of a tenant that have not expired."""
+MAX_REFUSED_TOKENS: Final = 100_000
+"""Refused tokens of all tenants that have not expired. Each worker holds them in memory."""
+MAX_TOKEN_CHARACTERS: Final = 8 * KIB
+"""In a JSON Web Token."""
+MAX_JWKS_BYTES: Final = 256 * KIB
+MAX_JWKS_KEYS: Final = 64
+MAX_LEEWAY_SECONDS: Final = 300
+"""By which the clocks of the issuer of tokens and of a server may differ."""
 
 MIN_TTL_SECONDS: Final = 1
 MAX_TTL_SECONDS: Final = 100 * 365 * 24 * 3600

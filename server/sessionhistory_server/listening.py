@@ -1,18 +1,45 @@
-"""Listen on an address."""
+"""Listen on an address, with enough files for the connections there."""
 
 from __future__ import annotations
 
+import resource
 import socket
 from typing import TYPE_CHECKING, Final
 
+from sessionhistory_server.limits import MAX_CONNECTIONS
+
 if TYPE_CHECKING:
     from sessionhistory_server.config import Address
+
+_WANTED_FILES: Final = 2 * MAX_CONNECTIONS
+_OTHER_FILES: Final = 256
+"""Files of a worker that are no connections, of peers or of the pool."""
 
 _OPTIONS: Final = {"gRPC": "--listen", "metrics": "--metrics-listen"}
 
 
 class ListenError(Exception):
     """An address cannot be bound. The message names it."""
+
+
+def allow_open_files() -> None:
+    """Let this process and those that it starts open enough files, as far as the system allows it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _WANTED_FILES if hard == resource.RLIM_INFINITY else min(hard, _WANTED_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def accepted_connections(pool_size: int) -> int:
+    """Return how many connections a worker may accept and still open all other files that it needs.
+
+    Args:
+        pool_size: The connections to the database.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(soft - _OTHER_FILES - pool_size, soft // 4))
 
 
 def listen(what: str, address: Address) -> socket.socket:

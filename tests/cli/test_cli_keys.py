@@ -84,6 +84,26 @@ async def test_rotate_and_revoke(serve: Serve, database_url: str, *, direct: boo
     assert f"no API key '{key_id}'" in again.stderr
 
 
+async def test_a_certificate(database_url: str) -> None:
+    """It is registered in the database only, printed by its id, listed by its name, and revoked as a key."""
+    here = ("--database-url", database_url, "--tenant", "acme")
+    words = ("keys", "create", "--scope", "read", "--user", "ada", "--certificate")
+    made = await _run(*words, "dns:Orders.internal", *here)
+    assert re.fullmatch(r"[0-9A-Za-z]{16}\n", made.stdout)
+    key_id = made.stdout.strip()
+    assert made.stderr.endswith(f"key {key_id}: scopes read; user ada; certificate DNS:orders.internal\n")
+    again = await _run(*words, "DNS:orders.internal", "--database-url", database_url)
+    assert again.exit_code == 1
+    assert f"is registered as the key {key_id} of the tenant 'acme'" in again.stderr
+    found = json.loads(await _done(*words, "URI:spiffe://corp/a", "--json", *here))["api_key"]
+    assert found["certificate_name"] == "URI:spiffe://corp/a"
+    lines = (await _done("keys", "list", *here)).splitlines()
+    assert [line.split("\t")[-1] for line in lines] == ["URI:spiffe://corp/a", "DNS:orders.internal"]
+    rotated = await _run("keys", "rotate", key_id, *here)
+    assert "has the name of a certificate and no secret" in rotated.stderr
+    assert await _done("keys", "revoke", key_id, *here) == f"{key_id} revoked\n"
+
+
 async def test_a_tenant_of_its_own(serve: Serve, database_url: str) -> None:
     """A key made for a tenant sees that tenant's keys only."""
     service = await serve(database_url, auth=("keys",))
@@ -105,6 +125,11 @@ async def test_a_tenant_of_its_own(serve: Serve, database_url: str) -> None:
         (("create", "--scope", "read", "--expires", "soon"), "must be a coming date"),
         (("create", "--scope", "read", "--name", "x" * 201), "at most 200 characters"),
         (("create", "--scope", "read", "--user", "x" * 257), "at most 256 characters"),
+        (("create", "--scope", "read", "--certificate", "DNS:a"), "--certificate needs --database-url"),
+        (
+            ("create", "--scope", "read", "--certificate", "DNS:*.a", "--database-url", "postgresql://x/y"),
+            "must be URI: and a URI of printable ASCII, or DNS: and the name of a host",
+        ),
         (("rotate", "short"), "16 letters and digits"),
         (("rotate", "A" * 16, "--overlap", "31d"), "at most 30 days"),
         (("revoke", "A" * 15 + "-"), "16 letters and digits"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
@@ -15,15 +16,16 @@ from sessionhistory._transport.failures import failure
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
-from sessionhistory_server.store import api_keys
+from sessionhistory_server.store import api_keys, refused_tokens
 from sessionhistory_server.store.postgres import connect as connecting
 from sessionhistory_server.usecases.sessions import Sessions
 from support.databases import execute
-from support.keys import make_key
+from support.keys import make_key, register
 from support.locks import locked
 from support.proxy import free_port
 from support.relay import relay
 from support.service import PATIENCE_SECONDS
+from support.tokens import IssuerKey, jwt_settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -93,6 +95,13 @@ async def malformed_request(world: World) -> None:
 async def request_too_large(world: World) -> None:
     """Send more than 4 MiB in one request."""
     await world.client.append_message(world.session_id, Message(role=Role.USER, payload=bytes(5 * MIB)))
+
+
+async def too_many_refused_tokens(world: World) -> None:
+    """Refuse a token above the limit."""
+    client = await _guarded(world)
+    world.patch.setattr(refused_tokens, "MAX_REFUSED_TOKENS", 0)
+    await client.refuse_token("id", expire_time=datetime.now(UTC) + timedelta(days=1))
 
 
 async def session_not_found(world: World) -> None:
@@ -317,6 +326,15 @@ async def credentials_expired(world: World) -> None:
     await (await _guarded(world, expire_time=1)).get_session("s")
 
 
+async def token_keys_unavailable(world: World) -> None:
+    """Call with a token while nothing answers at the URL of the keys."""
+    settings = jwt_settings("http://127.0.0.1:1/keys.json")
+    world.service = await world.serve(world.database_url(), **settings)
+    token = IssuerKey("k").token()
+    client = world.connect(world.service.address, key=token, timeout_seconds=PATIENCE_SECONDS)
+    await client.get_session("s")
+
+
 async def scope_missing(world: World) -> None:
     """Write with a key that may only read."""
     await (await _guarded(world, scopes=("read",))).create_session()
@@ -343,3 +361,9 @@ async def too_many_api_keys(world: World) -> None:
     client = await _guarded(world)
     world.patch.setattr(api_keys, "MAX_API_KEYS", 0)
     await client.create_api_key([Scope.READ])
+
+
+async def api_key_without_secret(world: World) -> None:
+    """Rotate a key that has the name of a certificate."""
+    client = await _guarded(world)
+    await client.rotate_api_key(await register(world.service, "DNS:orders.internal"))

@@ -76,11 +76,23 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.api_key_not_found: Expected(
         errors.ApiKeyNotFoundError, "NOT_FOUND", "API_KEY_NOT_FOUND", {"api_key_id": "A{16}"}
     ),
+    causes.too_many_refused_tokens: Expected(
+        errors.TooManyRefusedTokensError,
+        "FAILED_PRECONDITION",
+        "TOO_MANY_REFUSED_TOKENS",
+        {"max_refused_tokens": "0"},
+    ),
     causes.too_many_api_keys: Expected(
         errors.TooManyApiKeysError,
         "FAILED_PRECONDITION",
         "TOO_MANY_API_KEYS",
         {"max_api_keys": "0"},
+    ),
+    causes.api_key_without_secret: Expected(
+        errors.ApiKeyWithoutSecretError,
+        "FAILED_PRECONDITION",
+        "API_KEY_WITHOUT_SECRET",
+        {"api_key_id": "[0-9A-Za-z]{16}"},
     ),
     causes.malformed_request: Expected(errors.MalformedRequestError, "INVALID_ARGUMENT", "MALFORMED_REQUEST"),
     causes.request_too_large: Expected(
@@ -149,6 +161,9 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     ),
     causes.transaction_conflict: Expected(
         errors.TransactionConflictError, "UNAVAILABLE", "TRANSACTION_CONFLICT", retry_delay_seconds=LATER
+    ),
+    causes.token_keys_unavailable: Expected(
+        errors.TokenKeysUnavailableError, "UNAVAILABLE", "TOKEN_KEYS_UNAVAILABLE", retry_delay_seconds=LATER
     ),
     causes.server_stopping: Expected(
         errors.ServerStoppingError,

@@ -121,3 +121,17 @@ async def test_a_wrong_argument_names_its_field(
     with pytest.raises(errors.InvalidFieldError) as error:
         await call(admin)
     assert [violation.field for violation in error.value.violations] == [field]
+
+
+async def test_a_client_refuses_tokens(admin: Client) -> None:
+    """A refused token is shown as it was given, and the list has all of them."""
+    expire_time = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+    made = [await admin.refuse_token(f"id-{number}", expire_time=expire_time) for number in range(3)]
+    assert [(each.token_id, each.user_id, each.expire_time) for each in made] == [
+        (f"id-{number}", None, expire_time) for number in range(3)
+    ]
+    assert [each async for each in admin.list_refused_tokens(page_size=2)] == made[::-1]
+    page = await admin.list_refused_tokens_page(page_size=1)
+    assert page.refused_tokens == (made[2],)
+    with pytest.raises(errors.InvalidFieldError):
+        await admin.refuse_token("a b", expire_time=expire_time)

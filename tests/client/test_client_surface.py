@@ -32,6 +32,7 @@ CLIENTS = {"AsyncSessionHistoryClient", "SessionHistoryClient", "AsyncMessageStr
 VALUES = {
     "RecountTokensResult",
     *("ApiKey", "ApiKeyPage", "ApiKeySecret", "Scope"),
+    *("RefusedToken", "RefusedTokenPage"),
     *("Session", "SessionFields", "SessionStatus", "SessionOrder", "SessionPage"),
     *("CreateSessionResult", "EnsureActiveSessionResult"),
     *("Message", "MessageStatus", "Role", "ToolCall", "TextPart", "MediaPart", "JsonPart", "Usage"),
@@ -54,6 +55,7 @@ ERRORS = {
         "CredentialsMissingError",
         "CredentialsInvalidError",
         "CredentialsExpiredError",
+        "TokenKeysUnavailableError",
     ),
     *("PermissionDeniedError", "ScopeMissingError", "UserMismatchError", "ApplicationMismatchError"),
     *("NotFoundError", "SessionNotFoundError", "MessageNotFoundError", "ApiKeyNotFoundError"),
@@ -61,7 +63,8 @@ ERRORS = {
     *("AbortedError", "SequenceMismatchError", "EtagMismatchError", "StateVersionMismatchError"),
     "CompactionMismatchError",
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
-    *("StateTooLargeError", "TooManyApiKeysError"),
+    *("StateTooLargeError", "TooManyApiKeysError", "ApiKeyWithoutSecretError"),
+    "TooManyRefusedTokensError",
     *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError"),
     *("UnavailableError", "DatabaseUnavailableError", "DatabaseReadOnlyError", "SchemaOutdatedError"),
     "TransactionConflictError",
@@ -76,10 +79,11 @@ METHODS = {
     *("get_history", "list_messages", "list_messages_page", "truncate_messages", "update_state", "close"),
     *("fork_session", "reset_session"),
     "compact_history",
+    *("refuse_token", "list_refused_tokens", "list_refused_tokens_page"),
     *("create_api_key", "list_api_keys", "list_api_keys_page", "rotate_api_key", "revoke_api_key"),
 }
 STREAM_METHODS = {"add_part", "call_tool", "finish", "write", "write_arguments"}
-ITERATORS = {"list_sessions", "list_messages", "list_api_keys"}
+ITERATORS = {"list_sessions", "list_messages", "list_api_keys", "list_refused_tokens"}
 BLOCKS = {"append_message_stream"}
 # Not grpc_health and grpc_reflection: grpc itself loads them where they are installed.
 OF_THE_SERVER = {

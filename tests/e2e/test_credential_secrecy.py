@@ -45,7 +45,13 @@ _SECRET_VARIABLES = [
 _NOBODY = "127.0.0.1:1"
 
 # The settings that take any text, but no secret, and the reason.
-_NO_SECRETS = {"token_counter": "the name of a plug-in and its argument, which its error quotes"}
+_NO_SECRETS = {
+    "jwt_issuer": "a public name",
+    "jwt_audience": "a public name",
+    "jwt_jwks": "the place of public keys; a URL with a password is refused without quoting it",
+    "jwt_claims": "names of claims",
+    "token_counter": "the name of a plug-in and its argument, which its error quotes",
+}
 
 
 def _urls() -> Iterator[str]:

@@ -58,6 +58,9 @@ _ELSEWHERE = {
     "session-history serve --listen 0.0.0.0:50051 --auth keys --tls-cert server.pem --tls-key server.key": (
         "tests/e2e/test_tls.py makes the files"
     ),
+    "session-history serve --auth jwt --jwt-issuer https://id.example.com/ \\": (
+        "tests/rpc/test_tokens.py has an issuer"
+    ),
     "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \\": _WITH_KEY_AND_TLS,
     "export SESSION_HISTORY_SERVER=localhost:50051 SESSION_HISTORY_CA=server.pem"
     " SESSION_HISTORY_API_KEY_FILE=my.key": _WITH_KEY_AND_TLS,

@@ -10,7 +10,7 @@ import pytest
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import limits
-from sessionhistory_server.config import Settings, variable
+from sessionhistory_server.config import Address, Settings, variable
 from sessionhistory_server.rpc.dispatch import CREDENTIALS
 from support.readme import all_blocks, code, page, table
 from support.tools import ROOT
@@ -56,10 +56,20 @@ _ROWS = {
     "MAX_API_KEYS_OF_TENANT": "API keys that are not revoked",
     "MAX_API_KEYS": "API keys that are not revoked",
     "MAX_DISPLAY_NAME_CHARACTERS": "display_name of a key",
+    "MAX_CERTIFICATE_NAME_CHARACTERS": "a registered name of a client's certificate",
+    "MAX_CERTIFICATE_NAMES": "names of a client's certificate",
     "MAX_OVERLAP_SECONDS": "overlap of a rotation",
+    "MAX_REFUSED_TOKENS_OF_TENANT": "refused tokens",
+    "MAX_REFUSED_TOKENS": "refused tokens",
+    "MAX_TOKEN_CHARACTERS": "a JSON Web Token",
+    "MAX_JWKS_BYTES": "the issuer's keys",
+    "MAX_JWKS_KEYS": "the issuer's keys",
+    "MAX_LEEWAY_SECONDS": "--jwt-leeway-seconds",
     "MIN_TTL_SECONDS": "ttl",
     "MAX_TTL_SECONDS": "ttl",
     "MAX_STREAMS": "concurrent calls on a connection",
+    "MAX_CONNECTIONS": "connections of a worker",
+    "MAX_WATCHES": "watches of health of a worker",
     "MAX_UNREAD_BYTES": "unread answers on a connection",
 }
 _NO_ROW = {
@@ -88,13 +98,19 @@ def test_the_limits(name: str) -> None:
     assert re.search(rf"(?<![\w,]){re.escape(shown)}(?![\w]|,\d)", rows[_ROWS[name]]), rows
 
 
+def _shown(default: object) -> str:
+    if isinstance(default, tuple) and not isinstance(default, Address):
+        return ",".join(default)
+    return "" if default is None else str(default)
+
+
 def test_the_settings() -> None:
     """The table has each setting, in order, with its flag, variable and default."""
     expected = [
         [
             f"--{field.name.replace('_', '-')}",
             variable(field.name),
-            "" if field.default in (None, ()) else str(field.default),
+            _shown(field.default),
         ]
         for field in dataclasses.fields(Settings)
     ]

@@ -168,7 +168,7 @@ def test_a_server_that_other_machines_can_reach(
         ),
         (
             ("--plaintext",),
-            "and callers are not authenticated: set --auth keys or --tls-client-ca",
+            "and callers are not authenticated: set --auth or --tls-client-ca",
         ),
     ],
 )
@@ -201,6 +201,24 @@ def test_a_server_without_a_protection(
 )
 def test_certificates_that_cannot_be_used(data_dir: Path, flags: list[str], said: str) -> None:
     """A server without usable certificates does not start, and says why in one line."""
+    done = run("serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off", *flags)
+    assert (done.returncode, done.stderr) == (1, f"Error: {said}\n")
+    assert not data_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--auth", "jwt"], "--auth jwt needs --jwt-issuer"),
+        (["--jwt-audience", "a"], "--jwt-audience needs --auth jwt"),
+        (
+            ["--auth", "jwt", "--jwt-issuer", "i", "--jwt-audience", "a", "--jwt-jwks", "/nowhere/keys.json"],
+            "--jwt-jwks cannot be read (No such file or directory)",
+        ),
+    ],
+)
+def test_settings_of_tokens_that_cannot_be_used(data_dir: Path, flags: list[str], said: str) -> None:
+    """The same holds for them."""
     done = run("serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--metrics-listen", "off", *flags)
     assert (done.returncode, done.stderr) == (1, f"Error: {said}\n")
     assert not data_dir.exists()

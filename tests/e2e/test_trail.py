@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sessionhistory.v1 import credentials_service_pb2 as keys_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -199,6 +200,27 @@ async def test_a_change_of_a_key_is_an_act(serve: Serve, database_url: str, log:
     ]
     acts = ("key_creation", "key_rotation", "key_revocation")
     assert found == [(act, "acme", admin_id, key_id) for act in acts]
+
+
+async def test_the_refusal_of_a_token_is_an_act(serve: Serve, database_url: str, log: io.StringIO) -> None:
+    """It names the token. An id that breaks the rules is not shown."""
+    service = await serve(database_url, auth=("keys",))
+    admin_id, secret = await make_key(service, tenant="acme")
+    for token_id in ("id-1", "a secret text"):
+        request = keys_pb.RefuseTokenRequest(token_id=token_id, expire_time=Timestamp(seconds=4_000_000_000))
+        call = credentials(service, secret).RefuseToken(request)
+        await (call if token_id == "id-1" else refused(call))
+    await until(lambda: len(_events(log)) == 2)
+    done, failed = _events(log)
+    assert [done[name] for name in ("act", "code", "tenant", "credential", "token_id")] == [
+        "token_refusal",
+        "OK",
+        "acme",
+        admin_id,
+        "id-1",
+    ]
+    assert (failed["code"], "token_id" in failed) == ("INVALID_ARGUMENT", False)
+    assert "a secret text" not in log.getvalue()
 
 
 async def test_a_refused_key_is_named(serve: Serve, database_url: str, log: io.StringIO) -> None:

@@ -20,10 +20,12 @@ from support.databases import execute
 from support.errors import failure_of
 from support.keys import credentials, holding, make_key
 from support.locks import locked
+from support.tokens import IssuerKey, jwt_settings, publish
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from support.service import Service
 
@@ -152,6 +154,37 @@ async def test_a_stream_breaks_when_its_key_expires(two: list[Service]) -> None:
         await stream.begin()
     for stream in streams:
         assert (await stream.failure()).reason == "CREDENTIALS_EXPIRED"
+
+
+async def test_a_stream_breaks_when_its_token_expires(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    """As that of a key."""
+    key = IssuerKey("k")
+    publish(tmp_path / "keys.json", key)
+    service = await serve(database_url, **jwt_settings(tmp_path / "keys.json", jwt_leeway_seconds=0.0))
+    stream = _Stream(service, key.token(exp=int(time.time()) + 3))
+    going = _Stream(service, key.token())
+    for each in (stream, going):
+        await each.begin()
+    failure = await stream.failure()
+    assert (failure.code, failure.reason) == (grpc.StatusCode.UNAUTHENTICATED, "CREDENTIALS_EXPIRED")
+    await going.call.write(stream_pb.AppendMessageStreamRequest(finish={}))
+    await going.call.done_writing()
+    assert (await going.call).message.content == "so far"
+
+
+async def test_a_stream_breaks_when_the_key_of_its_token_is_withdrawn(
+    serve: Serve, database_url: str, tmp_path: Path
+) -> None:
+    """The server verifies each token again if the keys change."""
+    key = IssuerKey("k")
+    publish(tmp_path / "keys.json", key)
+    service = await serve(database_url, **jwt_settings(tmp_path / "keys.json"))
+    stream = _Stream(service, key.token())
+    await stream.begin()
+    publish(tmp_path / "keys.json", IssuerKey("other"))
+    assert (await stream.failure()).reason == "CREDENTIALS_INVALID"
 
 
 async def test_another_keys_stream_goes_on(two: list[Service]) -> None:

@@ -13,7 +13,7 @@ from store_support import APPLICATION, HEAVY_USER, LONG, append, compact, new_me
 from sessionhistory_server.background import retention
 from sessionhistory_server.background.jobs import JobDatabase
 from sessionhistory_server.errors import SessionHistoryError
-from sessionhistory_server.model.api_key import ApiKeyFields
+from sessionhistory_server.model.api_key import ApiKeyFields, CertificateNameTakenError
 from sessionhistory_server.model.filters import MessageFilter, SessionFilter
 from sessionhistory_server.model.session import SessionContent, StateChange
 from sessionhistory_server.model.window import WindowLimits
@@ -21,6 +21,7 @@ from sessionhistory_server.store import tokens, void_summaries
 from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.forks import NewBranch
 from sessionhistory_server.usecases.key_verification import KeyVerifier
+from sessionhistory_server.usecases.refused_tokens import TokenRefusals
 from support.callers import caller
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ async def call_everything(history: UseCases, database: Database) -> None:
     await call_edits(history, database)
     await call_streams(history)
     await call_keys(history, database)
+    await call_refusals(history, database)
     await history.sessions.patch_state(caller("u"), "chat", StateChange("{}", None))
     await history.sessions.get_active(caller("u"))
     await history.sessions.get_active(caller(HEAVY_USER), APPLICATION)
@@ -211,6 +213,20 @@ async def call_keys(history: UseCases, database: Database) -> None:
     await history.api_keys.rotate(caller(), key.api_key_id, overlap=timedelta(), expire_time=None)
     await history.api_keys.find(caller(), show_revoked=True, page_size=1, page_token="")
     await history.api_keys.revoke(caller(), key.api_key_id)
+    registered = await history.api_keys.register_certificate(caller(), "DNS:orders.internal", fields)
+    again = history.api_keys.register_certificate(caller(), "DNS:orders.internal", fields)
+    with pytest.raises(CertificateNameTakenError):
+        await again
+    rotation = history.api_keys.rotate(caller(), registered.api_key_id, overlap=timedelta(), expire_time=None)
+    await refused(rotation, "API_KEY_WITHOUT_SECRET")
+
+
+async def call_refusals(history: UseCases, database: Database) -> None:
+    """Refuse a token, list the refused ones, and read them."""
+    for token_id in ("first", "second", "first"):
+        await history.refused_tokens.refuse(caller(), token_id, 10**15)
+    await history.refused_tokens.find(caller(), page_size=1, page_token="")
+    await Following(database, [TokenRefusals(database)]).refresh_soon()
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

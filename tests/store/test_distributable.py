@@ -63,12 +63,13 @@ RULES: dict[Rule, dict[str, str]] = {
 
 # By table: why it is not distributed.
 # The statements on the tables of credentials, which every machine has.
-_ON_EVERY_MACHINE = ("keys: ", "signing: ", "generations: ")
+_ON_EVERY_MACHINE = ("keys: ", "signing: ", "generations: ", "refusals: ")
 _OF_CREDENTIALS = "small, and every machine has it: a call reads none of these tables"
 NOT_DISTRIBUTED = {
     "alembic_version": "one row, which migrations write",
     "api_keys": _OF_CREDENTIALS,
     "credential_state": _OF_CREDENTIALS,
+    "refused_tokens": _OF_CREDENTIALS,
     "signing_keys": _OF_CREDENTIALS,
 }
 

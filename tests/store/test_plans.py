@@ -83,10 +83,17 @@ PLANS: dict[str, list[set[str]]] = {
     "signing: forget": [set(), {"signing_keys_pkey"}],
     "generations: state": [set()],
     "generations: next": [set()],
+    "refusals: forget": [set()],
+    "refusals: count": [set(), {"refused_tokens_by_tenant"}, {"refused_tokens_pkey"}],
+    "refusals: refuse": [{"refused_tokens_pkey"}],
+    "refusals: list": [{"refused_tokens_by_tenant"}],
+    "refusals: changed": [{"refused_tokens_by_generation"}],
     "keys: count": [set(), {"api_keys_by_tenant"}],
     "keys: forget": [set()],
     "keys: create": [set()],
+    "keys: registered": [{"api_keys_by_certificate_name"}],
     "keys: rotate": [{"api_keys_pkey"}],
+    "keys: has secret": [{"api_keys_pkey"}],
     "keys: revoke": [{"api_keys_pkey"}],
     "keys: list": [{"api_keys_by_tenant"}],
     "keys: changed": [{"api_keys_by_generation"}],
@@ -94,9 +101,14 @@ PLANS: dict[str, list[set[str]]] = {
 }
 
 # These read tables with a row or two, or run when a key is created, which is rare.
-WHOLE = {"generations: state", "generations: next", "keys: count", "keys: forget"} | {
-    name for name in PLANS if name.startswith("signing: ")
-}
+WHOLE = {
+    "generations: state",
+    "generations: next",
+    "keys: count",
+    "keys: forget",
+    "refusals: forget",
+    "refusals: count",
+} | {name for name in PLANS if name.startswith("signing: ")}
 
 _WINDOW = {"sessions_pkey", "messages_pkey", "messages_pinned"}
 

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _HOSTS = ("127.0.0.1", "localhost")
+_SEQUENCE = 0x30
+_TAGS = {b"DNS:": 0x82, b"URI:": 0x86}
 
 
 class Pair(NamedTuple):
@@ -36,6 +42,19 @@ class Pair(NamedTuple):
     def settings(self) -> dict[str, Path]:
         """The settings of a server with the pair."""
         return {"tls_cert": self.cert, "tls_key": self.key}
+
+
+def alternative(*names: str | bytes) -> bytes:
+    """Return an extension of alternative names in DER. Each begins with its kind: ``DNS:`` or ``URI:``."""
+    encoded = [name.encode() if isinstance(name, str) else name for name in names]
+    parts = [_der(_TAGS[name[:4]], name[4:]) for name in encoded]
+    return _der(_SEQUENCE, b"".join(parts))
+
+
+def _der(tag: int, data: bytes) -> bytes:
+    size = len(data)
+    length = bytes([size]) if size < 128 else bytes([0x82]) + size.to_bytes(2)
+    return bytes([tag]) + length + data
 
 
 class Authority:
@@ -65,6 +84,43 @@ class Authority:
         key = load_pem_private_key(issued.private_key_pem.bytes(), password=None)
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         pair.cert.write_bytes(b"".join(part.bytes() for part in issued.cert_chain_pems))
+        return pair
+
+    def issue_for(
+        self,
+        name: str,
+        alternative_names: bytes | None,
+        *,
+        days: float = 365,
+        usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+    ) -> Pair:
+        """Write the files of a client's certificate with any names, also such as no authority would accept.
+
+        Args:
+            name: The beginning of the names of the files, and the certificate's common name.
+            alternative_names: The extension in DER, as ``alternative`` makes it; ``None``: none.
+            days: When it expires; below 0, it has expired.
+            usage: The purpose of the certificate.
+        """
+        key, end = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC) + timedelta(days=days)
+        signer = x509.load_pem_x509_certificate(self._authority.cert_pem.bytes())
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(signer.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(min(end, datetime.now(UTC)) - timedelta(days=1))
+            .not_valid_after(end)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        )
+        if alternative_names is not None:
+            san = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, alternative_names)
+            builder = builder.add_extension(san, critical=False)
+        signing: Any = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
+        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        pair.cert.write_bytes(builder.sign(signing, hashes.SHA256()).public_bytes(Encoding.PEM))
         return pair
 
     def credentials(self, client: Pair | None = None) -> grpc.ChannelCredentials:

@@ -36,6 +36,19 @@ class Holder:
 
 async def make_key(service: Service, *, tenant: str = DEFAULT_TENANT, **fields: Any) -> tuple[str, str]:
     """Create a key in the service's database, by default with all scopes; return its id and its text."""
+    use_case = service.app._use_cases.api_keys  # noqa: SLF001 - the first key cannot be made by a call
+    key, secret = await use_case.create(caller()._replace(tenant_id=tenant), _fields(**fields))
+    return key.api_key_id, secret
+
+
+async def register(service: Service, name: str, *, tenant: str = DEFAULT_TENANT, **fields: Any) -> str:
+    """Register the name of a certificate in the service's database; return the id of its key."""
+    use_case = service.app._use_cases.api_keys  # noqa: SLF001 - no call registers one
+    key = await use_case.register_certificate(caller()._replace(tenant_id=tenant), name, _fields(**fields))
+    return key.api_key_id
+
+
+def _fields(**fields: Any) -> ApiKeyFields:
     given: dict[str, Any] = {
         "display_name": "",
         "scopes": tuple(sorted(ALL_SCOPES)),
@@ -44,10 +57,7 @@ async def make_key(service: Service, *, tenant: str = DEFAULT_TENANT, **fields: 
         "require_user_id": False,
         "expire_time": None,
     }
-    owner = caller()._replace(tenant_id=tenant)
-    use_case = service.app._use_cases.api_keys  # noqa: SLF001 - the first key cannot be made by a call
-    key, secret = await use_case.create(owner, ApiKeyFields(**given | fields))
-    return key.api_key_id, secret
+    return ApiKeyFields(**given | fields)
 
 
 async def refused(call: Awaitable[Any]) -> Failure:

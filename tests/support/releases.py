@@ -25,6 +25,8 @@ BEFORE = {
     "0008": "6eba5a7ff7c477eedf4e77861f495cbc2922a5b4",
     "0009": "631492b7fa526e4a0ca1b87636d43b87f5d809ee",
     "0010": "672515213ebab57b9e2451fee73b1a33be5380c4",
+    "0011": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
+    "0012": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
 }
 """By revision: the last commit for the schema before it. The first six revisions have none."""
 

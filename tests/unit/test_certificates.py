@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -172,11 +172,19 @@ def test_a_certificate_that_expires(
         (["tls_key"], "TLS needs both --tls-cert and --tls-key"),
         (["tls_client_ca"], "TLS needs both --tls-cert and --tls-key"),
         (["tls_cert", "tls_key", "plaintext"], "--plaintext and --tls-cert exclude each other"),
+        (["auth"], "--auth certificates needs --tls-client-ca"),
+        (["auth", "tls_cert", "tls_key"], "--auth certificates needs --tls-client-ca"),
     ],
 )
 def test_settings_that_contradict_each_other(pair: Pair, names: list[str], said: str) -> None:
     """A certificate needs its key, and excludes plaintext."""
-    values = {"tls_cert": pair.cert, "tls_key": pair.key, "tls_client_ca": pair.cert, "plaintext": True}
+    values: dict[str, Any] = {
+        "tls_cert": pair.cert,
+        "tls_key": pair.key,
+        "tls_client_ca": pair.cert,
+        "plaintext": True,
+        "auth": ("keys", "certificates"),
+    }
     with pytest.raises(CertificateError, match=said):
         certificate_files(Settings(**{name: values[name] for name in names}))
 

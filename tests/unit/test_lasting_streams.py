@@ -42,6 +42,12 @@ def _exchange(context: Any) -> Exchange:
     return Exchange(PeerConnection("ipv4:192.0.2.1:1", ByteBudget(0)), context, task, time.monotonic())
 
 
+def _open() -> Authentication:
+    """Return the authentication of a server that asks for no credentials, which follows no tables."""
+    no_tables: Any = None
+    return Authentication(no_tables, keys=None, certificates=None, must_name_user=False)
+
+
 async def _left(*, lasts: bool, seconds: float | None) -> float:
     """Return how long a server stream may take by its context, for a caller with a deadline or none."""
     left: list[float] = []
@@ -64,9 +70,7 @@ async def _left(*, lasts: bool, seconds: float | None) -> float:
     )
     call_context.begin(CallContext("id", "Stream"))
     context: Any = _Context(seconds)
-    receiver = Receiver(
-        StreamRules(idle_seconds=1, default_deadline_seconds=100), Authentication(None, must_name_user=False)
-    )
+    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=100), _open())
     await receiver.server_stream(method, _exchange(context), context)
     return left[0]
 
@@ -103,9 +107,7 @@ async def test_another_stream_ends_at_the_default_deadline() -> None:
         record=lambda *_: None,
     )
     context: Any = _Context()
-    receiver = Receiver(
-        StreamRules(idle_seconds=1, default_deadline_seconds=0), Authentication(None, must_name_user=False)
-    )
+    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=0), _open())
     with pytest.raises(DeadlineExceededError):
         await receiver.server_stream(method, _exchange(context), context)
 

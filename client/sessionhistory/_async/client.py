@@ -10,6 +10,7 @@ from sessionhistory._async.api_keys import AsyncApiKeys
 from sessionhistory._async.forks import AsyncForks
 from sessionhistory._async.history import AsyncHistories
 from sessionhistory._async.messages import AsyncMessages
+from sessionhistory._async.refused_tokens import AsyncRefusedTokens
 from sessionhistory._async.sessions import AsyncSessions
 from sessionhistory._async.state import AsyncState
 from sessionhistory._async.stream import AsyncStreams
@@ -36,6 +37,7 @@ class AsyncSessionHistoryClient(
     AsyncStreams,
     AsyncHistories,
     AsyncApiKeys,
+    AsyncRefusedTokens,
 ):
     """Call a Session History service. Create one client, keep it, and share it: it holds the connections.
 
@@ -50,7 +52,8 @@ class AsyncSessionHistoryClient(
       ``truncate_messages``.
     - History, the context that a model is shown: ``get_history``, ``compact_history``.
     - API keys, by a client whose key has the scope ``ADMIN``: ``create_api_key``, ``list_api_keys``,
-      ``list_api_keys_page``, ``rotate_api_key``, ``revoke_api_key``.
+      ``list_api_keys_page``, ``rotate_api_key``, ``revoke_api_key``. JSON Web Tokens, by the same:
+      ``refuse_token``, ``list_refused_tokens``, ``list_refused_tokens_page``.
     - The end: ``close``, or the end of the client's block.
 
     Every call has a deadline. Until the deadline, the client retries the call while the service is

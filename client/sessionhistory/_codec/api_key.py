@@ -26,6 +26,7 @@ def decode_api_key(key: pb.ApiKey) -> types.ApiKey:
         revoke_time=decode_optional_time(key, "revoke_time"),
         last_use_time=decode_optional_time(key, "last_use_time"),
         previous_secret_expire_time=decode_optional_time(key, "previous_secret_expire_time"),
+        certificate_name=key.certificate_name or None,
     )
 
 

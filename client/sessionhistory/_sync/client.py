@@ -10,6 +10,7 @@ from sessionhistory._sync.api_keys import ApiKeys
 from sessionhistory._sync.forks import Forks
 from sessionhistory._sync.history import Histories
 from sessionhistory._sync.messages import Messages
+from sessionhistory._sync.refused_tokens import RefusedTokens
 from sessionhistory._sync.sessions import Sessions
 from sessionhistory._sync.state import State
 from sessionhistory._sync.stream import Streams
@@ -36,6 +37,7 @@ class SessionHistoryClient(
     Streams,
     Histories,
     ApiKeys,
+    RefusedTokens,
 ):
     """Call a Session History service. Create one client, keep it, and share it: it holds the connections.
 
@@ -50,7 +52,8 @@ class SessionHistoryClient(
       ``truncate_messages``.
     - History, the context that a model is shown: ``get_history``, ``compact_history``.
     - API keys, by a client whose key has the scope ``ADMIN``: ``create_api_key``, ``list_api_keys``,
-      ``list_api_keys_page``, ``rotate_api_key``, ``revoke_api_key``.
+      ``list_api_keys_page``, ``rotate_api_key``, ``revoke_api_key``. JSON Web Tokens, by the same:
+      ``refuse_token``, ``list_refused_tokens``, ``list_refused_tokens_page``.
     - The end: ``close``, or the end of the client's block.
 
     Every call has a deadline. Until the deadline, the client retries the call while the service is

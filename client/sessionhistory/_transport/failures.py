@@ -56,6 +56,8 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "APPLICATION_MISMATCH": errors.ApplicationMismatchError,
     "API_KEY_NOT_FOUND": errors.ApiKeyNotFoundError,
     "TOO_MANY_API_KEYS": errors.TooManyApiKeysError,
+    "TOO_MANY_REFUSED_TOKENS": errors.TooManyRefusedTokensError,
+    "API_KEY_WITHOUT_SECRET": errors.ApiKeyWithoutSecretError,
     "SESSION_NOT_FOUND": errors.SessionNotFoundError,
     "MESSAGE_NOT_FOUND": errors.MessageNotFoundError,
     "SESSION_EXISTS": errors.SessionExistsError,
@@ -74,6 +76,7 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "DATABASE_READ_ONLY": errors.DatabaseReadOnlyError,
     "SCHEMA_OUTDATED": errors.SchemaOutdatedError,
     "SERVER_STOPPING": errors.ServerStoppingError,
+    "TOKEN_KEYS_UNAVAILABLE": errors.TokenKeysUnavailableError,
     "TRANSACTION_CONFLICT": errors.TransactionConflictError,
 }
 

@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sessionhistory/v1/credentials_service.proto\x12\x11sessionhistory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x03\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12(\n\x06scopes\x18\x03 \x03(\x0e\x32\x18.sessionhistory.v1.Scope\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x05 \x01(\t\x12\x17\n\x0frequire_user_id\x18\x06 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x1bprevious_secret_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc1\x01\n\x0c\x41piKeyFields\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12(\n\x06scopes\x18\x02 \x03(\x0e\x32\x18.sessionhistory.v1.Scope\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x04 \x01(\t\x12\x17\n\x0frequire_user_id\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x13\x43reateApiKeyRequest\x12\x30\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1f.sessionhistory.v1.ApiKeyFields\"R\n\x14\x43reateApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"Q\n\x12ListApiKeysRequest\x12\x14\n\x0cshow_revoked\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListApiKeysResponse\x12+\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x13RotateApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x14RotateApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"B\n\x14RevokeApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey*P\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x12\x0f\n\x0bSCOPE_ADMIN\x10\x03\x32\x95\x03\n\x12\x43redentialsService\x12_\n\x0c\x43reateApiKey\x12&.sessionhistory.v1.CreateApiKeyRequest\x1a\'.sessionhistory.v1.CreateApiKeyResponse\x12\\\n\x0bListApiKeys\x12%.sessionhistory.v1.ListApiKeysRequest\x1a&.sessionhistory.v1.ListApiKeysResponse\x12_\n\x0cRotateApiKey\x12&.sessionhistory.v1.RotateApiKeyRequest\x1a\'.sessionhistory.v1.RotateApiKeyResponse\x12_\n\x0cRevokeApiKey\x12&.sessionhistory.v1.RevokeApiKeyRequest\x1a\'.sessionhistory.v1.RevokeApiKeyResponseBe\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+sessionhistory/v1/credentials_service.proto\x12\x11sessionhistory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x03\n\x06\x41piKey\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12(\n\x06scopes\x18\x03 \x03(\x0e\x32\x18.sessionhistory.v1.Scope\x12\x0f\n\x07user_id\x18\x04 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x05 \x01(\t\x12\x17\n\x0frequire_user_id\x18\x06 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brevoke_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rlast_use_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12?\n\x1bprevious_secret_expire_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x65rtificate_name\x18\x0c \x01(\t\"\xc1\x01\n\x0c\x41piKeyFields\x12\x14\n\x0c\x64isplay_name\x18\x01 \x01(\t\x12(\n\x06scopes\x18\x02 \x03(\x0e\x32\x18.sessionhistory.v1.Scope\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61pplication_id\x18\x04 \x01(\t\x12\x17\n\x0frequire_user_id\x18\x05 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"G\n\x13\x43reateApiKeyRequest\x12\x30\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x1f.sessionhistory.v1.ApiKeyFields\"R\n\x14\x43reateApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"Q\n\x12ListApiKeysRequest\x12\x14\n\x0cshow_revoked\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"[\n\x13ListApiKeysResponse\x12+\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x13RotateApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\x12*\n\x07overlap\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x14RotateApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"B\n\x14RevokeApiKeyResponse\x12*\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x19.sessionhistory.v1.ApiKey\"\x93\x01\n\x0cRefusedToken\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brefuse_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"W\n\x12RefuseTokenRequest\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x13RefuseTokenResponse\x12\x36\n\rrefused_token\x18\x01 \x01(\x0b\x32\x1f.sessionhistory.v1.RefusedToken\"A\n\x18ListRefusedTokensRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"m\n\x19ListRefusedTokensResponse\x12\x37\n\x0erefused_tokens\x18\x01 \x03(\x0b\x32\x1f.sessionhistory.v1.RefusedToken\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*P\n\x05Scope\x12\x15\n\x11SCOPE_UNSPECIFIED\x10\x00\x12\x0e\n\nSCOPE_READ\x10\x01\x12\x0f\n\x0bSCOPE_WRITE\x10\x02\x12\x0f\n\x0bSCOPE_ADMIN\x10\x03\x32\xe3\x04\n\x12\x43redentialsService\x12_\n\x0c\x43reateApiKey\x12&.sessionhistory.v1.CreateApiKeyRequest\x1a\'.sessionhistory.v1.CreateApiKeyResponse\x12\\\n\x0bListApiKeys\x12%.sessionhistory.v1.ListApiKeysRequest\x1a&.sessionhistory.v1.ListApiKeysResponse\x12_\n\x0cRotateApiKey\x12&.sessionhistory.v1.RotateApiKeyRequest\x1a\'.sessionhistory.v1.RotateApiKeyResponse\x12_\n\x0cRevokeApiKey\x12&.sessionhistory.v1.RevokeApiKeyRequest\x1a\'.sessionhistory.v1.RevokeApiKeyResponse\x12\\\n\x0bRefuseToken\x12%.sessionhistory.v1.RefuseTokenRequest\x1a&.sessionhistory.v1.RefuseTokenResponse\x12n\n\x11ListRefusedTokens\x12+.sessionhistory.v1.ListRefusedTokensRequest\x1a,.sessionhistory.v1.ListRefusedTokensResponseBe\n\x14io.sessionhistory.v1P\x01Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\xaa\x02\x11SessionHistory.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,28 +24,38 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sessionhistory.v1.credentia
 if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['DESCRIPTOR']._options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\024io.sessionhistory.v1P\001Z7sessionhistory.io/go/sessionhistory/v1;sessionhistoryv1\252\002\021SessionHistory.V1'
-  _globals['_SCOPE']._serialized_start=1416
-  _globals['_SCOPE']._serialized_end=1496
+  _globals['_SCOPE']._serialized_start=1938
+  _globals['_SCOPE']._serialized_end=2018
   _globals['_APIKEY']._serialized_start=132
-  _globals['_APIKEY']._serialized_end=553
-  _globals['_APIKEYFIELDS']._serialized_start=556
-  _globals['_APIKEYFIELDS']._serialized_end=749
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=751
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=822
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=824
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=906
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=908
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=989
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=991
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1082
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1085
-  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1219
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1221
-  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1303
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1305
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1346
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1348
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1414
-  _globals['_CREDENTIALSSERVICE']._serialized_start=1499
-  _globals['_CREDENTIALSSERVICE']._serialized_end=1904
+  _globals['_APIKEY']._serialized_end=579
+  _globals['_APIKEYFIELDS']._serialized_start=582
+  _globals['_APIKEYFIELDS']._serialized_end=775
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=777
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=848
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=850
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=932
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=934
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1015
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1017
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1108
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_start=1111
+  _globals['_ROTATEAPIKEYREQUEST']._serialized_end=1245
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_start=1247
+  _globals['_ROTATEAPIKEYRESPONSE']._serialized_end=1329
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1331
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1372
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1374
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1440
+  _globals['_REFUSEDTOKEN']._serialized_start=1443
+  _globals['_REFUSEDTOKEN']._serialized_end=1590
+  _globals['_REFUSETOKENREQUEST']._serialized_start=1592
+  _globals['_REFUSETOKENREQUEST']._serialized_end=1679
+  _globals['_REFUSETOKENRESPONSE']._serialized_start=1681
+  _globals['_REFUSETOKENRESPONSE']._serialized_end=1758
+  _globals['_LISTREFUSEDTOKENSREQUEST']._serialized_start=1760
+  _globals['_LISTREFUSEDTOKENSREQUEST']._serialized_end=1825
+  _globals['_LISTREFUSEDTOKENSRESPONSE']._serialized_start=1827
+  _globals['_LISTREFUSEDTOKENSRESPONSE']._serialized_end=1936
+  _globals['_CREDENTIALSSERVICE']._serialized_start=2021
+  _globals['_CREDENTIALSSERVICE']._serialized_end=2632
 # @@protoc_insertion_point(module_scope)

@@ -20,7 +20,7 @@ SCOPE_WRITE: Scope
 SCOPE_ADMIN: Scope
 
 class ApiKey(_message.Message):
-    __slots__ = ("api_key_id", "display_name", "scopes", "user_id", "application_id", "require_user_id", "create_time", "expire_time", "revoke_time", "last_use_time", "previous_secret_expire_time")
+    __slots__ = ("api_key_id", "display_name", "scopes", "user_id", "application_id", "require_user_id", "create_time", "expire_time", "revoke_time", "last_use_time", "previous_secret_expire_time", "certificate_name")
     API_KEY_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SCOPES_FIELD_NUMBER: _ClassVar[int]
@@ -32,6 +32,7 @@ class ApiKey(_message.Message):
     REVOKE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAST_USE_TIME_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_SECRET_EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_NAME_FIELD_NUMBER: _ClassVar[int]
     api_key_id: str
     display_name: str
     scopes: _containers.RepeatedScalarFieldContainer[Scope]
@@ -43,7 +44,8 @@ class ApiKey(_message.Message):
     revoke_time: _timestamp_pb2.Timestamp
     last_use_time: _timestamp_pb2.Timestamp
     previous_secret_expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, api_key_id: _Optional[str] = ..., display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[Scope, str]]] = ..., user_id: _Optional[str] = ..., application_id: _Optional[str] = ..., require_user_id: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., previous_secret_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    certificate_name: str
+    def __init__(self, api_key_id: _Optional[str] = ..., display_name: _Optional[str] = ..., scopes: _Optional[_Iterable[_Union[Scope, str]]] = ..., user_id: _Optional[str] = ..., application_id: _Optional[str] = ..., require_user_id: bool = ..., create_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., revoke_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., last_use_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., previous_secret_expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., certificate_name: _Optional[str] = ...) -> None: ...
 
 class ApiKeyFields(_message.Message):
     __slots__ = ("display_name", "scopes", "user_id", "application_id", "require_user_id", "expire_time")
@@ -122,3 +124,45 @@ class RevokeApiKeyResponse(_message.Message):
     API_KEY_FIELD_NUMBER: _ClassVar[int]
     api_key: ApiKey
     def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ...) -> None: ...
+
+class RefusedToken(_message.Message):
+    __slots__ = ("token_id", "user_id", "expire_time", "refuse_time")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    REFUSE_TIME_FIELD_NUMBER: _ClassVar[int]
+    token_id: str
+    user_id: str
+    expire_time: _timestamp_pb2.Timestamp
+    refuse_time: _timestamp_pb2.Timestamp
+    def __init__(self, token_id: _Optional[str] = ..., user_id: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., refuse_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RefuseTokenRequest(_message.Message):
+    __slots__ = ("token_id", "expire_time")
+    TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    token_id: str
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, token_id: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RefuseTokenResponse(_message.Message):
+    __slots__ = ("refused_token",)
+    REFUSED_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    refused_token: RefusedToken
+    def __init__(self, refused_token: _Optional[_Union[RefusedToken, _Mapping]] = ...) -> None: ...
+
+class ListRefusedTokensRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRefusedTokensResponse(_message.Message):
+    __slots__ = ("refused_tokens", "next_page_token")
+    REFUSED_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    refused_tokens: _containers.RepeatedCompositeFieldContainer[RefusedToken]
+    next_page_token: str
+    def __init__(self, refused_tokens: _Optional[_Iterable[_Union[RefusedToken, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...

@@ -6,7 +6,7 @@ from sessionhistory.v1 import credentials_service_pb2 as sessionhistory_dot_v1_d
 
 
 class CredentialsServiceStub(object):
-    """Manages the API keys of the caller's tenant. Each call needs the scope ADMIN.
+    """Manages the API keys of the caller's tenant, and refuses its tokens. Each call needs the scope ADMIN.
 
     A caller sends its key in the metadata of each call: `authorization: Bearer shk_…`. A key belongs to the
     tenant of the caller that created it, so no request names a tenant. The server stores only a hash of the
@@ -15,10 +15,14 @@ class CredentialsServiceStub(object):
     A caller that is bound to a user or to an application sees and changes only the keys with the same binding,
     and creates only such keys.
 
+    A key may be the name of a client's certificate in place of a secret (`ApiKey.certificate_name`). Only an
+    operator of the database registers one, by the command `session-history keys create --certificate`: a caller
+    could otherwise register the name of another tenant's service, and receive its data.
+
     Errors have the form that SessionHistoryService describes, with these reasons besides its own:
 
     NOT_FOUND            API_KEY_NOT_FOUND
-    FAILED_PRECONDITION  TOO_MANY_API_KEYS
+    FAILED_PRECONDITION  TOO_MANY_API_KEYS, API_KEY_WITHOUT_SECRET, TOO_MANY_REFUSED_TOKENS
     """
 
     def __init__(self, channel):
@@ -47,10 +51,20 @@ class CredentialsServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyResponse.FromString,
                 )
+        self.RefuseToken = channel.unary_unary(
+                '/sessionhistory.v1.CredentialsService/RefuseToken',
+                request_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenResponse.FromString,
+                )
+        self.ListRefusedTokens = channel.unary_unary(
+                '/sessionhistory.v1.CredentialsService/ListRefusedTokens',
+                request_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensResponse.FromString,
+                )
 
 
 class CredentialsServiceServicer(object):
-    """Manages the API keys of the caller's tenant. Each call needs the scope ADMIN.
+    """Manages the API keys of the caller's tenant, and refuses its tokens. Each call needs the scope ADMIN.
 
     A caller sends its key in the metadata of each call: `authorization: Bearer shk_…`. A key belongs to the
     tenant of the caller that created it, so no request names a tenant. The server stores only a hash of the
@@ -59,10 +73,14 @@ class CredentialsServiceServicer(object):
     A caller that is bound to a user or to an application sees and changes only the keys with the same binding,
     and creates only such keys.
 
+    A key may be the name of a client's certificate in place of a secret (`ApiKey.certificate_name`). Only an
+    operator of the database registers one, by the command `session-history keys create --certificate`: a caller
+    could otherwise register the name of another tenant's service, and receive its data.
+
     Errors have the form that SessionHistoryService describes, with these reasons besides its own:
 
     NOT_FOUND            API_KEY_NOT_FOUND
-    FAILED_PRECONDITION  TOO_MANY_API_KEYS
+    FAILED_PRECONDITION  TOO_MANY_API_KEYS, API_KEY_WITHOUT_SECRET, TOO_MANY_REFUSED_TOKENS
     """
 
     def CreateApiKey(self, request, context):
@@ -81,7 +99,8 @@ class CredentialsServiceServicer(object):
 
     def RotateApiKey(self, request, context):
         """Gives a key a new secret, and returns it. The previous secret is accepted for a time, so that callers can
-        change over. A retry makes another secret, and the secret before the previous one is refused at once.
+        change over. A retry makes another secret, and the secret before the previous one is refused at once. A key
+        that has a `certificate_name` has no secret, and is FAILED_PRECONDITION.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +109,22 @@ class CredentialsServiceServicer(object):
     def RevokeApiKey(self, request, context):
         """Revokes a key. Within a few seconds every server refuses it, and open streams that began with it end. A
         revoked key can be revoked again, which changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefuseToken(self, request, context):
+        """Refuses a JSON Web Token of the tenant, by its id. Within a few seconds every server refuses it, and open
+        streams that began with it end. A token that was refused cannot be accepted again. It can be refused again,
+        with a later `expire_time`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRefusedTokens(self, request, context):
+        """Lists the refused tokens of the tenant, the last refused first, page by page.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +153,16 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyResponse.SerializeToString,
             ),
+            'RefuseToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefuseToken,
+                    request_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenResponse.SerializeToString,
+            ),
+            'ListRefusedTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRefusedTokens,
+                    request_deserializer=sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sessionhistory.v1.CredentialsService', rpc_method_handlers)
@@ -126,7 +171,7 @@ def add_CredentialsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CredentialsService(object):
-    """Manages the API keys of the caller's tenant. Each call needs the scope ADMIN.
+    """Manages the API keys of the caller's tenant, and refuses its tokens. Each call needs the scope ADMIN.
 
     A caller sends its key in the metadata of each call: `authorization: Bearer shk_…`. A key belongs to the
     tenant of the caller that created it, so no request names a tenant. The server stores only a hash of the
@@ -135,10 +180,14 @@ class CredentialsService(object):
     A caller that is bound to a user or to an application sees and changes only the keys with the same binding,
     and creates only such keys.
 
+    A key may be the name of a client's certificate in place of a secret (`ApiKey.certificate_name`). Only an
+    operator of the database registers one, by the command `session-history keys create --certificate`: a caller
+    could otherwise register the name of another tenant's service, and receive its data.
+
     Errors have the form that SessionHistoryService describes, with these reasons besides its own:
 
     NOT_FOUND            API_KEY_NOT_FOUND
-    FAILED_PRECONDITION  TOO_MANY_API_KEYS
+    FAILED_PRECONDITION  TOO_MANY_API_KEYS, API_KEY_WITHOUT_SECRET, TOO_MANY_REFUSED_TOKENS
     """
 
     @staticmethod
@@ -206,5 +255,39 @@ class CredentialsService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.CredentialsService/RevokeApiKey',
             sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyRequest.SerializeToString,
             sessionhistory_dot_v1_dot_credentials__service__pb2.RevokeApiKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RefuseToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.CredentialsService/RefuseToken',
+            sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_credentials__service__pb2.RefuseTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListRefusedTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.CredentialsService/ListRefusedTokens',
+            sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_credentials__service__pb2.ListRefusedTokensResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

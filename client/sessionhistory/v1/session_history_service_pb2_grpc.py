@@ -25,7 +25,7 @@ class SessionHistoryServiceStub(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT
+    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -33,10 +33,10 @@ class SessionHistoryServiceStub(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
 
-    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
-    key decides the tenant, and may be bound to a user or to an application. A request that names another user
-    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
-    seconds, UNAUTHENTICATED.
+    A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
+    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
+    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
+    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -177,7 +177,7 @@ class SessionHistoryServiceServicer(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT
+    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -185,10 +185,10 @@ class SessionHistoryServiceServicer(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
 
-    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
-    key decides the tenant, and may be bound to a user or to an application. A request that names another user
-    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
-    seconds, UNAUTHENTICATED.
+    A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
+    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
+    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
+    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -526,7 +526,7 @@ class SessionHistoryService(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT
+    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -534,10 +534,10 @@ class SessionHistoryService(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value.
 
-    A server may require credentials: a key in the metadata of each call, `authorization: Bearer shk_…`. The
-    key decides the tenant, and may be bound to a user or to an application. A request that names another user
-    or application than that is PERMISSION_DENIED. A stream whose key is revoked or expires breaks within a few
-    seconds, UNAUTHENTICATED.
+    A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
+    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
+    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
+    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and

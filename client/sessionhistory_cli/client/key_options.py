@@ -31,7 +31,8 @@ def _parse_span(_: click.Context, __: click.Parameter, value: str) -> timedelta:
     return overlap
 
 
-def _parse_expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+def parse_expiry(_: click.Context, __: click.Parameter, value: str | None) -> datetime | None:
+    """Return a coming time, which is given as such or as a span from now."""
     if value is None:
         return None
     now = datetime.now(UTC)
@@ -78,7 +79,7 @@ def _check_key_id(_: click.Context, __: click.Parameter, value: str) -> str:
 key_argument: Final = click.argument("api_key_id", metavar="KEY_ID", callback=_check_key_id)
 
 expiry_option: Final = click.option(
-    "--expires", "expire_time", metavar="TIME", callback=_parse_expiry, help="When the key expires."
+    "--expires", "expire_time", metavar="TIME", callback=parse_expiry, help="When the key expires."
 )
 
 overlap_option: Final = click.option(

@@ -21,12 +21,24 @@ def show_secret(made: ApiKeySecret, *, as_json: bool) -> None:
         show_json(api_key=made.api_key, secret=made.secret)
         return
     click.echo(made.secret)
-    key = made.api_key
+    click.echo(f"{_described(made.api_key)}. It is not shown again: store it now", err=True)
+
+
+def show_registration(key: ApiKey, *, as_json: bool) -> None:
+    """Print the id of a key without a secret on standard output, and its rights on standard error."""
+    if as_json:
+        show_json(api_key=key)
+        return
+    click.echo(key.api_key_id)
+    click.echo(f"{_described(key)}; certificate {key.certificate_name}", err=True)
+
+
+def _described(key: ApiKey) -> str:
     rights = [f"scopes {', '.join(key.scopes)}"]
     rights += [f"user {visible(key.user_id)}"] if key.user_id else []
     rights += [f"application {visible(key.application_id)}"] if key.application_id else []
     rights += [f"until {timestamp(key.expire_time)}"] if key.expire_time else []
-    click.echo(f"key {key.api_key_id}: {'; '.join(rights)}. It is not shown again: store it now", err=True)
+    return f"key {key.api_key_id}: {'; '.join(rights)}"
 
 
 def show_keys(found: list[ApiKey], *, as_json: bool) -> None:
@@ -51,6 +63,7 @@ def _values(key: ApiKey) -> tuple[str, ...]:
         visible(key.user_id or ""),
         visible(key.application_id or ""),
         *(to_json(time) if time else "" for time in times),
+        key.certificate_name or "",
     )
 
 
@@ -63,7 +76,7 @@ def _table(found: list[ApiKey]) -> Table:
         expires = "revoked" if key.revoke_time else timestamp(key.expire_time)
         table.add_row(
             key.api_key_id,
-            visible(key.display_name),
+            visible(key.display_name or key.certificate_name or ""),
             ", ".join(key.scopes),
             ", ".join(bound),
             expires,

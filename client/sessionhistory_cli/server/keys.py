@@ -14,6 +14,7 @@ from sessionhistory import ApiKey, ApiKeySecret, Scope
 from sessionhistory_cli.server.database_url import explain_database_errors, valid_url
 from sessionhistory_server import embedded
 from sessionhistory_server.call_context import Subject
+from sessionhistory_server.credentials.certificates import normalized
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model import api_key as model
 from sessionhistory_server.model.caller import ADMIN, DEFAULT_TENANT, Caller
@@ -57,7 +58,7 @@ def _explain_errors() -> Iterator[None]:
     try:
         with explain_database_errors():
             yield
-    except (SessionHistoryError, embedded.EmbeddedPostgresError) as error:
+    except (SessionHistoryError, model.CertificateNameTakenError, embedded.EmbeddedPostgresError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -79,16 +80,39 @@ class DatabaseKeys:
         expire_time: datetime | None,
     ) -> ApiKeySecret:
         """Create a key."""
-        asked = model.ApiKeyFields(
+        asked = _asked(
+            scopes,
             display_name=display_name,
-            scopes=tuple(sorted(scope.value for scope in scopes)),
             user_id=user_id,
             application_id=application_id,
             require_user_id=require_user_id,
-            expire_time=micros(expire_time),
+            expire_time=expire_time,
         )
         made = _shown_with_secret(*self._run(lambda keys: keys.create(self._caller, asked)))
         self._note(trail.KEY_CREATION, made.api_key.api_key_id)
+        return made
+
+    def register_certificate(
+        self,
+        certificate_name: str,
+        scopes: Collection[Scope],
+        **fields: Any,  # noqa: ANN401 - as those of create_api_key
+    ) -> ApiKey:
+        """Register the name of a certificate as a key without a secret.
+
+        Raises:
+            click.BadParameter: it is no name that can be registered.
+        """
+        name = normalized(certificate_name)
+        if name is None:
+            raise click.BadParameter(
+                "must be URI: and a URI of printable ASCII, or DNS: and the name of a host without * and"
+                " without a dot at its end",
+                param_hint="--certificate",
+            )
+        asked = _asked(scopes, **fields)
+        made = _shown(self._run(lambda keys: keys.register_certificate(self._caller, name, asked)))
+        self._note(trail.KEY_CREATION, made.api_key_id)
         return made
 
     def list_api_keys(self, *, show_revoked: bool) -> Iterator[ApiKey]:
@@ -129,6 +153,16 @@ async def _find(
     caller: Caller, keys: ApiKeys, *, show_revoked: bool, page_token: str
 ) -> tuple[list[model.ApiKey], str]:
     return await keys.find(caller, show_revoked=show_revoked, page_size=_PAGE_SIZE, page_token=page_token)
+
+
+def _asked(
+    scopes: Collection[Scope],
+    *,
+    expire_time: datetime | None,
+    **fields: Any,  # noqa: ANN401 - the others of the model, by name
+) -> model.ApiKeyFields:
+    chosen = tuple(sorted(scope.value for scope in scopes))
+    return model.ApiKeyFields(scopes=chosen, expire_time=micros(expire_time), **fields)
 
 
 def _shown_with_secret(key: model.ApiKey, secret: str) -> ApiKeySecret:

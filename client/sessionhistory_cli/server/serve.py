@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -18,7 +18,8 @@ from sessionhistory_cli.server.token_counter import load_counter
 from sessionhistory_server import embedded
 from sessionhistory_server.certificates import CertificateError, certificate_files
 from sessionhistory_server.config import Settings, options, variable
-from sessionhistory_server.listening import ListenError
+from sessionhistory_server.jwt_settings import JwtSettingsError, check_jwt_settings
+from sessionhistory_server.listening import ListenError, allow_open_files
 from sessionhistory_server.observability import logs
 from sessionhistory_server.observability.uncaught import log_uncaught
 from sessionhistory_server.runtime import addresses, garbage_collection
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.runtime.addresses import ReservedAddresses
 
+_REFUSALS: Final = (CertificateError, ExposureError, JwtSettingsError, ListenError)
+
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,7 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     settings = Settings(**values | ({"log_format": "json"} if as_json else {}))
     logs.configure(level=settings.log_level, log_format=settings.log_format)
     log_uncaught()
+    allow_open_files()
     for name, nearest in unknown_variables(os.environ):
         _log.warning("ignoring %s: %s", name, f"did you mean {nearest}?" if nearest else "no such setting")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -53,10 +57,11 @@ def serve(*, as_json: bool, **values: Any) -> None:  # noqa: ANN401 - the settin
     workers = settings.workers or default_workers()
     try:
         certificates = certificate_files(settings)
+        check_jwt_settings(settings)
         with _addresses(settings, workers) as reserved, _database(settings) as (url, tend):
             tended = _tended_together(tend, certificates)
             _service().run(settings, url, reserved, certificates, workers=workers, tend=tended)
-    except (CertificateError, embedded.EmbeddedPostgresError, ExposureError, ListenError) as error:
+    except (*_REFUSALS, embedded.EmbeddedPostgresError) as error:
         raise click.ClickException(str(error)) from error
     _log.info("stopped")
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from sessionhistory_server.credentials.identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from sessionhistory_server.credentials.api_keys import ParsedKey
 
 
@@ -37,10 +35,6 @@ class KeyRing:
     def __init__(self) -> None:
         self._keys: dict[str, HeldKey] = {}
 
-    def __len__(self) -> int:
-        """Return the number of keys."""
-        return len(self._keys)
-
     def find(self, sought: ParsedKey, now: float) -> Identity | None:
         """Return the identity of a key's holder; ``None``: no such key, or another secret.
 
@@ -67,7 +61,3 @@ class KeyRing:
     def remove(self, key_id: str) -> None:
         """Remove a key if the ring has it."""
         self._keys.pop(key_id, None)
-
-    def replace_all(self, keys: Iterable[tuple[str, HeldKey]]) -> None:
-        """Replace all keys at once."""
-        self._keys = dict(keys)

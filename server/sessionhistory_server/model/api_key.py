@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
+class CertificateNameTakenError(Exception):
+    """A key of some tenant has the name of the certificate. Operators get this error; callers never do."""
+
+
 class ApiKeyFields(NamedTuple):
     """The fields of a key that a caller sets."""
 
@@ -19,7 +23,10 @@ class ApiKeyFields(NamedTuple):
 
 
 class ApiKey(NamedTuple):
-    """A key. Times are in microseconds; a time that has no value is ``None``."""
+    """A key with a secret or with the name of a certificate.
+
+    Times are in microseconds; a time that has no value is ``None``.
+    """
 
     api_key_id: str
     display_name: str
@@ -32,3 +39,5 @@ class ApiKey(NamedTuple):
     revoke_time: int | None
     last_use_time: int | None
     previous_secret_expire_time: int | None
+    certificate_name: str | None
+    """In the normal form of ``credentials.certificates``; ``None``: it is a key with a secret."""

@@ -22,6 +22,7 @@ PURGE: Final = "purge"
 RECOUNT: Final = "recount"
 REFUSAL: Final = "refusal"
 RESTORATION: Final = "restoration"
+TOKEN_REFUSAL: Final = "token_refusal"  # noqa: S105 - the name of an act
 TRUNCATION: Final = "truncation"
 
 _log = logging.getLogger("sessionhistory.audit")
@@ -44,4 +45,6 @@ def write(subject: Subject, code: str) -> None:
     }
     if subject.api_key_id:
         fields["api_key_id"] = subject.api_key_id
+    if subject.token_id:
+        fields["token_id"] = subject.token_id
     _log.info(EVENT, extra=fields)

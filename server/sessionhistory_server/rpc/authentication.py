@@ -9,6 +9,7 @@ from sessionhistory_server import call_context
 from sessionhistory_server.call_context import Subject
 from sessionhistory_server.credentials import api_keys
 from sessionhistory_server.credentials.identity import anyone
+from sessionhistory_server.credentials.verifier import Presented
 from sessionhistory_server.errors import UnauthenticatedError, credentials_invalid, credentials_missing
 from sessionhistory_server.rpc.streaming.credential import StreamCredential
 
@@ -16,30 +17,48 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sessionhistory_server.credentials.identity import Identity
+    from sessionhistory_server.credentials.verifier import Verifier
     from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.rpc.peers.connection import Context
     from sessionhistory_server.usecases.following import Following
-    from sessionhistory_server.usecases.key_verification import KeyVerifier
+    from sessionhistory_server.usecases.token_verification import TokenVerifier
 
 _SCHEME: Final = "Bearer "
+_CERTIFICATE: Final = "x509_pem_cert"
+"""The property of a connection that has its client's certificate. TLS has verified it, if there is one."""
 
 
 class Authentication:
     """The authentication of the calls of a worker.
 
     Args:
-        keys: Verifies API keys; ``None``: calls need no credential.
-        following: Refreshes the keys in memory.
+        following: Refreshes the tables in memory.
+        keys: Verifies API keys; ``None``: they are not accepted.
+        tokens: Verifies JSON Web Tokens; ``None``: they are not accepted.
+        certificates: Verifies the certificates of clients; ``None``: they identify no caller. Without any
+            verifier, calls need no credential.
         must_name_user: Whether each call must name the user that it acts for.
     """
 
-    def __init__(self, keys: KeyVerifier | None, following: Following, *, must_name_user: bool) -> None:
-        self._keys = keys
+    def __init__(
+        self,
+        following: Following,
+        *,
+        keys: Verifier | None,
+        tokens: TokenVerifier | None,
+        certificates: Verifier | None,
+        must_name_user: bool,
+    ) -> None:
         self._following = following
+        self._keys = keys
+        self._tokens = tokens
+        self._certificates = certificates
+        self._is_open = keys is None and tokens is None and certificates is None
         self._must_name_user = must_name_user
         self._anyone = anyone(must_name_user=must_name_user)
         self._streams: set[StreamCredential] = set()
 
-    async def identify(self, method: Method) -> Identity:
+    async def identify(self, method: Method, context: Context) -> Identity:
         """Return the identity of the current call's caller.
 
         Raises:
@@ -47,34 +66,52 @@ class Authentication:
             UnavailableError: the credentials cannot be read.
             ResourceExhaustedError: too many calls have unknown credentials.
         """
-        if self._keys is None or method.terms.is_open:
+        if self._is_open or method.terms.is_open:
             return self._anyone
         call = call_context.current()
-        text = _token(call.authorization)
+        verifier, text = self._presented(context)
         try:
-            identity = self._keys.find(text) or await self._look_up(self._keys, text)
+            identity = verifier.find(text) or await self._look_up(verifier, text)
         except UnauthenticatedError:
-            call.subject = Subject(credential_id=api_keys.id_of(text))
+            call.subject = Subject(credential_id=verifier.id_of(text))
             raise
         call.subject = Subject(identity.tenant_id, identity.credential_id or "")
         return identity._replace(must_name_user=True) if self._must_name_user else identity
 
-    async def _look_up(self, keys: KeyVerifier, text: str) -> Identity:
-        """Return the identity of the holder of a key that may have been created just now."""
-        if keys.may_exist(text):
-            await self._following.refresh_soon()
-        identity = keys.find(text)
+    async def _look_up(self, verifier: Verifier, text: str) -> Identity:
+        """Return the identity of the holder of a credential that may have been created just now."""
+        if verifier.may_exist(text):
+            await (self._tokens if verifier is self._tokens else self._following).refresh_soon()
+        identity = verifier.find(text)
         if identity is None:
-            raise credentials_invalid()
+            raise verifier.refusal(text)
         return identity
 
+    def _presented(self, context: Context) -> Presented:
+        """Return the credential of the current call: that of its metadata, or its connection's certificate.
+
+        Raises:
+            UnauthenticatedError: the call has none, or one of a kind that the server does not accept.
+        """
+        authorization = call_context.current().authorization
+        if authorization is None and self._certificates is not None:
+            pem = context.auth_context().get(_CERTIFICATE)
+            if pem is not None:
+                return Presented(self._certificates, next(iter(pem)).decode())
+        text = _token(authorization)
+        is_key = self._tokens is None or text.startswith(api_keys.PREFIX)
+        verifier = self._keys if is_key else self._tokens
+        if verifier is None:
+            raise credentials_invalid()
+        return Presented(verifier, text)
+
     @contextmanager
-    def stream(self, method: Method) -> Iterator[StreamCredential]:
+    def stream(self, method: Method, context: Context) -> Iterator[StreamCredential]:
         """Yield the credential of the current call, a stream, and check it until the stream ends."""
-        if self._keys is None or method.terms.is_open:
+        if self._is_open or method.terms.is_open:
             yield StreamCredential(None)
             return
-        credential = StreamCredential(_token(call_context.current().authorization))
+        credential = StreamCredential(self._presented(context))
         self._streams.add(credential)
         try:
             yield credential
@@ -84,16 +121,16 @@ class Authentication:
     def check_streams(self) -> None:
         """Refuse the credentials of open streams that are no longer valid."""
         for credential in list(self._streams):
-            if refusal := self._refusal_of(credential):
+            if credential.presented and (refusal := _refusal_of(credential.presented)):
                 credential.refuse(refusal)
 
-    def _refusal_of(self, credential: StreamCredential) -> UnauthenticatedError | None:
-        if self._keys is None or credential.text is None:
-            return None
-        try:
-            return None if self._keys.find(credential.text) else credentials_invalid()
-        except UnauthenticatedError as error:
-            return error.with_traceback(None)
+
+def _refusal_of(presented: Presented) -> UnauthenticatedError | None:
+    verifier, text = presented
+    try:
+        return None if verifier.find(text) else verifier.refusal(text)
+    except UnauthenticatedError as error:
+        return error.with_traceback(None)
 
 
 def _token(authorization: str | None) -> str:

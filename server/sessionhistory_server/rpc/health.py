@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from grpc_health.v1 import health, health_pb2
 
-from sessionhistory_server.errors import NotFoundError
+from sessionhistory_server.errors import NotFoundError, too_many_watches
+from sessionhistory_server.limits import MAX_WATCHES
 from sessionhistory_server.rpc.dispatch import SERVICE, rpc
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Health:
         self._serving: set[str] = set()
         self._shut_down = False
         self._changed = asyncio.Condition()
+        self._watches = 0
 
     async def set_serving(self, *, reads: bool, writes: bool) -> None:
         """Set the statuses, and wake the watches."""
@@ -67,7 +69,20 @@ class Health:
 
     @rpc(None, lasts=True, is_open=True)
     async def Watch(self, _: Caller, request: health_pb2.HealthCheckRequest, sender: Sender) -> None:
-        """Send the status now and after each change, until the server stops."""
+        """Send the status now and after each change, until the server stops.
+
+        Raises:
+            ResourceExhaustedError: there are too many watches.
+        """
+        if self._watches >= MAX_WATCHES:
+            raise too_many_watches()
+        self._watches += 1
+        try:
+            await self._watch(request, sender)
+        finally:
+            self._watches -= 1
+
+    async def _watch(self, request: health_pb2.HealthCheckRequest, sender: Sender) -> None:
         sent = None
         while True:
             status = self._status_of(request.service)

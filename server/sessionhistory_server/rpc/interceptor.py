@@ -77,7 +77,7 @@ class Interceptor(grpc.GenericRpcHandler):
             began = time.monotonic()
             request_id = call_context.current().request_id
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
-            exchange = self._watcher.enter(context, began)
+            exchange = self._watcher.enter(context, began, is_open=method.terms.is_open)
             is_refused = method.terms.scope and exchange.connection.peer.startswith(_OWN_SOCKET)
             work = _refuse(method) if is_refused else receive(method, exchange, context)
             outcome = await recorded(method, began, work, context)

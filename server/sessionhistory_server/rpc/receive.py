@@ -42,7 +42,7 @@ class Receiver:
 
     async def unary(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a single request with a single response."""
-        identity = await self._authentication.identify(method)
+        identity = await self._authentication.identify(method, context)
         request = parse(method.request_type, await exchange.request())
         limited = _limit(context, self._rules.default_deadline_seconds)
         caller, response = _caller(identity, method, request), method.response_type()
@@ -56,21 +56,21 @@ class Receiver:
 
     async def server_stream(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a single request with a stream of responses. A stream that lasts has no default deadline."""
-        identity = await self._authentication.identify(method)
+        identity = await self._authentication.identify(method, context)
         request = parse(method.request_type, await exchange.request())
         exchange.release()
         default = None if method.terms.lasts else self._rules.default_deadline_seconds
         limited = _limit(context, default)
         sender = Sender(context, exchange, self._rules)
         caller = _caller(identity, method, request)
-        with self._authentication.stream(method) as credential:
+        with self._authentication.stream(method, context) as credential:
             await credential.during(within(limited, invoke(caller, method, request, sender)))
 
     async def client_stream(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a stream of requests with a single response."""
-        identity = await self._authentication.identify(method)
+        identity = await self._authentication.identify(method, context)
         response = method.response_type()
-        with self._authentication.stream(method) as credential:
+        with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
             await reader.begin()
             await invoke(_caller(identity, method, reader.first), method, reader, response)
@@ -78,8 +78,8 @@ class Receiver:
 
     async def both_streams(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a stream of requests with a stream of responses."""
-        identity = await self._authentication.identify(method)
-        with self._authentication.stream(method) as credential:
+        identity = await self._authentication.identify(method, context)
+        with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
             await reader.begin()
             sender = Sender(context, exchange, self._rules)

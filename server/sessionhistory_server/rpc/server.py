@@ -58,7 +58,7 @@ OPTIONS: Final = (
 )
 
 
-def build_server(
+def build_server(  # noqa: PLR0913 - the parts of a server
     servicers: Sequence[object],
     health: Health,
     accounting: Accounting,
@@ -67,6 +67,7 @@ def build_server(
     *,
     reflection: str,
     shares_port: bool,
+    max_connections: int,
 ) -> grpc.aio.Server:
     """Return the server before it listens. Unless it shares its port, a second server there is an error.
 
@@ -78,7 +79,12 @@ def build_server(
         methods_of(HEALTH, (health,), accounting).values(),
         _reflection_methods(accounting, reflection),
     )
-    server = grpc.aio.server(options=(*OPTIONS, ("grpc.so_reuseport", int(shares_port))))
+    # gRPC closes further connections at once.
+    own = (
+        ("grpc.so_reuseport", int(shares_port)),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+    )
+    server = grpc.aio.server(options=(*OPTIONS, *own))
     server.add_generic_rpc_handlers((Interceptor(methods, receiver, watcher),))
     return server
 

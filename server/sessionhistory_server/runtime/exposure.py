@@ -39,7 +39,7 @@ def check_exposure(settings: Settings) -> None:
     if not settings.auth and settings.tls_client_ca is None:
         if not settings.insecure:
             raise ExposureError(
-                f"other machines can reach {address}, and callers are not authenticated: set --auth keys or"
+                f"other machines can reach {address}, and callers are not authenticated: set --auth or"
                 " --tls-client-ca; --insecure serves nonetheless"
             )
         _log.warning(

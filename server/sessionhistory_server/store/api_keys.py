@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from sessionhistory_server.errors import api_key_not_found, too_many_api_keys
+from sessionhistory_server.errors import (
+    NotFoundError,
+    api_key_not_found,
+    api_key_without_secret,
+    too_many_api_keys,
+)
 from sessionhistory_server.limits import MAX_API_KEYS, MAX_API_KEYS_OF_TENANT
-from sessionhistory_server.model.api_key import ApiKey
+from sessionhistory_server.model.api_key import ApiKey, CertificateNameTakenError
 from sessionhistory_server.store import generations
 from sessionhistory_server.store.columns.times import timestamp
 from sessionhistory_server.store.session_ref import OWNED
@@ -30,16 +35,22 @@ where revoke_time is null
 
 _FORGET: Final = "delete from api_keys where revoke_time < now() - interval '90 days'"
 
+# A registered certificate has an empty hash, which no secret has.
 _CREATE: Final = f"""
 insert into api_keys (
     api_key_id, tenant_id, display_name, scopes, user_id, application_id, require_user_id, expire_time,
-    secret_hash, create_time, generation
+    secret_hash, certificate_name, create_time, generation
 ) values (
     %(api_key_id)s::text, %(tenant_id)s::text, %(display_name)s::text, %(scopes)s::text[], %(user_id)s::text,
     %(application_id)s::text, %(require_user_id)s::boolean, %(expire_time)s::timestamptz,
-    decode(%(secret_hash)s::text, 'hex'), now(), %(generation)s::bigint
+    decode(%(secret_hash)s::text, 'hex'), %(certificate_name)s::text, now(), %(generation)s::bigint
 )
 returning {_COLUMNS}
+"""
+
+_REGISTERED: Final = """
+select tenant_id, api_key_id from api_keys
+where certificate_name = %(certificate_name)s::text and revoke_time is null
 """
 
 # coalesce: the planner finds the row by its id, not among all keys of the tenant.
@@ -52,8 +63,12 @@ set previous_secret_hash = secret_hash, previous_secret_expire_time = now() + %(
     secret_hash = decode(%(secret_hash)s::text, 'hex'),
     expire_time = coalesce(%(expire_time)s::timestamptz, expire_time),
     generation = %(generation)s::bigint
-where {_NAMED} and revoke_time is null
+where {_NAMED} and revoke_time is null and certificate_name is null
 returning {_COLUMNS}
+"""
+
+_HAS_SECRET: Final = f"""
+select certificate_name is null from api_keys where {_NAMED} and revoke_time is null
 """
 
 # (select now()): Citus allows no now() in a coalesce of an update.
@@ -76,7 +91,7 @@ limit %(limit)s::bigint
 _CHANGED: Final = f"""
 select api_key_id, tenant_id, scopes, user_id, application_id, require_user_id, revoke_time is not null,
        secret_hash, coalesce(previous_secret_hash, ''), extract(epoch from expire_time)::float8,
-       extract(epoch from previous_secret_expire_time)::float8, generation
+       extract(epoch from previous_secret_expire_time)::float8, certificate_name, generation
 from api_keys
 where generation > %(after)s::bigint
 order by generation
@@ -114,6 +129,8 @@ class ChangedKey(NamedTuple):
     """Empty if the key was never rotated."""
     expire_time: float | None
     previous_secret_expire_time: float | None
+    certificate_name: str | None
+    """In place of a secret."""
     generation: int
 
 
@@ -122,12 +139,15 @@ async def create(
     owner: KeyOwner,
     api_key_id: str,
     fields: ApiKeyFields,
-    secret_hash: bytes,
+    *,
+    secret_hash: bytes = b"",
+    certificate_name: str | None = None,
 ) -> ApiKey:
-    """Create a key, and remove keys that were revoked long ago.
+    """Create a key with a secret or the name of a certificate, and remove keys that were revoked long ago.
 
     Raises:
         FailedPreconditionError: there are too many keys.
+        CertificateNameTakenError: another key, of any tenant, has the name of the certificate.
     """
     async with connection.transaction():
         generation = await generations.take_next(connection)
@@ -137,12 +157,15 @@ async def create(
             raise too_many_api_keys(MAX_API_KEYS_OF_TENANT, of_tenant=True)
         if of_all >= MAX_API_KEYS:
             raise too_many_api_keys(MAX_API_KEYS, of_tenant=False)
+        if certificate_name is not None:
+            await _require_unregistered(connection, certificate_name)
         parameters = fields._asdict() | {
             "api_key_id": api_key_id,
             "tenant_id": owner.tenant_id,
             "scopes": list(fields.scopes),
             "expire_time": timestamp(fields.expire_time),
             "secret_hash": secret_hash.hex(),
+            "certificate_name": certificate_name,
             "generation": generation,
         }
         (row,) = await connection.fetch(_CREATE, parameters)
@@ -162,9 +185,16 @@ async def rotate(
 
     Raises:
         NotFoundError: the owner has no such key, or it is revoked.
+        FailedPreconditionError: the key has the name of a certificate in place of a secret.
     """
     new = {"secret_hash": secret_hash.hex(), "overlap": overlap, "expire_time": timestamp(expire_time)}
-    return await _change(connection, _ROTATE, owner, api_key_id, new)
+    try:
+        return await _change(connection, _ROTATE, owner, api_key_id, new)
+    except NotFoundError:
+        named = owner._asdict() | {"api_key_id": api_key_id}
+        if await connection.fetch(_HAS_SECRET, named) == [(False,)]:
+            raise api_key_without_secret(api_key_id) from None
+        raise
 
 
 async def revoke(connection: Connection, owner: KeyOwner, api_key_id: str) -> ApiKey:
@@ -208,6 +238,14 @@ async def changed(connection: Connection, after: int) -> list[ChangedKey]:
 async def note_uses(connection: Connection, uses: Mapping[str, float]) -> None:
     """Store when keys were last used: for each id the time, in seconds since the Unix epoch."""
     await connection.fetch(_NOTE_USES, {"ids": list(uses), "times": list(uses.values())})
+
+
+async def _require_unregistered(connection: Connection, certificate_name: str) -> None:
+    for tenant_id, api_key_id in await connection.fetch(_REGISTERED, {"certificate_name": certificate_name}):
+        raise CertificateNameTakenError(
+            f"the name {certificate_name} is registered as the key {api_key_id} of the tenant {tenant_id!r}:"
+            " revoke that one first"
+        )
 
 
 async def _change(

@@ -213,9 +213,24 @@ api_keys = Table(
     Column("revoke_time", _time),
     Column("last_use_time", _time),
     Column("generation", BigInteger, nullable=False, comment="of the last change, see credential_state"),
+    Column(
+        "certificate_name",
+        Text,
+        comment="DNS:… or URI:…, a name in client certificates; null: a key with a secret",
+    ),
     PrimaryKeyConstraint("api_key_id", name="api_keys_pkey"),
+    CheckConstraint(
+        "certificate_name is null or octet_length(secret_hash) = 0 and previous_secret_hash is null",
+        name="api_keys_certificate_name_check",
+    ),
     Index("api_keys_by_generation", "generation", unique=True),
     Index("api_keys_by_tenant", "tenant_id", "create_time", "api_key_id"),
+    Index(
+        "api_keys_by_certificate_name",
+        "certificate_name",
+        unique=True,
+        postgresql_where=text("certificate_name is not null and revoke_time is null"),
+    ),
 )
 
 credential_state = Table(
@@ -230,6 +245,20 @@ credential_state = Table(
     ),
     PrimaryKeyConstraint("only_row", name="credential_state_pkey"),
     CheckConstraint("only_row", name="credential_state_only_row_check"),
+)
+
+refused_tokens = Table(
+    "refused_tokens",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("token_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False, comment="empty: the token of any user"),
+    Column("expire_time", _time, nullable=False, comment="of the token"),
+    Column("refuse_time", _time, nullable=False),
+    Column("generation", BigInteger, nullable=False, comment="of the last change, see credential_state"),
+    PrimaryKeyConstraint("tenant_id", "token_id", "user_id", name="refused_tokens_pkey"),
+    Index("refused_tokens_by_generation", "generation", unique=True),
+    Index("refused_tokens_by_tenant", "tenant_id", "generation"),
 )
 
 signing_keys = Table(

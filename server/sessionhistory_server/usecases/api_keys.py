@@ -61,6 +61,30 @@ class ApiKeys:
         )
         return await self._database.write(create), secret
 
+    async def register_certificate(self, caller: Caller, name: str, fields: ApiKeyFields) -> ApiKey:
+        """Register a name in client certificates as a key without a secret.
+
+        No RPC calls this: an admin of one tenant could register the name of another tenant's service, and
+        receive its data.
+
+        Args:
+            caller: The tenant of the key.
+            name: The name in its normal form.
+            fields: The rights of the key.
+
+        Raises:
+            CertificateNameTakenError: the name is registered, for this tenant or another one.
+            FailedPreconditionError: there are too many keys.
+        """
+        create = partial(
+            api_keys.create,
+            owner=_owner(caller),
+            api_key_id=key_text.new_id(),
+            fields=fields,
+            certificate_name=name,
+        )
+        return await self._database.write(create)
+
     async def find(
         self, caller: Caller, *, show_revoked: bool, page_size: int, page_token: str
     ) -> tuple[list[ApiKey], str]:
@@ -87,6 +111,7 @@ class ApiKeys:
 
         Raises:
             NotFoundError: there is no such key for this caller, or it is revoked.
+            FailedPreconditionError: it has the name of a certificate in place of a secret.
         """
         secret = key_text.new_key(api_key_id)
         rotate = partial(

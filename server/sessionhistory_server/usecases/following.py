@@ -87,11 +87,19 @@ class Following:
         """
         while True:
             with suppress(SessionHistoryError):
-                async with self._refreshing:
-                    await self._refresh()
+                await self.refresh()
             with suppress(SessionHistoryError):
                 await after_refresh()
             await asyncio.sleep(REFRESH_SECONDS)  # no event reports a change of the database
+
+    async def refresh(self) -> None:
+        """Refresh the tables at once.
+
+        Raises:
+            SessionHistoryError: the tables cannot be read.
+        """
+        async with self._refreshing:
+            await self._refresh()
 
     async def _refresh(self) -> None:
         self._refreshed_at = time.monotonic()

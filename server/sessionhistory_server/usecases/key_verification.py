@@ -8,12 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.credentials import api_keys as key_text
+from sessionhistory_server.credentials.certificate_ring import CertificateRing
 from sessionhistory_server.credentials.identity import Identity
 from sessionhistory_server.credentials.key_ring import NO_HASH, HeldKey, KeyRing
-from sessionhistory_server.errors import SessionHistoryError, credentials_expired
+from sessionhistory_server.errors import SessionHistoryError, credentials_expired, credentials_invalid
 from sessionhistory_server.store import api_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sessionhistory_server.errors import UnauthenticatedError
     from sessionhistory_server.store.api_keys import ChangedKey
     from sessionhistory_server.store.postgres.database import Database
 
@@ -24,11 +28,15 @@ _USES_AT_ONCE: Final = 1_000
 
 
 class KeyVerifier:
-    """A verifier of API keys. It holds all keys in memory, so a call with a known key reads nothing."""
+    """A verifier of API keys. It holds all keys in memory, so a call with a known key reads nothing.
+
+    A key with the name of a certificate is in a ring of its own, where no secret finds it.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._ring = KeyRing()
+        self._certificates = CertificateRing()
         self._uses: dict[str, float] = {}
         """By the ids of keys: the time of the last use since they were stored."""
         self._stored_at = time.monotonic()
@@ -49,31 +57,46 @@ class KeyVerifier:
         if identity is not None:
             if identity.expire_time <= now:
                 raise credentials_expired()
-            self._uses[parsed.key_id] = now
+            self.note_use(identity, now)
         return identity
 
-    @staticmethod
-    def may_exist(text: str) -> bool:
+    def may_exist(self, text: str) -> bool:
         """Return whether the text has the form of a key, and is not mistyped."""
         return key_text.parse(text) is not None and key_text.is_intact(text)
 
+    def refusal(self, _: str) -> UnauthenticatedError:
+        """Return the error for a key that is not known."""
+        return credentials_invalid()
+
+    def id_of(self, text: str) -> str:
+        """Return the id of a key, which is no secret; empty if the text has not the form of a key."""
+        return key_text.id_of(text)
+
+    def registered(self, names: Iterable[str]) -> list[Identity]:
+        """Return the identities that are registered for names of a certificate. They may have expired."""
+        return self._certificates.find(names)
+
+    def note_use(self, identity: Identity, now: float) -> None:
+        """Note that a call has used the key of an identity, at a time in seconds since the Unix epoch."""
+        self._uses[identity.credential_id or ""] = now
+
     async def read_all(self) -> None:
         """Replace all keys in memory."""
-        keys: dict[str, HeldKey] = {}
-        changes = await self._changes_after(0)
-        while changes:
-            keys.update((each.api_key_id, _held(each)) for each in changes if not each.is_revoked)
-            changes = await self._changes_after(changes[-1].generation)
-        self._ring.replace_all(keys.items())
+        rings = KeyRing(), CertificateRing()
+        await self._read_into(*rings, after=0)
+        self._ring, self._certificates = rings
 
     async def read_changes(self, after: int) -> None:
         """Apply the changes after a generation."""
-        while changes := await self._changes_after(after):
+        await self._read_into(self._ring, self._certificates, after)
+
+    async def _read_into(self, ring: KeyRing, certificates: CertificateRing, after: int) -> None:
+        while changes := await self._database.read(partial(api_keys.changed, after=after)):
             for each in changes:
-                if each.is_revoked:
-                    self._ring.remove(each.api_key_id)
+                if each.certificate_name is None:
+                    _change_key(ring, each)
                 else:
-                    self._ring.put(each.api_key_id, _held(each))
+                    _change_certificate(certificates, each.certificate_name, each)
             after = changes[-1].generation
 
     async def store_due_uses(self) -> None:
@@ -102,12 +125,26 @@ class KeyVerifier:
                 raise
             uses = uses[_USES_AT_ONCE:]
 
-    async def _changes_after(self, generation: int) -> list[ChangedKey]:
-        return await self._database.read(partial(api_keys.changed, after=generation))
+
+def _change_key(ring: KeyRing, changed: ChangedKey) -> None:
+    if changed.is_revoked:
+        ring.remove(changed.api_key_id)
+        return
+    previous_hash = changed.previous_secret_hash or NO_HASH
+    previous_end = changed.previous_secret_expire_time or 0.0
+    held = HeldKey(_identity_of(changed), changed.secret_hash, previous_hash, previous_end)
+    ring.put(changed.api_key_id, held)
 
 
-def _held(key: ChangedKey) -> HeldKey:
-    identity = Identity(
+def _change_certificate(certificates: CertificateRing, name: str, changed: ChangedKey) -> None:
+    if changed.is_revoked:
+        certificates.remove(name, changed.api_key_id)
+    else:
+        certificates.put(name, _identity_of(changed))
+
+
+def _identity_of(key: ChangedKey) -> Identity:
+    return Identity(
         key.tenant_id,
         frozenset(key.scopes),
         key.user_id,
@@ -116,5 +153,3 @@ def _held(key: ChangedKey) -> HeldKey:
         key.api_key_id,
         math.inf if key.expire_time is None else key.expire_time,
     )
-    previous_hash = key.previous_secret_hash or NO_HASH
-    return HeldKey(identity, key.secret_hash, previous_hash, key.previous_secret_expire_time or 0.0)

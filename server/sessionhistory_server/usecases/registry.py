@@ -8,6 +8,7 @@ from sessionhistory_server.usecases.api_keys import ApiKeys
 from sessionhistory_server.usecases.forks import Forks
 from sessionhistory_server.usecases.messages import Messages
 from sessionhistory_server.usecases.paging import PageTokens
+from sessionhistory_server.usecases.refused_tokens import RefusedTokens
 from sessionhistory_server.usecases.sessions import Sessions
 from sessionhistory_server.usecases.signing import Signing
 from sessionhistory_server.usecases.streams import MessageStreams
@@ -34,6 +35,7 @@ class UseCases(NamedTuple):
     summaries: Summaries
     recounts: TokenRecounts
     api_keys: ApiKeys
+    refused_tokens: RefusedTokens
 
 
 def use_cases(
@@ -67,4 +69,5 @@ def use_cases(
         Summaries(database, counters),
         TokenRecounts(database, counters),
         ApiKeys(database, page_tokens),
+        RefusedTokens(database, page_tokens),
     )

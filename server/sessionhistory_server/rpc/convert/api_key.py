@@ -56,6 +56,7 @@ def show_api_key(key: ApiKey, response: pb.ApiKey) -> None:
     response.user_id = key.user_id or ""
     response.application_id = key.application_id or ""
     response.require_user_id = key.require_user_id
+    response.certificate_name = key.certificate_name or ""
     for name in _TIMES:
         if (time := timestamp(getattr(key, name))) is not None:
             getattr(response, name).CopyFrom(time)

@@ -47,9 +47,16 @@ class PeerConnection:
         self.is_refused = False
         """Whether new calls are refused: memory is short, and answers are unread or requests unfinished."""
         self.is_ended = False
+        self.has_begun = False
+        """Whether a call has begun since ``PeerWatcher.take_receiving``."""
         self.quiet_sweeps = 0
         """The number of sweeps in a row that have found no calls on the connection."""
         self.shared = shared
+
+    @property
+    def is_receiving(self) -> bool:
+        """Whether its peer may be sending a request."""
+        return self.has_begun or any(e.asks_since != math.inf and not e.is_open for e in self.exchanges)
 
     @property
     def unread_bytes(self) -> int:
@@ -101,6 +108,7 @@ class Exchange:
         "_task",
         "asks_since",
         "connection",
+        "is_open",
         "is_queued",
         "small_bytes",
         "unread_bytes",
@@ -108,9 +116,17 @@ class Exchange:
     )
 
     def __init__(
-        self, connection: PeerConnection, context: Context, task: asyncio.Task[object], began: float
+        self,
+        connection: PeerConnection,
+        context: Context,
+        task: asyncio.Task[object],
+        began: float,
+        *,
+        is_open: bool = False,
     ) -> None:
         self.connection = connection
+        self.is_open = is_open
+        """Whether the method needs no credential."""
         self.unread_bytes = 0
         self.small_bytes = 0
         """The bytes of an unread answer that takes nothing of the budget."""

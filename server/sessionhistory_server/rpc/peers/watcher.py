@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
     from sessionhistory_server.rpc.peers.connection import Context
+    from sessionhistory_server.rpc.peers.sockets import Address
 
 _SWEEP_SECONDS: Final = 1.0
 _QUIET_SWEEPS: Final = 60
@@ -56,19 +57,41 @@ class PeerWatcher:
         self.calls_taken = 0
         """The number of calls that have begun."""
 
-    def enter(self, context: Context, began: float) -> Exchange:
-        """Register a call that has begun. When gRPC has finished the call, its bytes are given back."""
+    def enter(self, context: Context, began: float, *, is_open: bool = False) -> Exchange:
+        """Register a call that has begun. When gRPC has finished the call, its bytes are given back.
+
+        Args:
+            context: The context of the call.
+            began: When the call began, by the monotonic clock.
+            is_open: Whether the method needs no credential.
+        """
         self.calls_taken += 1
         peer = context.peer()
         connection = self._connections.get(peer)
         if connection is None:
             connection = self._connections[peer] = PeerConnection(peer, self._shared)
         task = cast("asyncio.Task[object]", asyncio.current_task())
-        exchange = Exchange(connection, context, task, began)
+        connection.has_begun = True
+        exchange = Exchange(connection, context, task, began, is_open=is_open)
         connection.exchanges.add(exchange)
         # A callback of the context itself would make a reference cycle for each call.
         task.add_done_callback(exchange.end)
         return exchange
+
+    def active(self) -> set[Address]:
+        """Return the addresses of the peers that have calls, or have had one a short time ago."""
+        return _addresses(self._connections.values())
+
+    def take_receiving(self) -> set[Address]:
+        """Return the addresses of the peers that may be sending a request.
+
+        They have a call that waits for one, or have begun a call since this function was called last. The
+        requests of open methods are tiny.
+        """
+        receiving = [each for each in self._connections.values() if each.is_receiving]
+        for each in self._connections.values():
+            each.has_begun = False
+        return _addresses(receiving)
 
     async def run(self) -> None:
         """Sweep at least every second, until cancelled."""
@@ -116,6 +139,10 @@ class PeerWatcher:
                 connection.is_ended = True
                 self._count_ended()
                 _log_end(connection, reason)
+
+
+def _addresses(connections: Iterable[PeerConnection]) -> set[Address]:
+    return {address for each in connections if (address := sockets.address_of(each.peer))}
 
 
 def _holding(excess: int, connections: Iterable[PeerConnection]) -> Iterator[PeerConnection]:

@@ -8,6 +8,7 @@ from sessionhistory_server.rpc.services.api_keys import ApiKeysServicer
 from sessionhistory_server.rpc.services.forks import ForksServicer
 from sessionhistory_server.rpc.services.messages import MessagesServicer
 from sessionhistory_server.rpc.services.multi_call import MultiCallServicer
+from sessionhistory_server.rpc.services.refused_tokens import RefusedTokensServicer
 from sessionhistory_server.rpc.services.sessions import SessionsServicer
 from sessionhistory_server.rpc.services.streams import StreamsServicer
 from sessionhistory_server.rpc.services.summaries import SummariesServicer
@@ -33,5 +34,6 @@ def servicers(use_cases: UseCases, metrics: Metrics, accounting: Accounting) -> 
         SummariesServicer(use_cases.summaries),
         TokensServicer(use_cases.recounts),
         ApiKeysServicer(use_cases.api_keys),
+        RefusedTokensServicer(use_cases.refused_tokens),
         MultiCallServicer(messages, windows, accounting),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from sessionhistory_server.credentials.verifier import Presented
     from sessionhistory_server.errors import UnauthenticatedError
 
 T = TypeVar("T")
@@ -17,13 +18,13 @@ class StreamCredential:
     """The credential of a stream. ``rpc.authentication`` checks it every two seconds.
 
     Args:
-        text: The credential as the caller sent it; ``None``: the method or the server asks for none.
+        presented: The credential of the call; ``None``: the method or the server asks for none.
     """
 
-    __slots__ = ("_refusal", "_timeout", "text")
+    __slots__ = ("_refusal", "_timeout", "presented")
 
-    def __init__(self, text: str | None) -> None:
-        self.text = text
+    def __init__(self, presented: Presented | None) -> None:
+        self.presented = presented
         self._refusal: UnauthenticatedError | None = None
         self._timeout: asyncio.Timeout | None = None
 
@@ -39,7 +40,7 @@ class StreamCredential:
         Raises:
             UnauthenticatedError: the credential is refused by now.
         """
-        if self.text is None:
+        if self.presented is None:
             return await work
         self._timeout = timeout = asyncio.timeout(None if self._refusal is None else 0)
         try:

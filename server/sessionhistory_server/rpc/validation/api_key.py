@@ -27,7 +27,7 @@ def check_create(checks: Checks, request: pb.CreateApiKeyRequest) -> None:
     checks.any_user_id("api_key.user_id", key.user_id)
     checks.application_id("api_key.application_id", key.application_id)
     if key.HasField("expire_time"):
-        _check_expiry(checks, "api_key.expire_time", key.expire_time)
+        check_expiry(checks, "api_key.expire_time", key.expire_time)
 
 
 def check_list(checks: Checks, request: pb.ListApiKeysRequest) -> None:
@@ -41,7 +41,7 @@ def check_rotate(checks: Checks, request: pb.RotateApiKeyRequest) -> None:
     within = 0 <= request.overlap.seconds + request.overlap.nanos / 1e9 <= limits.MAX_OVERLAP_SECONDS
     checks.require(within, "overlap", f"must be 0 to {limits.MAX_OVERLAP_SECONDS} seconds")
     if request.HasField("expire_time"):
-        _check_expiry(checks, "expire_time", request.expire_time)
+        check_expiry(checks, "expire_time", request.expire_time)
 
 
 def check_revoke(checks: Checks, request: pb.RevokeApiKeyRequest) -> None:
@@ -53,6 +53,7 @@ def _check_id(checks: Checks, value: str) -> None:
     checks.require(_ID.fullmatch(value), "api_key_id", "must be the id of a key: 16 letters and digits")
 
 
-def _check_expiry(checks: Checks, field: str, value: Timestamp) -> None:
+def check_expiry(checks: Checks, field: str, value: Timestamp) -> None:
+    """Check a time at which a credential expires."""
     checks.timestamp(field, value)
     checks.require(value.seconds > time.time(), field, "must be in the future")
