@@ -42,6 +42,7 @@ _NAMES: dict[str, str] = {
     retries._STORED: "append: stored",
     guard._READ: "snapshot",
     guard._LOCK: "snapshot: lock",
+    guard._HOLDER: "snapshot: holder",
     truncation._REMOVE: "truncate: remove",
     copying._FORK: "fork",
     copying.SWEEP: "fork: sweep",

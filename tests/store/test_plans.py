@@ -25,6 +25,7 @@ PLANS: dict[str, list[set[str]]] = {
     "snapshot": [{"sessions_pkey"}],
     "append: stored": [{"sessions_pkey", "messages_by_id"}],
     "snapshot: lock": [{"sessions_pkey"}],
+    "snapshot: holder": [{"sessions_pkey"}],
     "truncate: remove": [{"sessions_pkey", "messages_pkey"}],
     "replace: first": [{"messages_pkey"}],
     "fork: sweep": [{"sessions_pkey", "summaries_pkey"}],

@@ -128,6 +128,19 @@ async def test_one_that_is_refused_harms_nobody(history: UseCases) -> None:
     ]
 
 
+async def test_a_stranger_takes_no_place_in_a_statement(history: UseCases, sent: Recorder) -> None:
+    """The owner's append is stored by the shared statement, even if another user's came first."""
+    outcomes = await together(
+        history,
+        (caller("eve"), append("a", new_message("1"))),
+        (caller("ada"), append("a", new_message("2"))),
+    )
+    assert [reason(outcome) for outcome in outcomes] == ["SESSION_NOT_FOUND", "stored"]
+    assert sent.connection
+    the_strangers_alone = 2 if sent.connection.is_distributed else 1
+    assert writes(sent) == 1 + the_strangers_alone
+
+
 async def test_an_id_twice_at_once(history: UseCases) -> None:
     """The same message twice is stored once; another message with its id is refused."""
     outcomes = await together(
@@ -181,10 +194,10 @@ async def test_only_the_locked_session_is_suspected(
             for session_id in SESSIONS
         )
         await asyncio.gather(*free)
-        keys = [SessionRef.of(caller(), session_id).session_key for session_id in SESSIONS]
-        assert [database.gates.seems_locked(key) for key in keys] == [True, False, False]
+        refs = [SessionRef.of(caller(), session_id) for session_id in SESSIONS]
+        assert [database.gates.seems_locked(ref) for ref in refs] == [True, False, False]
     await stuck
-    assert not database.gates.seems_locked(keys[0])
+    assert not database.gates.seems_locked(refs[0])
 
 
 async def test_title_and_sessions_to_make(history: UseCases) -> None:

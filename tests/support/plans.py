@@ -8,7 +8,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from psycopg import AsyncClientCursor
+from psycopg import AsyncClientCursor, ClientCursor
 from psycopg.conninfo import conninfo_to_dict
 
 from sessionhistory_server.store.postgres import connection as connections
@@ -17,6 +17,7 @@ from sessionhistory_server.store.postgres.connection import Connection
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import psycopg
     import pytest
 
 _PARAMETER = re.compile(r"%\((\w+)\)s")
@@ -166,6 +167,16 @@ async def plan(
     row = await cursor.fetchone()
     assert row
     found = row[0] if isinstance(row[0], list) else json.loads(row[0])
+    return Plan(found[0]["Plan"])
+
+
+def explained(connection: psycopg.Connection[Any], statement: Statement) -> Plan:
+    """Run a statement with its values, and return its plan, with the rows that it has read."""
+    cursor = ClientCursor(connection)
+    cursor.execute(
+        f"explain (analyze, costs off, timing off, format json) {statement.text}", statement.parameters
+    )
+    ((found,),) = cursor.fetchall()
     return Plan(found[0]["Plan"])
 
 

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from sessionhistory_server.rpc.peers.watcher import PeerWatcher
     from sessionhistory_server.rpc.receive import Receiver
 
-_OWN: Final = (SERVICE, CREDENTIALS)
-_ALL: Final = (*_OWN, HEALTH, *REFLECTIONS)
+SERVICES: Final = (SERVICE, CREDENTIALS)
+"""The services of the contract."""
+
+_ALL: Final = (*SERVICES, HEALTH, *REFLECTIONS)
 
 METHODS: Final = tuple(name_of(method) for service in _ALL for method in service.methods)
 """The methods whose calls are counted, by their names in the metrics."""
@@ -75,7 +77,7 @@ def build_server(  # noqa: PLR0913 - the parts of a server
         DispatchError: the servicers do not match the contract.
     """
     methods = chain(
-        *(methods_of(service, servicers, accounting).values() for service in _OWN),
+        *(methods_of(service, servicers, accounting).values() for service in SERVICES),
         methods_of(HEALTH, (health,), accounting).values(),
         _reflection_methods(accounting, reflection),
     )

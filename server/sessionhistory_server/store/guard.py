@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.errors import AbortedError, FailedPreconditionError, session_not_found
 from sessionhistory_server.model.session import ACTIVE, Counters
 from sessionhistory_server.model.tokens import MIXED
 from sessionhistory_server.store.columns.times import timestamp
-from sessionhistory_server.store.session_ref import HELD_UNTIL, LIVE, OWNED
+from sessionhistory_server.store.session_ref import HELD_UNTIL, LIVE, NAMED, OWNED
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.postgres.connection import Connection
@@ -69,16 +69,33 @@ _EXPRESSIONS: Final = {
 SNAPSHOT_COLUMNS: Final = ", ".join(_EXPRESSIONS.get(name, name) for name in SessionSnapshot._fields)
 """The columns of a ``SessionSnapshot``, for statements that read more in the same snapshot."""
 
-_READ: Final = f"select {SNAPSHOT_COLUMNS} from sessions where session_key = %(session_key)s::uuid"
+_READ: Final = f"select {SNAPSHOT_COLUMNS} from sessions where {NAMED}"
 
 _LOCK: Final = f"{_READ} for update"
+
+_HOLDER: Final = f"select {SNAPSHOT_COLUMNS} from sessions where session_key = %(session_key)s::uuid"
 
 
 async def read_snapshot(
     connection: Connection, ref: SessionRef, *, lock: bool = False
 ) -> SessionSnapshot | None:
-    """Read a session, ``None`` if there is none. With ``lock`` no other transaction changes it meanwhile."""
-    found = await connection.fetch(_LOCK if lock else _READ, ref._asdict())
+    """Read a session of the caller; ``None`` if the caller has none with the id.
+
+    With ``lock`` no other transaction changes it meanwhile. The session of another caller is not locked.
+    """
+    return await _read(connection, _LOCK if lock else _READ, ref)
+
+
+async def read_holder(connection: Connection, ref: SessionRef) -> SessionSnapshot | None:
+    """Read the session that holds an id, also one of another caller; ``None`` if the id is free.
+
+    Only a call that would create a session may learn that another one has the id.
+    """
+    return await _read(connection, _HOLDER, ref)
+
+
+async def _read(connection: Connection, statement: LiteralString, ref: SessionRef) -> SessionSnapshot | None:
+    found = await connection.fetch(statement, ref._asdict())
     return SessionSnapshot._make(found[0]) if found else None
 
 

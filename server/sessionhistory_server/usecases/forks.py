@@ -54,7 +54,7 @@ class Forks:
         """Create a session with the messages of another, or find it; return it and whether it was created."""
         plan = self._plan(caller, session_id, new)._replace(through_sequence=through_sequence)
         return await self._database.write(
-            lambda c: forks.fork(c, plan, allow_existing=allow_existing), lock=plan.new.session_key, long=True
+            lambda c: forks.fork(c, plan, allow_existing=allow_existing), lock=plan.new, long=True
         )
 
     async def reset(
@@ -74,7 +74,7 @@ class Forks:
             keeps_state=keep_state,
         )
         return await self._database.write(
-            lambda c: forks.reset(c, plan, previous_status), lock=plan.source.session_key, long=True
+            lambda c: forks.reset(c, plan, previous_status), lock=plan.source, long=True
         )
 
     def _plan(self, caller: Caller, session_id: str, new: NewBranch) -> Fork:

@@ -113,7 +113,7 @@ class Messages(SessionUseCases):
             work = partial(replace, batch=batch, keep_through_sequence=asked.keep_through_sequence)
         else:
             return await self._shared_appends.append(batch)
-        return await self._database.write(work, lock=batch.ref.session_key)
+        return await self._database.write(work, lock=batch.ref)
 
     async def find(
         self, caller: Caller, session_id: str, wanted: MessageFilter, *, page_size: int, page_token: str

@@ -60,7 +60,7 @@ def writes(
     ) -> T:
         ref = SessionRef.of(caller, session_id)
         return await self._database.write(
-            lambda connection: work(connection, ref, *args, **kwargs), lock=ref.session_key, long=long
+            lambda connection: work(connection, ref, *args, **kwargs), lock=ref, long=long
         )
 
     return use_case

@@ -71,7 +71,7 @@ class Sessions(SessionUseCases):
                 retention=self._retention,
                 allow_existing=allow_existing,
             ),
-            lock=ref.session_key,
+            lock=ref,
         )
 
     async def update(
@@ -143,7 +143,7 @@ class Sessions(SessionUseCases):
                 token_counter=self._token_counter,
                 retention=self._retention,
             ),
-            lock=f"user {caller.tenant_id} {caller.user_id}",
+            lock=("user", caller.tenant_id, caller.user_id),
         )
 
     async def _newest_active(self, caller: Caller, application_id: str | None) -> Session | None:

@@ -77,9 +77,7 @@ class MessageStreams:
         return await self._messages.append(caller, asked)  # finds the message stored
 
     async def _replace_interrupted(self, batch: Batch) -> bool:
-        return await self._database.write(
-            lambda c: stream.replace_interrupted(c, batch), lock=batch.ref.session_key
-        )
+        return await self._database.write(lambda c: stream.replace_interrupted(c, batch), lock=batch.ref)
 
     async def _keep(self, caller: Caller, asked: Append, retry_seconds: float) -> AppendOutcome:
         end = asyncio.get_running_loop().time() + retry_seconds

@@ -38,5 +38,5 @@ class Summaries:
 
     async def _store(self, compaction: Compaction) -> Summary:
         return await self._database.write(
-            lambda connection: summaries.compact(connection, compaction), lock=compaction.ref.session_key
+            lambda connection: summaries.compact(connection, compaction), lock=compaction.ref
         )

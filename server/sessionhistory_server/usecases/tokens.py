@@ -51,23 +51,23 @@ class TokenRecounts:
         """
         ref = SessionRef.of(caller, session_id)
         found = await self._database.read(lambda connection: lifecycle.get(connection, ref))
-        recounted = await self.by_key(SessionKey(ref.session_key, found.create_time))
+        recounted = await self.by_key(SessionKey(ref.session_key, found.create_time), gate=ref)
         if recounted is None:
             raise session_not_found(session_id)
         return recounted
 
-    async def by_key(self, key: SessionKey) -> Recounted | None:
+    async def by_key(self, key: SessionKey, gate: SessionRef | None = None) -> Recounted | None:
         """Count the messages of a session, live or not, again; return ``None`` if the session does not exist.
 
         The messages are counted before the session is locked. Under the lock, only the messages are counted
-        that were appended in the meantime.
+        that were appended in the meantime. ``gate`` is the session as its caller names it, if there is one.
         """
         session = _SessionRecount(key, self._counters)
         more = True
         while more:
             page, more = await self._database.read(session.next_messages)
             await session.count(page)
-        return await self._database.write(session.finish, lock=key.session_key, long=True)
+        return await self._database.write(session.finish, lock=gate or key, long=True)
 
 
 class _SessionRecount:

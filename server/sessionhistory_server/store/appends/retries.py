@@ -8,6 +8,7 @@ from sessionhistory_server.errors import message_id_reused
 from sessionhistory_server.model.message import Appended, Message
 from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, message_of
 from sessionhistory_server.store.guard import SNAPSHOT_COLUMNS, SessionSnapshot, require_usable
+from sessionhistory_server.store.session_ref import NAMED
 
 if TYPE_CHECKING:
     from sessionhistory_server.store.appends.batch import Batch
@@ -26,7 +27,7 @@ from sessions left join (
         limit 1
     ) as stored
 ) as stored on true
-where session_key = %(session_key)s::uuid
+where {NAMED}
 """
 
 
@@ -38,12 +39,12 @@ class Stored(NamedTuple):
 
 
 async def read_stored(connection: Connection, batch: Batch) -> Stored | None:
-    """Return a batch's session and its stored messages of the batch; ``None`` if there is no session.
+    """Return a batch's session and its stored messages of the batch; ``None`` if the caller has no session.
 
     One statement reads both, so that they are of one snapshot.
 
     Raises:
-        NotFoundError: the session is deleted, or another user's.
+        NotFoundError: the session is deleted or expired.
     """
     parameters = {**batch.ref._asdict(), "message_ids": batch.message_ids}
     found = await connection.fetch(_STORED, parameters)

@@ -92,24 +92,24 @@ class SharedAppends:
         self._database = database
         self._coalesce = coalesce
         self._batcher: _Batcher = Batcher(self._append_together, max_batch=_MAX_BATCH)
-        self._batchers: WeakValueDictionary[str, _Batcher] = WeakValueDictionary()
+        self._batchers: WeakValueDictionary[SessionRef, _Batcher] = WeakValueDictionary()
         """By distributed session, while calls append to it."""
 
     async def append(self, batch: Batch) -> Appended:
         """Store a batch, as ``single.append`` does."""
-        lock = batch.ref.session_key
+        lock = batch.ref
         shares = self._coalesce and _is_sharable(batch) and not self._database.gates.seems_locked(lock)
         if shares and (appended := await self._batcher_of(lock).ask(batch)):
             return appended
         return await self._database.write(lambda connection: append(connection, batch), lock=lock)
 
-    def _batcher_of(self, session_key: str) -> _Batcher:
+    def _batcher_of(self, session: SessionRef) -> _Batcher:
         if not self._database.is_distributed:
             return self._batcher
-        batcher = self._batchers.get(session_key)
+        batcher = self._batchers.get(session)
         if batcher is None:
             batcher = Batcher(self._append_together, max_batch=_MAX_BATCH, max_senders=1)
-            self._batchers[session_key] = batcher
+            self._batchers[session] = batcher
         return batcher
 
     async def _append_together(self, take: Callable[[], list[Batch]]) -> Sequence[Appended | None]:
@@ -128,7 +128,7 @@ class SharedAppends:
             if errors.is_unavailable(error, is_distributed=connection.is_distributed):
                 raise
             if isinstance(error, psycopg.errors.LockNotAvailable):
-                self._database.gates.mark_locked({batch.ref.session_key for batch in batches})
+                self._database.gates.mark_locked({batch.ref for batch in batches})
                 if connection.is_distributed:
                     raise  # the wait for the lock was that of a call, not a short one
             # Each batch is then stored alone, so that only the invalid one fails.
@@ -210,23 +210,23 @@ async def _append_to_one_session(connection: Connection, batches: Sequence[Batch
 
 
 def _by_session(batches: Sequence[Batch]) -> list[_Session]:
-    """Group batches by session, in the order of the keys.
+    """Group batches by session, as their callers name it, in the order of the keys.
 
-    A batch is left out if it differs from the first one of its session in owner or token counter, or repeats
-    the id of a message.
+    A batch is left out if it differs from the first one of its session in token counter, or repeats the id
+    of a message. If callers name one session with different users, the statement stores the batches of one
+    of those that may write it, and of no other caller.
     """
-    sessions: dict[str, _Session] = {}
+    sessions: dict[SessionRef, _Session] = {}
     taken = set()
     for place, batch in enumerate(batches):
-        session = sessions.get(batch.ref.session_key)
+        session = sessions.get(batch.ref)
         if session is None:
-            session = sessions[batch.ref.session_key] = _Session(batch.ref, batch.token_counter)
+            session = sessions[batch.ref] = _Session(batch.ref, batch.token_counter)
         (message,) = batch.messages
-        identity = (batch.ref.session_key, message.content.message_id)
-        same = session.ref == batch.ref and session.token_counter == batch.token_counter
-        if same and identity not in taken:
+        identity = (batch.ref, message.content.message_id)
+        if session.token_counter == batch.token_counter and identity not in taken:
             taken.add(identity)
             session.required_counter = session.required_counter or batch.required_counter
             session.messages.append(message)
             session.places.append(place)
-    return [sessions[key] for key in sorted(sessions)]
+    return sorted(sessions.values(), key=lambda session: session.ref.session_key)

@@ -21,7 +21,9 @@ from sessionhistory_server.store.columns.session import (
 from sessionhistory_server.store.guard import (
     NO_SESSION,
     SessionSnapshot,
+    read_holder,
     require_appendable,
+    require_usable,
 )
 
 if TYPE_CHECKING:
@@ -92,10 +94,10 @@ def appended_of(
 
 
 async def create(connection: Connection, batch: Batch) -> Appended | None:
-    """Store a batch in a new session; return ``None`` if the session exists.
+    """Store a batch in a new session; return ``None`` if the caller has a session with the id by now.
 
     Raises:
-        NotFoundError: the batch does not create sessions.
+        NotFoundError: the batch does not create sessions, or the id is taken.
         FailedPreconditionError: the session would have too many pinned messages.
         AbortedError: the batch expects another last sequence than 0.
     """
@@ -107,7 +109,10 @@ async def create(connection: Connection, batch: Batch) -> Appended | None:
         batch.tenant_id, batch.ref, batch.asked.new_session, batch.token_counter, batch.retention
     )
     title = session["title"] or parameters["new_title"]
-    return await _store(connection, storing.CREATE, session | parameters | {"title": title}, batch)
+    created = await _store(connection, storing.CREATE, session | parameters | {"title": title}, batch)
+    if created is None and (holder := await read_holder(connection, batch.ref)):
+        require_usable(holder, batch.ref, creates=True)
+    return created
 
 
 def require_accepts(found: SessionSnapshot, batch: Batch) -> None:

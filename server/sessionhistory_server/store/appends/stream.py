@@ -8,7 +8,7 @@ from sessionhistory_server.errors import SessionHistoryError, session_not_found
 from sessionhistory_server.store.appends import retries
 from sessionhistory_server.store.appends.replace import replace_locked
 from sessionhistory_server.store.appends.single import require_accepts
-from sessionhistory_server.store.guard import NO_SESSION, read_snapshot, require_usable
+from sessionhistory_server.store.guard import NO_SESSION, read_holder, read_snapshot, require_usable
 from sessionhistory_server.store.truncation import Tail
 
 if TYPE_CHECKING:
@@ -27,13 +27,16 @@ async def check(connection: Connection, batch: Batch) -> None:
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
     """
+    read = read_holder if batch.creates else read_snapshot
     try:
-        _require_allowed(await read_snapshot(connection, batch.ref), batch)
+        _require_allowed(await read(connection, batch.ref), batch)
     except SessionHistoryError:
         # It may be a retry: read the session again, and the stored messages in the same snapshot.
         found = await retries.read_stored(connection, batch)
-        if found is None or not found.by_id:
-            _require_allowed(found.session if found else None, batch)
+        if found is None:
+            raise
+        if not found.by_id:
+            _require_allowed(found.session, batch)
 
 
 def _require_allowed(found: SessionSnapshot | None, batch: Batch) -> None:

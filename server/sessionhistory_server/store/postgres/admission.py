@@ -10,7 +10,7 @@ from sessionhistory_server.errors import ResourceExhaustedError, transaction_con
 from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
 # A write that takes longer than this is assumed to wait for a lock.
 _LOCKED_SECONDS: Final = 0.25
@@ -40,16 +40,19 @@ class _Gate:
 class SessionGates:
     """A limit for the writes to each session that are in the database, where they wait for its lock.
 
+    A session is named with its caller's user and application. So the writes of a caller that has no such
+    session neither wait for those of its owner, nor hinder them.
+
     Args:
         width: The number of writes to a session that may have a connection at a time.
     """
 
     def __init__(self, *, width: int) -> None:
         self._width = width
-        self._gates: dict[str, _Gate] = {}
-        self._marked: dict[str, asyncio.TimerHandle] = {}
+        self._gates: dict[Hashable, _Gate] = {}
+        self._marked: dict[Hashable, asyncio.TimerHandle] = {}
 
-    def seems_locked(self, session: str) -> bool:
+    def seems_locked(self, session: Hashable) -> bool:
         """Return whether a session seems to be locked."""
         if session in self._marked:
             return True
@@ -59,19 +62,19 @@ class SessionGates:
         now = asyncio.get_running_loop().time()
         return any(now - since > _LOCKED_SECONDS for since in gate.entered)
 
-    def mark_locked(self, sessions: Iterable[str]) -> None:
+    def mark_locked(self, sessions: Iterable[Hashable]) -> None:
         """Treat sessions as locked for some seconds, or until a write to each succeeds."""
         loop = asyncio.get_running_loop()
         for session in sessions:
             self.mark_unlocked(session)
             self._marked[session] = loop.call_later(_MARK_SECONDS, self.mark_unlocked, session)
 
-    def mark_unlocked(self, session: str) -> None:
+    def mark_unlocked(self, session: Hashable) -> None:
         """Treat a session as not locked."""
         if timer := self._marked.pop(session, None):
             timer.cancel()
 
-    async def enter(self, session: str) -> float:
+    async def enter(self, session: Hashable) -> float:
         """Wait until a write may enter; return the time of entry, which ``leave`` takes.
 
         Raises:
@@ -91,21 +94,21 @@ class SessionGates:
         gate.entered.append(now)
         return now
 
-    def leave(self, session: str, entered: float) -> None:
+    def leave(self, session: Hashable, entered: float) -> None:
         """Let another write enter."""
         gate = self._gates[session]
         gate.entered.remove(entered)
         gate.permits.release()
         self._withdraw(session)
 
-    def _join(self, session: str) -> _Gate:
+    def _join(self, session: Hashable) -> _Gate:
         gate = self._gates.get(session)
         if gate is None:
             gate = self._gates[session] = _Gate(asyncio.Semaphore(self._width))
         gate.users += 1
         return gate
 
-    def _withdraw(self, session: str) -> None:
+    def _withdraw(self, session: Hashable) -> None:
         gate = self._gates[session]
         gate.users -= 1
         if not gate.users:

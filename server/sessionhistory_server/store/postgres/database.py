@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final, TypeVar, cast
@@ -157,13 +157,13 @@ class Database:
         except DeadlineExceededError as error:
             raise read_too_long(LONG_READ_SECONDS, advice) from error
 
-    async def write(self, work: Work[T], *, lock: str | None = None, long: bool = False) -> T:
+    async def write(self, work: Work[T], *, lock: Hashable | None = None, long: bool = False) -> T:
         """Run work that changes data. Once begun, it runs to its end even if the caller is cancelled.
 
         Args:
             work: Runs on a connection.
-            lock: The session or the user that the work locks, if any. The work first waits at the gate of
-                that session or user.
+            lock: The session or the user that the work locks, if any, such as a ``SessionRef``.
+                The work first waits at the gate of that session or user.
             long: Whether the work may change many rows. Then it runs in the share for long writes.
 
         Raises:
@@ -250,7 +250,7 @@ class Database:
         if not task.cancelled():
             task.exception()  # read, so that asyncio does not report the error of a cancelled call
 
-    def _note_outcome(self, lock: str, task: asyncio.Task[Any]) -> None:
+    def _note_outcome(self, lock: Hashable, task: asyncio.Task[Any]) -> None:
         """Note whether a write has got its lock."""
         if task.cancelled():
             return
