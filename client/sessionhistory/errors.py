@@ -201,6 +201,14 @@ class ServerOverloadedError(ResourceExhaustedError):
     """The server is short of memory, and this connection does not read responses or finish requests."""
 
 
+class LimitReachedError(ResourceExhaustedError):
+    """The tenant, the user or the session stores as much as a limit of the operator allows.
+
+    ``metadata`` has the ``limit``, its value as ``max``, and the ``count``. The client does not retry: the
+    call succeeds only after something is removed, or the limit is raised.
+    """
+
+
 class UnavailableError(SessionHistoryError):
     """No server can answer now."""
 

@@ -50,6 +50,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "limits",
+        "sessionhistory_cli.server.limits:limits",
+        "Set, list and unset the limits of tenants and users.",
+        needs=EMBEDDED,
+    ),
+    LazyCommand(
         "contexts",
         "sessionhistory_cli.client.context_list:contexts",
         "List the contexts: servers with the options to call them.",

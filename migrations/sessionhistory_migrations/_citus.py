@@ -18,7 +18,10 @@ TABLES: Final = ("sessions", "messages", "summaries")
 
 _KEY: Final = "session_key"
 
-REFERENCES: Final = ("alembic_version", "api_keys", "credential_state", "refused_tokens", "signing_keys")
+REFERENCES: Final = (
+    *("alembic_version", "api_keys", "credential_state", "refused_tokens", "signing_keys"),
+    *("limits", "tenant_usage", "user_usage", "usage_recounts"),
+)
 """The tables that every node has, so that a server finds them on the node to which it connects."""
 
 _EXISTS: Final = "select to_regclass(%s) is not null"

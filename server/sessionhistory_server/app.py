@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sessionhistory_server.background.registry import supervised_jobs
 from sessionhistory_server.background.supervised_task import SupervisedTask
 from sessionhistory_server.certificates import certificate_files
+from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.jwt_settings import jwks_source, jwt_rules
 from sessionhistory_server.listening import accepted_connections, listen
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
@@ -38,6 +39,7 @@ from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.key_verification import KeyVerifier
 from sessionhistory_server.usecases.refused_tokens import TokenRefusals
 from sessionhistory_server.usecases.registry import use_cases
+from sessionhistory_server.usecases.tenant_limits import HeldLimits
 
 if TYPE_CHECKING:
     import socket
@@ -101,12 +103,14 @@ class App:
             on_refused_write=self.metrics.count_refused_write,
         )
         self._monitor = Monitor(database_url, self._database, self._on_database, pooled=settings.pooled)
+        self._limits = HeldLimits(self._database) if settings.limits else None
         self._use_cases = use_cases(
             self._database,
             TokenCounters(settings.token_counter, settings.tiktoken_dir),
             window_defaults(settings),
             delete_retention=timedelta(days=settings.delete_retention_days),
             coalesce=settings.coalesce,
+            limits=self._limits,
         )
         self._stream_rules = StreamRules(settings.stream_idle_seconds, settings.default_deadline_seconds)
         self._watcher = PeerWatcher(
@@ -116,7 +120,8 @@ class App:
         )
         self._keys = KeyVerifier(self._database) if {"keys", "certificates"} & {*settings.auth} else None
         refusals = TokenRefusals(self._database) if "jwt" in settings.auth else None
-        self._following = Following(self._database, [table for table in (self._keys, refusals) if table])
+        self._followed = [table for table in (self._keys, refusals, self._limits) if table is not None]
+        self._following = Following(self._database, self._followed)
         self._tokens = _token_verifier(settings, refusals, self._following) if refusals else None
         self._authentication = Authentication(
             self._following,
@@ -166,13 +171,17 @@ class App:
             _supervise(stack, "monitor", self._monitor.run)
             _supervise(stack, "peers", self._watcher.run)
             _supervise(stack, "strangers", partial(self._strangers.run, self.port))
+            if self._limits is not None:
+                stack.push_async_callback(self._write_usage)
+                _supervise(stack, "metering", self._use_cases.metering.run)
             stack.push_async_callback(self._stop_server)
             stack.callback(self._stream_rules.sends.end)
             if self._tokens is not None:
                 _supervise(stack, "tokens", self._tokens.run)
-            if self._settings.auth:
+            if self._followed:
                 _supervise(stack, "following", partial(self._following.run, self._after_refresh))
-            for job in supervised_jobs(self._database):
+            note = None if self._limits is None else self._use_cases.metering.note
+            for job in supervised_jobs(self._database, note):
                 _run(stack, job)
             if self._resources.shares_port:
                 _supervise(stack, "gauges", self._publish_gauges)
@@ -238,6 +247,11 @@ class App:
         self._authentication.check_streams()
         if self._keys is not None:
             await self._keys.store_due_uses()
+
+    async def _write_usage(self) -> None:
+        """Write the changes of the last calls, so that no recount must find them."""
+        with suppress(SessionHistoryError):
+            await self._use_cases.metering.write()
 
     async def _on_database(self, found: Finding) -> None:
         await self._health.set_serving(reads=found.state.is_served, writes=found.state is DatabaseState.READY)

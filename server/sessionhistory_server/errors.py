@@ -249,6 +249,16 @@ def too_many_refused_tokens(maximum: int, *, of_tenant: bool) -> FailedPrecondit
     )
 
 
+def too_many_limited_tenants(maximum: int) -> LimitReachedError:
+    """Return the error for a limit of one tenant more than may have limits of their own."""
+    return LimitReachedError(
+        f"{maximum:,} tenants have, or had, limits of their own: set a limit for every tenant instead",
+        reason="LIMIT_REACHED",
+        limit="limited_tenants",
+        max=str(maximum),
+    )
+
+
 def session_not_found(session_id: str, held_until: datetime | None = None) -> NotFoundError:
     """Return the error for a session that is missing, deleted, expired or another user's.
 

@@ -82,6 +82,8 @@ MAX_JWKS_BYTES: Final = 256 * KIB
 MAX_JWKS_KEYS: Final = 64
 MAX_LEEWAY_SECONDS: Final = 300
 """By which the clocks of the issuer of tokens and of a server may differ."""
+MAX_LIMITED_TENANTS: Final = 10_000
+"""Tenants that have, or had, limits of their own. Each worker holds these limits in memory."""
 
 MIN_TTL_SECONDS: Final = 1
 MAX_TTL_SECONDS: Final = 100 * 365 * 24 * 3600

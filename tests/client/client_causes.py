@@ -21,6 +21,7 @@ from sessionhistory_server.store.postgres import connect as connecting
 from sessionhistory_server.usecases.sessions import Sessions
 from support.databases import execute
 from support.keys import make_key, register
+from support.limits import limit, write_counts
 from support.locks import locked
 from support.proxy import free_port
 from support.relay import relay
@@ -174,6 +175,14 @@ async def session_not_deleted(world: World) -> None:
 async def too_many_pinned(world: World) -> None:
     """Append more pinned messages than the limit."""
     await world.client.append_messages(world.session_id, PINNED)
+
+
+async def limit_reached(world: World) -> None:
+    """Create one session more than the tenant may have."""
+    await world.move(limits=True)
+    await limit(world.service, tenant_sessions=1)
+    await write_counts(world.service)
+    await world.client.create_session(fresh_id())
 
 
 async def pool_exhausted(world: World) -> None:

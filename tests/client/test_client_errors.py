@@ -150,6 +150,13 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
     causes.server_overloaded: Expected(
         errors.ServerOverloadedError, "RESOURCE_EXHAUSTED", "SERVER_OVERLOADED", retry_delay_seconds=LATER
     ),
+    causes.limit_reached: Expected(
+        errors.LimitReachedError,
+        "RESOURCE_EXHAUSTED",
+        "LIMIT_REACHED",
+        {"limit": "tenant_sessions", "max": "1", "count": "1"},
+        retry_delay_seconds=60.0,
+    ),
     causes.database_unavailable: Expected(
         errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=LATER
     ),

@@ -141,6 +141,15 @@ async def test_what_is_not_asked_again(caller: Client, fake: FakeServer, code: s
     assert len(fake.calls) == 1
 
 
+async def test_a_limit_of_the_operator_is_final(caller: Client, fake: FakeServer) -> None:
+    """Time frees nothing, whatever delay the service names."""
+    details = [info("LIMIT_REACHED"), retry_after(0)]
+    fake.answers = [Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, details=details)]
+    with pytest.raises(errors.LimitReachedError):
+        await caller.append_message("s", HELLO)
+    assert len(fake.calls) == 1
+
+
 async def test_the_service_says_when(caller: Client, fake: FakeServer) -> None:
     """A retry comes no sooner than the service asks, and has the rest of the deadline."""
     fake.answers = [Refusal(details=[retry_after(0.5)])]

@@ -65,7 +65,7 @@ ERRORS = {
     *("FailedPreconditionError", "SessionNotActiveError", "SessionNotDeletedError", "TooManyPinnedError"),
     *("StateTooLargeError", "TooManyApiKeysError", "ApiKeyWithoutSecretError"),
     "TooManyRefusedTokensError",
-    *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError"),
+    *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError", "LimitReachedError"),
     *("UnavailableError", "DatabaseUnavailableError", "DatabaseReadOnlyError", "SchemaOutdatedError"),
     "TransactionConflictError",
     "ServerStoppingError",

@@ -65,6 +65,7 @@ _ROWS = {
     "MAX_JWKS_BYTES": "the issuer's keys",
     "MAX_JWKS_KEYS": "the issuer's keys",
     "MAX_LEEWAY_SECONDS": "--jwt-leeway-seconds",
+    "MAX_LIMITED_TENANTS": "tenants that have",
     "MIN_TTL_SECONDS": "ttl",
     "MAX_TTL_SECONDS": "ttl",
     "MAX_STREAMS": "concurrent calls on a connection",

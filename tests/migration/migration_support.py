@@ -101,6 +101,17 @@ ROWS = {
             certificate_name, create_time, generation)
         values ('BBBBBBBBBBBBBBBB', 'default', '', '{read}', false, '', 'DNS:orders', '2020-01-01', 2)
     """,
+    "0013": """
+        with counted as (
+            insert into tenant_usage (tenant_id, sessions, bytes) values ('default', 1, 300)
+        ), of_user as (
+            insert into user_usage (tenant_id, user_id, sessions, bytes) values ('default', '', 1, 300)
+        ), recounted as (
+            insert into usage_recounts (claim, active_time) values (1, '2020-01-01')
+        )
+        insert into limits (tenant_id, name, value, is_set, generation)
+        values ('', 'tenant_sessions', 5, true, 3)
+    """,
 }
 """By revision: one statement that inserts a row as releases of that revision stored it."""
 

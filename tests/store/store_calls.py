@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from store_support import APPLICATION, HEAVY_USER, LONG, append, compact, new_message
+from store_support import APPLICATION, HEAVY_USER, LONG, append, compact, new_message, use_cases
 
-from sessionhistory_server.background import retention
+from sessionhistory_server.background import retention, usage_recount
 from sessionhistory_server.background.jobs import JobDatabase
 from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.api_key import ApiKeyFields, CertificateNameTakenError
 from sessionhistory_server.model.filters import MessageFilter, SessionFilter
 from sessionhistory_server.model.session import SessionContent, StateChange
+from sessionhistory_server.model.summary import Compact
 from sessionhistory_server.model.window import WindowLimits
-from sessionhistory_server.store import tokens, void_summaries
+from sessionhistory_server.store import tenant_limits, tokens, void_summaries
 from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.forks import NewBranch
 from sessionhistory_server.usecases.key_verification import KeyVerifier
 from sessionhistory_server.usecases.refused_tokens import TokenRefusals
+from sessionhistory_server.usecases.tenant_limits import HeldLimits
 from support.callers import caller
 
 if TYPE_CHECKING:
@@ -78,6 +81,7 @@ async def call_everything(history: UseCases, database: Database) -> None:
     await call_streams(history)
     await call_keys(history, database)
     await call_refusals(history, database)
+    await call_limits(database)
     await history.sessions.patch_state(caller("u"), "chat", StateChange("{}", None))
     await history.sessions.get_active(caller("u"))
     await history.sessions.get_active(caller(HEAVY_USER), APPLICATION)
@@ -227,6 +231,24 @@ async def call_refusals(history: UseCases, database: Database) -> None:
         await history.refused_tokens.refuse(caller(), token_id, 10**15)
     await history.refused_tokens.find(caller(), page_size=1, page_token="")
     await Following(database, [TokenRefusals(database)]).refresh_soon()
+
+
+async def call_limits(database: Database) -> None:
+    """Set and unset limits, count what is stored, and count it again."""
+    held = HeldLimits(database)
+    set_limits = partial(tenant_limits.set_limits, tenant_id="", limits={"tenant_bytes": 2**40})
+    await database.write(set_limits)
+    await held.read_changes(0)
+    counting = use_cases(database, limits=held)
+    sent = append("counted", new_message(pinned=True), new_message(), new_session=SessionContent())
+    await counting.messages.append(caller("u"), sent)
+    await counting.summaries.compact(caller("u"), Compact("counted", 2, new_message("", role="SYSTEM")))
+    await counting.metering.write()
+    await counting.metering.refresh()
+    await usage_recount.run_once(JobDatabase(database, "usage recount"))
+    await counting.sessions.delete(caller("u"), "counted", purge=True)
+    unset = partial(tenant_limits.unset_limits, tenant_id="", names=["tenant_bytes"])
+    assert await database.write(unset) == ["tenant_bytes"]
 
 
 async def refused(call: Awaitable[object], reason: str) -> None:

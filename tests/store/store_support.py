@@ -27,6 +27,7 @@ from support.messages import message_content
 if TYPE_CHECKING:
     from sessionhistory_server.model.summary import Summary
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.tenant_limits import HeldLimits
 
 SESSIONS = 20_000
 HEAVY_USER = "user-0"
@@ -82,6 +83,7 @@ def use_cases(
     *,
     coalesce: bool = True,
     counters: TokenCounters | None = None,
+    limits: HeldLimits | None = None,
     **defaults: Any,
 ) -> registry.UseCases:
     """Return the use cases on a database, with the server's own defaults."""
@@ -91,6 +93,7 @@ def use_cases(
         window_defaults(Settings())._replace(**defaults),
         delete_retention=_RETENTION,
         coalesce=coalesce,
+        limits=limits,
     )
 
 

@@ -48,10 +48,21 @@ ON_ALL_MACHINES = {
     "purge: due": _OF_THE_JOB,
     "sweep: next": _OF_THE_JOB,
     "recount: sessions": "an operator recounts all sessions",
+    **dict.fromkeys(
+        (
+            *("usage recount: next tenant", "usage recount: of users", "usage recount: without user"),
+            *("usage recount: pinned", "usage recount: summaries"),
+        ),
+        "a job in the background counts all sessions, every ten minutes",
+    ),
 }
 
 # By statement: why it has several session keys.
-OF_SEVERAL_SESSIONS = {"purge: due": "it leaves out the sessions that are locked"}
+OF_SEVERAL_SESSIONS = {
+    "purge: due": "it leaves out the sessions that are locked",
+    "usage recount: pinned": "the job reads the sessions in pages",
+    "usage recount: summaries": "the job reads the sessions in pages",
+}
 
 # By rule: the statements that may break it.
 RULES: dict[Rule, dict[str, str]] = {
@@ -63,14 +74,19 @@ RULES: dict[Rule, dict[str, str]] = {
 
 # By table: why it is not distributed.
 # The statements on the tables of credentials, which every machine has.
-_ON_EVERY_MACHINE = ("keys: ", "signing: ", "generations: ", "refusals: ")
+_ON_EVERY_MACHINE = ("limits: ", "usage: ", "keys: ", "signing: ", "generations: ", "refusals: ")
 _OF_CREDENTIALS = "small, and every machine has it: a call reads none of these tables"
+_OF_COUNTS = "each worker adds the changes of some seconds at once; a call reads it once a minute at most"
 NOT_DISTRIBUTED = {
     "alembic_version": "one row, which migrations write",
     "api_keys": _OF_CREDENTIALS,
     "credential_state": _OF_CREDENTIALS,
     "refused_tokens": _OF_CREDENTIALS,
     "signing_keys": _OF_CREDENTIALS,
+    "limits": "small, and every machine has it: a call does not read it",
+    "tenant_usage": _OF_COUNTS,
+    "user_usage": _OF_COUNTS,
+    "usage_recounts": "one row",
 }
 
 # The tables of the database, each with its unique indexes that do not begin with session_key.

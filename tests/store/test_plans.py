@@ -99,16 +99,36 @@ PLANS: dict[str, list[set[str]]] = {
     "keys: list": [{"api_keys_by_tenant"}],
     "keys: changed": [{"api_keys_by_generation"}],
     "keys: uses": [{"api_keys_pkey"}],
+    "limits: read": [set(), {"limits_pkey"}],
+    "limits: changed": [{"limits_by_generation"}],
+    "limits: set": [set()],
+    "limits: unset": [{"limits_pkey"}],
+    "limits: count": [set(), {"limits_pkey"}],
+    "measure: lock": [{"sessions_pkey"}],
+    "measure": [{"sessions_pkey", "messages_pinned", "summaries_pkey"}],
+    "usage: add to tenants": [set()],
+    "usage: add to users": [set()],
+    "usage: read": [{"tenant_usage_pkey", "user_usage_pkey"}],
+    "usage: claim": [set()],
+    "usage: renew": [{"usage_recounts_pkey"}],
+    "usage: next tenant": [{"tenant_usage_pkey"}],
+    "usage: counts": [{"user_usage_pkey"}],
+    "usage: lock": [{"tenant_usage_pkey"}],
+    "usage: forget users": [{"user_usage_pkey"}],
+    "usage: forget tenant": [{"tenant_usage_pkey"}],
+    "usage recount: next tenant": [
+        {f"sessions_by_{name}"} for name in ("creation", "activity", "user_creation", "user_open_activity")
+    ],
+    "usage recount: of users": [{"sessions_by_user_creation"}],
+    "usage recount: without user": [{"sessions_by_user_creation"}],
+    "usage recount: pinned": [{"messages_pinned"}],
+    "usage recount: summaries": [{"summaries_pkey"}],
 }
 
 # These read tables with a row or two, or run when a key is created, which is rare.
 WHOLE = {
-    "generations: state",
-    "generations: next",
-    "keys: count",
-    "keys: forget",
-    "refusals: forget",
-    "refusals: count",
+    *("generations: state", "generations: next", "keys: count", "keys: forget"),
+    *("refusals: forget", "refusals: count", "limits: read", "limits: count"),
 } | {name for name in PLANS if name.startswith("signing: ")}
 
 _WINDOW = {"sessions_pkey", "messages_pkey", "messages_pinned"}
@@ -156,7 +176,11 @@ FEW |= {f"{name}, earliest first": indexes for name, indexes in FEW.items()}
 UNEXPLAINED = {"fork: messages", "fork: summaries", "compaction: store"} if citus.coordinator_url() else set()
 
 # These sort no rows of the table: a page reads only its own rows.
-LISTS = {name for name in PLANS if name.startswith(("sessions of", "messages, ", "purge: due", "recount: "))}
+LISTS = {
+    name
+    for name in PLANS
+    if name.startswith(("sessions of", "messages, ", "purge: due", "recount: ", "usage recount: "))
+}
 
 
 @pytest.mark.parametrize(

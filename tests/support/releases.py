@@ -27,6 +27,7 @@ BEFORE = {
     "0010": "672515213ebab57b9e2451fee73b1a33be5380c4",
     "0011": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
     "0012": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
+    "0013": "6d8c795b15f5ea104f6e25183cd5865329535354",
 }
 """By revision: the last commit for the schema before it. The first six revisions have none."""
 

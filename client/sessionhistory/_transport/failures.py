@@ -72,6 +72,7 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "STATE_TOO_LARGE": errors.StateTooLargeError,
     "POOL_EXHAUSTED": errors.PoolExhaustedError,
     "SERVER_OVERLOADED": errors.ServerOverloadedError,
+    "LIMIT_REACHED": errors.LimitReachedError,
     "DATABASE_UNAVAILABLE": errors.DatabaseUnavailableError,
     "DATABASE_READ_ONLY": errors.DatabaseReadOnlyError,
     "SCHEMA_OUTDATED": errors.SchemaOutdatedError,

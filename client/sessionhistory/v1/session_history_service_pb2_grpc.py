@@ -23,7 +23,7 @@ class SessionHistoryServiceStub(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -31,7 +31,9 @@ class SessionHistoryServiceStub(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
+    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
+    call may succeed after something is removed, or the limit is raised.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
@@ -175,7 +177,7 @@ class SessionHistoryServiceServicer(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -183,7 +185,9 @@ class SessionHistoryServiceServicer(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
+    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
+    call may succeed after something is removed, or the limit is raised.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
@@ -524,7 +528,7 @@ class SessionHistoryService(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -532,7 +536,9 @@ class SessionHistoryService(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
+    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
+    call may succeed after something is removed, or the limit is raised.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an

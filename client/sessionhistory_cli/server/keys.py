@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-import sessionhistory_migrations as migrations
 from sessionhistory import ApiKey, ApiKeySecret, Scope
-from sessionhistory_cli.server.database_url import explain_database_errors, valid_url
-from sessionhistory_server import embedded
+from sessionhistory_cli.server.direct import reached
 from sessionhistory_server.call_context import Subject
 from sessionhistory_server.credentials.certificates import normalized
-from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model import api_key as model
 from sessionhistory_server.model.caller import ADMIN, DEFAULT_TENANT, Caller
-from sessionhistory_server.observability import logs, trail
+from sessionhistory_server.observability import trail
 from sessionhistory_server.store.columns.times import micros, timestamp
 from sessionhistory_server.usecases.api_keys import managing
 
@@ -41,25 +38,11 @@ def opened(database_url: str | None, data_dir: Path | None, tenant: str | None) 
     Raises:
         click.ClickException: the database cannot be used, or refuses a change.
     """
-    logs.configure(level="warning", log_format="auto")
-    with ExitStack() as stack:
-        stack.enter_context(_explain_errors())
-        if data_dir is None:
-            url = valid_url(database_url or "")
-        else:
-            url, is_own = stack.enter_context(embedded.reached(data_dir))
-            if is_own:
-                migrations.upgrade(url)
-        yield DatabaseKeys(url, tenant or DEFAULT_TENANT)
-
-
-@contextmanager
-def _explain_errors() -> Iterator[None]:
-    try:
-        with explain_database_errors():
-            yield
-    except (SessionHistoryError, model.CertificateNameTakenError, embedded.EmbeddedPostgresError) as error:
-        raise click.ClickException(str(error)) from error
+    with reached(database_url, data_dir) as url:
+        try:
+            yield DatabaseKeys(url, tenant or DEFAULT_TENANT)
+        except model.CertificateNameTakenError as error:
+            raise click.ClickException(str(error)) from error
 
 
 class DatabaseKeys:

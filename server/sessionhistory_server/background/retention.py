@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sessionhistory_server.background.jobs import Job
 from sessionhistory_server.call_context import Subject
@@ -14,9 +15,11 @@ from sessionhistory_server.store import void_summaries
 from sessionhistory_server.store.sessions import purging
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sessionhistory_server.background.jobs import JobDatabase
-    from sessionhistory_server.store.postgres.connection import Connection
-    from sessionhistory_server.store.postgres.database import Database, Work
+    from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.store.sessions.purging import Purged
     from sessionhistory_server.store.void_summaries import SweepPosition
 
 INTERVAL_SECONDS: Final = 60.0
@@ -29,35 +32,56 @@ _SKIPPED: Final = frozenset({"TRANSACTION_CONFLICT", "DEADLINE_EXCEEDED"})
 _log = logging.getLogger(__name__)
 
 
-def job() -> Job:
-    """Return the job. Its sweep begins at the first summary."""
-    return Job("retention", _Retention().run_once, INTERVAL_SECONDS, 4 * INTERVAL_SECONDS)
+class NoteChange(Protocol):
+    """A function that notes a change of what a tenant and a user store."""
+
+    def __call__(
+        self, tenant_id: str, user_id: str | None, *, sessions: int = 0, size_bytes: int = 0
+    ) -> None:
+        """Note a change that is committed."""
+
+
+def job(note: NoteChange | None = None) -> Job:
+    """Return the job. Its sweep begins at the first summary.
+
+    Args:
+        note: Notes what tenants and users store no longer.
+    """
+    return Job("retention", _Retention(note).run_once, INTERVAL_SECONDS, 4 * INTERVAL_SECONDS)
 
 
 class _Retention:
     """The job and its state: the position of the sweep of summaries."""
 
-    def __init__(self) -> None:
+    def __init__(self, note: NoteChange | None) -> None:
+        self._note = note
         self._position = void_summaries.START
 
     async def run_once(self, database: JobDatabase) -> None:
         """Purge all sessions that are due, then examine the next summaries."""
         skipped: list[str] = []
-        while await purge_batch(database, skipped):
+        while await purge_batch(database, skipped, self._note):
             pass
         self._position = await sweep_slice(database, self._position)
 
 
-async def purge_batch(database: Database | JobDatabase, skipped: list[str]) -> int:
+async def purge_batch(
+    database: Database | JobDatabase, skipped: list[str], note: NoteChange | None = None
+) -> int:
     """Purge some sessions that are due, each in its own transaction; return the number of attempts.
 
     Args:
         database: The database of the sessions.
         skipped: The keys of sessions to leave for the next run. The function adds the keys of sessions that
             it cannot purge now.
+        note: Notes what tenants and users store no longer.
     """
     keys = await database.read(lambda c: purging.due(c, besides=skipped, limit=BATCH_SESSIONS))
-    skipped += [key for key in keys if not await _write(database, partial(_purge, session_key=key))]
+    for key in keys:
+        with _leaving(key, skipped):
+            purged = await database.write(partial(purging.purge_due, session_key=key))
+            if purged is not None:
+                _record(purged, note)
     return len(keys)
 
 
@@ -68,25 +92,25 @@ async def sweep_slice(database: Database | JobDatabase, after: SweepPosition) ->
     """
     keys, end = await database.read(lambda c: void_summaries.find_suspects(c, after, limit=SLICE_SUMMARIES))
     for key in keys:
-        await _write(database, partial(void_summaries.remove_void, session_key=key), lock=key)
+        with _leaving(key, []):
+            await database.write(partial(void_summaries.remove_void, session_key=key), lock=key)
     return end
 
 
-async def _purge(connection: Connection, session_key: str) -> None:
-    """Purge a session if it is due, and write that into the trail."""
-    purged = await purging.purge_due(connection, session_key)
-    if purged is not None:
-        tenant_id, session_id = purged
-        trail.write(Subject(tenant_id, session_id=session_id, act=trail.PURGE), "OK")
+def _record(purged: Purged, note: NoteChange | None) -> None:
+    """Write a purge into the trail, and note what its tenant and user store no longer."""
+    trail.write(Subject(purged.tenant_id, session_id=purged.session_id, act=trail.PURGE), "OK")
+    if note is not None:
+        note(purged.tenant_id, purged.user_id, sessions=-1, size_bytes=-purged.size_bytes)
 
 
-async def _write(database: Database | JobDatabase, work: Work[None], *, lock: str | None = None) -> bool:
-    """Change a session; return ``False`` if it cannot be changed now."""
+@contextmanager
+def _leaving(session_key: str, skipped: list[str]) -> Iterator[None]:
+    """Leave a session that cannot be changed now for the next run."""
     try:
-        await database.write(work, lock=lock)
+        yield
     except SessionHistoryError as error:
         if error.reason not in _SKIPPED:
             raise
         _log.warning("a session is locked or slow, and left for the next run", extra={"reason": error.reason})
-        return False
-    return True
+        skipped.append(session_key)

@@ -149,3 +149,5 @@ class Appended(NamedTuple):
     """Whether an earlier append has stored the messages."""
     state_version: int | None = None
     """The version of the session's state, if the append has a change of the state."""
+    user_id: str | None = None
+    """The user of the session, unless ``stored_before``; ``None``: it has none."""

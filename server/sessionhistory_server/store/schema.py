@@ -1,7 +1,7 @@
 """The schema in its only definition. The migrations create exactly this schema, as a test proves.
 
 Every primary and unique key of a session's rows begins with ``session_key``, so that a cluster can be
-distributed by it. The tables of credentials are small, and every machine has them.
+distributed by it. The tables of credentials and limits are small, and every machine has them.
 There is no foreign key. A message or a summary is only inserted under the lock of its session's row, and the
 session's row is deleted before them. So none of them outlives the session. Only a release that does not know
 summaries leaves summaries without a session. Such summaries are void (``guard.SUMMARIES_IN_FORCE``); a sweep
@@ -268,4 +268,46 @@ signing_keys = Table(
     Column("secret", LargeBinary, nullable=False, comment="32 random bytes; signs page tokens"),
     Column("create_time", _time, nullable=False),
     PrimaryKeyConstraint("key_number", name="signing_keys_pkey"),
+)
+
+limits = Table(
+    "limits",
+    metadata,
+    Column("tenant_id", Text, nullable=False, comment="empty: for every tenant without its own"),
+    Column("name", Text, nullable=False),
+    Column("value", BigInteger, comment="null: no limit"),
+    Column("is_set", Boolean, nullable=False, comment="false: it was set once, and is no longer"),
+    Column("generation", BigInteger, nullable=False, comment="of the last change, see credential_state"),
+    PrimaryKeyConstraint("tenant_id", "name", name="limits_pkey"),
+    Index("limits_by_generation", "generation"),
+)
+
+# Each change of a user's row is made with the same change of its tenant's, so a tenant's is their sum.
+tenant_usage = Table(
+    "tenant_usage",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("sessions", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", name="tenant_usage_pkey"),
+)
+
+user_usage = Table(
+    "user_usage",
+    metadata,
+    Column("tenant_id", Text, nullable=False),
+    Column("user_id", Text, nullable=False, comment="empty: of sessions without a user"),
+    Column("sessions", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("tenant_id", "user_id", name="user_usage_pkey"),
+)
+
+usage_recounts = Table(
+    "usage_recounts",
+    metadata,
+    Column("only_row", Boolean, nullable=False, server_default=true()),
+    Column("claim", BigInteger, nullable=False, comment="counts the recounts that have begun"),
+    Column("active_time", _time, nullable=False, comment="of the last sign of the last recount"),
+    PrimaryKeyConstraint("only_row", name="usage_recounts_pkey"),
+    CheckConstraint("only_row", name="usage_recounts_only_row_check"),
 )

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Self
 
+    from sessionhistory_server.errors import LimitReachedError
     from sessionhistory_server.model.message import MessageContent, NewMessage
     from sessionhistory_server.model.summary import Compact
     from sessionhistory_server.store.guard import SessionSnapshot
@@ -128,12 +129,15 @@ class Compaction(NamedTuple):
     """A summary for the store: its tokens are counted."""
 
     asked: Compact
+    tenant_id: str
     ref: SessionRef
     message: NewMessage
     made_id: str
     """The id of the message, if the caller sent none."""
     token_counter: str
     """The counter that counted the message. ``MIXED``: the session's counter becomes ``MIXED``, too."""
+    refusal: LimitReachedError | None = None
+    """The error for a summary without room. It is not stored, but found if it is stored already."""
 
     @property
     def contents(self) -> list[MessageContent]:
@@ -152,6 +156,7 @@ async def compact(connection: Connection, new: Compaction) -> Summary:
     Raises:
         NotFoundError: the caller has no such session, or the session has no such message.
         AbortedError: the session differs from the caller's expectations.
+        LimitReachedError: there is no room for the summary.
         OtherCounterError: the message must be counted by another counter.
     """
     async with connection.transaction():
@@ -166,6 +171,8 @@ async def compact(connection: Connection, new: Compaction) -> Summary:
         stored = await connection.fetch(_STORED, {**key, "compacted_through": through})
         if not stored or not _is_same(new.message.content, message_of(stored[0]).content):
             _require_expected(new, found)
+            if new.refusal:
+                raise new.refusal
             stored = await _store(connection, new, found, key)
         (row,) = stored
     return Summary(message_of(row), row[-1], covered_tokens)

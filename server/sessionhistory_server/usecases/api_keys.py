@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.store import api_keys
 from sessionhistory_server.store.api_keys import KeyOwner
-from sessionhistory_server.store.postgres.database import Database
-from sessionhistory_server.store.postgres.preflight import require_ready
+from sessionhistory_server.usecases import direct
 from sessionhistory_server.usecases.binding import application_for, user_for
 from sessionhistory_server.usecases.paging import PageTokens
 from sessionhistory_server.usecases.signing import Signing
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.model.api_key import ApiKey, ApiKeyFields
     from sessionhistory_server.model.caller import Caller
+    from sessionhistory_server.store.postgres.database import Database
 
 T = TypeVar("T")
 
 _POSITION: Final = "!q16s"
-_POOL_TIMEOUT_SECONDS: Final = 30.0
 
 
 class ApiKeys:
@@ -142,13 +141,8 @@ async def managing(url: str, work: Callable[[ApiKeys], Awaitable[T]]) -> T:
         psycopg.Error: the database cannot be reached.
         UnavailableError: its schema is too old, or it takes no writes.
     """
-    await require_ready(url)
-    database = Database(url, pool_size=1, pool_timeout_seconds=_POOL_TIMEOUT_SECONDS)
-    await database.open_pool()
-    try:
+    async with direct.opened(url) as database:
         return await work(ApiKeys(database, PageTokens(Signing(database))))
-    finally:
-        await database.close()
 
 
 def _owner(caller: Caller) -> KeyOwner:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.model.session import Session, SessionContent
+    from sessionhistory_server.store.forks.fork import Copied
+    from sessionhistory_server.store.postgres.connection import Connection
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.metering import Metering
 
 
 class NewBranch(NamedTuple):
@@ -33,12 +36,16 @@ class Forks:
 
     Args:
         database: The database of the sessions.
+        metering: Counts the sessions and their messages, and limits them.
         token_counter: The name of the server's counter, which a session without messages gets.
         delete_retention: The time for which a new session can be restored after its deletion or expiry.
     """
 
-    def __init__(self, database: Database, *, token_counter: str, delete_retention: timedelta) -> None:
+    def __init__(
+        self, database: Database, metering: Metering, *, token_counter: str, delete_retention: timedelta
+    ) -> None:
         self._database = database
+        self._metering = metering
         self._token_counter = token_counter
         self._retention = delete_retention
 
@@ -53,9 +60,16 @@ class Forks:
     ) -> tuple[Session, bool]:
         """Create a session with the messages of another, or find it; return it and whether it was created."""
         plan = self._plan(caller, session_id, new)._replace(through_sequence=through_sequence)
-        return await self._database.write(
-            lambda c: forks.fork(c, plan, allow_existing=allow_existing), lock=plan.new, long=True
-        )
+        async with self._metering.room(caller, user_id=new.user_id) as room:
+
+            async def fork(connection: Connection) -> Copied:
+                wanted = plan._replace(room=room)
+                return self._noted(
+                    caller, await forks.fork(connection, wanted, allow_existing=allow_existing)
+                )
+
+            made = await self._database.write(fork, lock=plan.new, long=True)
+            return made.session, made.created
 
     async def reset(
         self,
@@ -73,9 +87,19 @@ class Forks:
             keeps_title=keep_messages,
             keeps_state=keep_state,
         )
-        return await self._database.write(
-            lambda c: forks.reset(c, plan, previous_status), lock=plan.source, long=True
-        )
+        async with self._metering.room(caller, user_id=new.user_id) as room:
+
+            async def reset(connection: Connection) -> tuple[Session, Session]:
+                made, previous = await forks.reset(connection, plan._replace(room=room), previous_status)
+                return self._noted(caller, made).session, previous
+
+            return await self._database.write(reset, lock=plan.source, long=True)
+
+    def _noted(self, caller: Caller, made: Copied) -> Copied:
+        if made.created:
+            user_id = made.session.user_id
+            self._metering.note(caller.tenant_id, user_id, sessions=1, size_bytes=made.size_bytes)
+        return made
 
     def _plan(self, caller: Caller, session_id: str, new: NewBranch) -> Fork:
         owner = caller._replace(user_id=caller.user_id or new.user_id)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.message import Appended, Message
     from sessionhistory_server.store.postgres.database import Database
     from sessionhistory_server.tokens import TokenCounters
+    from sessionhistory_server.usecases.metering import Metering
     from sessionhistory_server.usecases.paging import PageTokens
     from sessionhistory_server.usecases.windows import Windows
 
@@ -44,6 +45,7 @@ class Messages(SessionUseCases):
 
     Args:
         database: The database of the messages.
+        metering: Counts the messages and the sessions that appends create, and limits them.
         windows: Reads the windows that appends return.
         counters: Count the messages that callers send without a token count.
         page_tokens: Signs the tokens of pages.
@@ -55,6 +57,7 @@ class Messages(SessionUseCases):
     def __init__(
         self,
         database: Database,
+        metering: Metering,
         windows: Windows,
         counters: TokenCounters,
         page_tokens: PageTokens,
@@ -62,24 +65,30 @@ class Messages(SessionUseCases):
         delete_retention: timedelta,
         coalesce: bool,
     ) -> None:
-        super().__init__(database)
+        super().__init__(database, metering)
         self._windows = windows
         self._page_tokens = page_tokens
         self._retention = delete_retention
-        self._shared_appends = SharedAppends(database, coalesce=coalesce)
+        self._shared_appends = SharedAppends(database, metering.note_append, coalesce=coalesce)
         self.counting: Final = Counting(counters)
 
     get = reads(messages.get)
-    truncate = writes(truncation.truncate, long=True)
+    truncate = writes(truncation.truncate, long=True, frees=True)
 
-    async def append(self, caller: Caller, asked: Append) -> AppendOutcome:
+    async def append(self, caller: Caller, asked: Append, *, is_accepted: bool = False) -> AppendOutcome:
         """Append messages; return the outcome, with the new window if the caller requests it.
 
         The window is read after the commit. If the session has been deleted by then, there is no window and
         no error, because the messages were stored.
+
+        Args:
+            caller: The caller.
+            asked: The messages.
+            is_accepted: Whether the server has accepted the messages before, as it does when a stream begins.
         """
-        batch = self.batch(caller, asked)
-        appended = await self.counting.store_counted(batch, self._store)
+        async with self._metering.room(caller, is_accepted=is_accepted) as room:
+            batch = self.batch(caller, asked).within(room)
+            appended = await self.counting.store_counted(batch, self._store)
         window = None
         if asked.history is not None:
             used_bytes = sum(message.size_bytes for message in appended.messages)
@@ -113,7 +122,11 @@ class Messages(SessionUseCases):
             work = partial(replace, batch=batch, keep_through_sequence=asked.keep_through_sequence)
         else:
             return await self._shared_appends.append(batch)
-        return await self._database.write(work, lock=batch.ref)
+        if asked.keep_through_sequence is None:
+            change = self._metering.noted(batch, work)
+        else:
+            change = self._metering.measured(batch.tenant_id, batch.ref, work)
+        return await self._database.write(change, lock=batch.ref)
 
     async def find(
         self, caller: Caller, session_id: str, wanted: MessageFilter, *, page_size: int, page_token: str

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.store.postgres.connection import Connection
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.metering import Metering
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,8 +26,9 @@ T = TypeVar("T")
 class SessionUseCases:
     """The base of classes that declare use cases."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, metering: Metering) -> None:
         self._database = database
+        self._metering = metering
 
 
 def reads(
@@ -45,13 +47,17 @@ def reads(
 
 
 def writes(
-    work: Callable[Concatenate[Connection, SessionRef, P], Awaitable[T]], *, long: bool = False
+    work: Callable[Concatenate[Connection, SessionRef, P], Awaitable[T]],
+    *,
+    long: bool = False,
+    frees: bool = False,
 ) -> Callable[Concatenate[SessionUseCases, Caller, str, P], Coroutine[Any, Any, T]]:
     """Declare a use case that changes a session, whose row it locks.
 
     Args:
         work: Changes the session.
         long: Whether it may change many rows.
+        frees: Whether it removes messages or the session, so that the tenant and the user store less.
     """
 
     @wraps(work)
@@ -59,8 +65,11 @@ def writes(
         self: SessionUseCases, caller: Caller, session_id: str, /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         ref = SessionRef.of(caller, session_id)
-        return await self._database.write(
-            lambda connection: work(connection, ref, *args, **kwargs), lock=ref, long=long
-        )
+
+        async def run(connection: Connection) -> T:
+            return await work(connection, ref, *args, **kwargs)
+
+        change = self._metering.measured(caller.tenant_id, ref, run) if frees else run
+        return await self._database.write(change, lock=ref, long=long)
 
     return use_case

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.store.session_ref import SessionRef
 from sessionhistory_server.store.sessions import active, lifecycle, listing, purging, state, update
+from sessionhistory_server.store.sessions.lifecycle import NewSession
 from sessionhistory_server.store.sessions.listing import SessionPosition
 from sessionhistory_server.usecases import paging
 from sessionhistory_server.usecases.binding import application_for, content_for
@@ -16,13 +17,15 @@ from sessionhistory_server.usecases.ids import new_id
 from sessionhistory_server.usecases.on_session import SessionUseCases, reads, writes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Mapping
     from datetime import timedelta
 
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.model.filters import SessionFilter
     from sessionhistory_server.model.session import Session, SessionContent
+    from sessionhistory_server.store.postgres.connection import Connection
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.metering import Metering
     from sessionhistory_server.usecases.paging import PageTokens
 
 _POSITION: Final = "!q16s"
@@ -35,15 +38,22 @@ class Sessions(SessionUseCases):
 
     Args:
         database: The database of the sessions.
+        metering: Counts the sessions, and limits them.
         page_tokens: Signs the tokens of pages.
         token_counter: The name of the server's counter, which new sessions get.
         delete_retention: The time for which a deleted or expired session can be restored.
     """
 
     def __init__(
-        self, database: Database, page_tokens: PageTokens, *, token_counter: str, delete_retention: timedelta
+        self,
+        database: Database,
+        metering: Metering,
+        page_tokens: PageTokens,
+        *,
+        token_counter: str,
+        delete_retention: timedelta,
     ) -> None:
-        super().__init__(database)
+        super().__init__(database, metering)
         self._page_tokens = page_tokens
         self._token_counter = token_counter
         self._retention = delete_retention
@@ -52,27 +62,16 @@ class Sessions(SessionUseCases):
     patch_state = writes(state.patch)
     _delete = writes(lifecycle.delete)
     _undelete = writes(lifecycle.undelete)
-    _purge = writes(purging.purge, long=True)
+    _purge = writes(purging.purge, long=True, frees=True)
     _update = writes(update.change)
 
     async def create(
         self, caller: Caller, session_id: str, content: SessionContent, *, allow_existing: bool
     ) -> tuple[Session, bool]:
         """Create a session, or find it; return it and whether it was created."""
-        ref = SessionRef.of(caller, session_id or new_id())
-        content = content_for(caller, content)
-        return await self._database.write(
-            lambda connection: lifecycle.create(
-                connection,
-                caller.tenant_id,
-                ref,
-                content,
-                token_counter=self._token_counter,
-                retention=self._retention,
-                allow_existing=allow_existing,
-            ),
-            lock=ref,
-        )
+        create = partial(lifecycle.create, allow_existing=allow_existing)
+        new = self._new(caller, session_id, content_for(caller, content))
+        return await self._create(caller, new, create, lock=new.ref)
 
     async def update(
         self, caller: Caller, session_id: str, changes: Mapping[str, Any], *, etag: str | None
@@ -133,18 +132,30 @@ class Sessions(SessionUseCases):
         content = content_for(caller, content)
         if found := await self._newest_active(caller, content.application_id):
             return found, False
+        new = self._new(caller, session_id, content)
+        lock = ("user", caller.tenant_id, caller.user_id)
+        return await self._create(caller, new, active.newest_or_new, lock=lock)
+
+    def _new(self, caller: Caller, session_id: str, content: SessionContent) -> NewSession:
         ref = SessionRef.of(caller, session_id or new_id())
-        return await self._database.write(
-            lambda connection: active.newest_or_new(
-                connection,
-                caller.tenant_id,
-                ref,
-                content,
-                token_counter=self._token_counter,
-                retention=self._retention,
-            ),
-            lock=("user", caller.tenant_id, caller.user_id),
-        )
+        return NewSession(caller.tenant_id, ref, content, self._token_counter, self._retention)
+
+    async def _create(
+        self,
+        caller: Caller,
+        new: NewSession,
+        work: Callable[[Connection, NewSession], Awaitable[tuple[Session, bool]]],
+        *,
+        lock: Hashable,
+    ) -> tuple[Session, bool]:
+        async with self._metering.room(caller) as room:
+
+            async def create(connection: Connection) -> tuple[Session, bool]:
+                session, created = await work(connection, new._replace(room=room))
+                self._metering.note(caller.tenant_id, session.user_id, sessions=int(created))
+                return session, created
+
+            return await self._database.write(create, lock=lock)
 
     async def _newest_active(self, caller: Caller, application_id: str | None) -> Session | None:
         user_id = caller.user_id or ""

@@ -8,9 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sessionhistory_server.errors import AlreadyExistsError, RetryableError, SessionHistoryError
+from sessionhistory_server.errors import (
+    AlreadyExistsError,
+    LimitReachedError,
+    RetryableError,
+    SessionHistoryError,
+)
 from sessionhistory_server.store.appends import stream
 
 if TYPE_CHECKING:
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.store.appends.batch import Batch
     from sessionhistory_server.store.postgres.database import Database
     from sessionhistory_server.usecases.messages import Messages
+    from sessionhistory_server.usecases.metering import Metering
 
 T = TypeVar("T")
 
@@ -35,16 +42,18 @@ class MessageStreams:
     Each ``Append`` has one message, and ids for the message and its session.
     """
 
-    def __init__(self, database: Database, messages: Messages) -> None:
+    def __init__(self, database: Database, metering: Metering, messages: Messages) -> None:
         self._database = database
+        self._metering = metering
         self._messages = messages
         self._appends: set[asyncio.Task[object]] = set()
         self._closing = asyncio.Event()
 
     async def check(self, caller: Caller, asked: Append) -> None:
         """Raise the error that the append of a stream would raise now, if any."""
-        batch = self._messages.batch(caller, asked)
-        await self._database.read(lambda c: stream.check(c, batch))
+        async with self._metering.room(caller) as room:
+            batch = self._messages.batch(caller, asked).within(room)
+            await self._database.read(lambda c: stream.check(c, batch))
 
     def store(self, caller: Caller, asked: Append) -> asyncio.Task[AppendOutcome]:
         """Begin to store a complete message. It replaces an interrupted message that has the same id."""
@@ -69,24 +78,28 @@ class MessageStreams:
 
     async def _store(self, caller: Caller, asked: Append) -> AppendOutcome:
         try:
-            return await self._messages.append(caller, asked)
+            return await self._messages.append(caller, asked, is_accepted=True)
         except AlreadyExistsError:
             batch = self._messages.batch(caller, asked)
             if not await self._messages.counting.store_counted(batch, self._replace_interrupted):
                 raise
-        return await self._messages.append(caller, asked)  # finds the message stored
+        return await self._messages.append(caller, asked, is_accepted=True)  # finds the message stored
 
     async def _replace_interrupted(self, batch: Batch) -> bool:
-        return await self._database.write(lambda c: stream.replace_interrupted(c, batch), lock=batch.ref)
+        replace = self._metering.measured(
+            batch.tenant_id, batch.ref, partial(stream.replace_interrupted, batch=batch)
+        )
+        return await self._database.write(replace, lock=batch.ref)
 
     async def _keep(self, caller: Caller, asked: Append, retry_seconds: float) -> AppendOutcome:
         end = asyncio.get_running_loop().time() + retry_seconds
         while True:
             try:
-                return await self._messages.append(caller, asked)
+                return await self._messages.append(caller, asked, is_accepted=True)
             except SessionHistoryError as error:
                 is_last_attempt = self._closing.is_set() or asyncio.get_running_loop().time() >= end
-                if is_last_attempt or not isinstance(error, RetryableError):
+                is_full = isinstance(error, LimitReachedError)
+                if is_last_attempt or is_full or not isinstance(error, RetryableError):
                     _log.warning("broken stream not kept", extra={"reason": error.reason})
                     raise
                 delay_seconds = error.retry_delay_seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.model.tokens import COUNTED_BY_CHARACTERS
@@ -16,27 +17,39 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.summary import Compact, Summary
     from sessionhistory_server.store.postgres.database import Database
     from sessionhistory_server.tokens import TokenCounters
+    from sessionhistory_server.usecases.metering import Metering
 
 
 class Summaries:
-    """The use case of summaries."""
+    """The use case of summaries.
 
-    def __init__(self, database: Database, counters: TokenCounters) -> None:
+    Args:
+        database: The database of the summaries.
+        metering: Counts the summaries, and limits them.
+        counters: Count the summaries that callers send without a token count.
+    """
+
+    def __init__(self, database: Database, metering: Metering, counters: TokenCounters) -> None:
         self._database = database
+        self._metering = metering
         self._counting = Counting(counters)
 
     async def compact(self, caller: Caller, asked: Compact) -> Summary:
         """Store a summary, counted by the session's own counter; return the stored summary."""
-        compaction = Compaction(
-            asked=asked,
-            ref=SessionRef.of(caller, asked.session_id),
-            message=count_characters(asked.message),
-            made_id=new_id(),
-            token_counter=COUNTED_BY_CHARACTERS,
-        )
-        return await self._counting.store_counted(compaction, self._store)
+        async with self._metering.room(caller) as room:
+            compaction = Compaction(
+                asked=asked,
+                tenant_id=caller.tenant_id,
+                ref=SessionRef.of(caller, asked.session_id),
+                message=count_characters(asked.message),
+                made_id=new_id(),
+                token_counter=COUNTED_BY_CHARACTERS,
+                refusal=room.take_bytes(asked.message.size_bytes),
+            )
+            return await self._counting.store_counted(compaction, self._store)
 
     async def _store(self, compaction: Compaction) -> Summary:
-        return await self._database.write(
-            lambda connection: summaries.compact(connection, compaction), lock=compaction.ref
-        )
+        ref = compaction.ref
+        compact = partial(summaries.compact, new=compaction)
+        change = self._metering.measured(compaction.tenant_id, ref, compact)
+        return await self._database.write(change, lock=ref)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from sessionhistory_server.model.tokens import MIXED
+from sessionhistory_server.store.room import UNLIMITED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import timedelta
     from typing import Self
 
+    from sessionhistory_server.errors import LimitReachedError
     from sessionhistory_server.model.append import Append
     from sessionhistory_server.model.message import MessageContent, NewMessage
+    from sessionhistory_server.store.room import Room
     from sessionhistory_server.store.session_ref import SessionRef
 
 
@@ -26,6 +29,9 @@ class Batch(NamedTuple):
     token_counter: str
     """The counter that counted the messages. ``MIXED``: the session's counter becomes ``MIXED``, too."""
     retention: timedelta
+    room: Room = UNLIMITED
+    refusal: LimitReachedError | None = None
+    """The error for messages without room. They are not stored, but found if they are stored already."""
 
     @property
     def creates(self) -> bool:
@@ -38,6 +44,11 @@ class Batch(NamedTuple):
         if self.token_counter == MIXED or all(m.content.token_count_given is not None for m in self.messages):
             return None
         return self.token_counter
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of the messages."""
+        return sum(message.size_bytes for message in self.messages)
 
     @property
     def message_ids(self) -> list[str]:
@@ -53,6 +64,12 @@ class Batch(NamedTuple):
         """Return the batch with other token counts."""
         messages = [m._replace(token_count=count) for m, count in zip(self.messages, counts, strict=True)]
         return self._replace(messages=messages, token_counter=token_counter)
+
+    def within(self, room: Room) -> Self:
+        """Return the batch with the room that the limits leave for it, of which it takes its bytes."""
+        if room is self.room:
+            return self
+        return self._replace(room=room, refusal=room.take_bytes(self.size_bytes))
 
     def expecting(self, last_sequence: int) -> Self:
         """Return the batch with an expected last sequence."""

@@ -63,14 +63,15 @@ set last_sequence = last_sequence + asked.messages,
     active_time = greatest(active_time, now())
 from json_to_recordset(%(sessions)s::json) as asked (
     place bigint, key uuid, owner text, bound_application_id text, messages bigint, tokens bigint,
-    bytes bigint, new_title text, required_counter text
+    bytes bigint, new_title text, required_counter text, max_messages bigint
 ), {SHORT_LOCK_TIMEOUT}
 where session_key = any(%(keys)s::uuid[]) and session_key = asked.key
   and (asked.owner is null or user_id = asked.owner)
   and (asked.bound_application_id is null or application_id = asked.bound_application_id)
   and {LIVE} and status = 'ACTIVE'
+  and (asked.max_messages is null or message_count + asked.messages <= asked.max_messages)
   and (asked.required_counter is null or token_counter in (asked.required_counter, '{MIXED}'))
-returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time,
+returning place, session_key, last_sequence, message_count, sessions.total_tokens, active_time, user_id,
           last_sequence - asked.messages as base_sequence,
           sessions.unpinned_tokens - asked.tokens as base_tokens,
           sessions.unpinned_bytes - asked.bytes as base_bytes
@@ -81,15 +82,24 @@ returning place, session_key, last_sequence, message_count, sessions.total_token
     from session
     join json_to_recordset(%(messages)s::json) as new (place bigint, {JSON_RECORD}) using (place)
 )
-select place, last_sequence, message_count, total_tokens, active_time from session
+select place, last_sequence, message_count, total_tokens, active_time, user_id from session
 """
 
 
 class SharedAppends:
-    """The appends to a database. Concurrent appends share a statement or a transaction if possible."""
+    """The appends to a database. Concurrent appends share a statement or a transaction if possible.
 
-    def __init__(self, database: Database, *, coalesce: bool) -> None:
+    Args:
+        database: The database.
+        note: Called for each batch that was stored, after the commit.
+        coalesce: Whether concurrent appends share a statement.
+    """
+
+    def __init__(
+        self, database: Database, note: Callable[[Batch, Appended], None], *, coalesce: bool
+    ) -> None:
         self._database = database
+        self._note = note
         self._coalesce = coalesce
         self._batcher: _Batcher = Batcher(self._append_together, max_batch=_MAX_BATCH)
         self._batchers: WeakValueDictionary[SessionRef, _Batcher] = WeakValueDictionary()
@@ -101,7 +111,12 @@ class SharedAppends:
         shares = self._coalesce and _is_sharable(batch) and not self._database.gates.seems_locked(lock)
         if shares and (appended := await self._batcher_of(lock).ask(batch)):
             return appended
-        return await self._database.write(lambda connection: append(connection, batch), lock=lock)
+        return await self._database.write(lambda connection: self._append_alone(connection, batch), lock=lock)
+
+    async def _append_alone(self, connection: Connection, batch: Batch) -> Appended:
+        appended = await append(connection, batch)
+        self._note(batch, appended)
+        return appended
 
     def _batcher_of(self, session: SessionRef) -> _Batcher:
         if not self._database.is_distributed:
@@ -114,7 +129,16 @@ class SharedAppends:
 
     async def _append_together(self, take: Callable[[], list[Batch]]) -> Sequence[Appended | None]:
         """Store the batches of concurrent calls; ``take`` returns them."""
-        return await self._database.run(lambda c: self._append(c, take()), writes=True)
+        return await self._database.run(lambda c: self._append_noted(c, take()), writes=True)
+
+    async def _append_noted(
+        self, connection: Connection, batches: Sequence[Batch]
+    ) -> Sequence[Appended | None]:
+        outcomes = await self._append(connection, batches)
+        for batch, appended in zip(batches, outcomes, strict=True):
+            if appended is not None:
+                self._note(batch, appended)
+        return outcomes
 
     async def _append(self, connection: Connection, batches: Sequence[Batch]) -> Sequence[Appended | None]:
         """Store batches in one commit; return ``None`` for each batch that was not stored."""
@@ -141,6 +165,7 @@ class _Session:
 
     ref: SessionRef
     token_counter: str
+    max_messages: int | None
     required_counter: str | None = None
     messages: list[NewMessage] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
@@ -156,12 +181,15 @@ class _Session:
             "bytes": sum(message.size_bytes for message in self.messages),
             "new_title": title_parameter(self.messages),
             "required_counter": self.required_counter,
+            "max_messages": self.max_messages,
         }
 
-    def outcomes(self, counters: Counters, create_time: int) -> Iterator[tuple[int, Appended]]:
+    def outcomes(
+        self, counters: Counters, create_time: int, user_id: str | None
+    ) -> Iterator[tuple[int, Appended]]:
         """Yield the index and the outcome of each batch, with the session's counters after its message."""
         for place, message in reversed(list(zip(self.places, self.messages, strict=True))):
-            yield place, appended_of([message], counters, create_time, session_created=False)
+            yield place, appended_of([message], counters, create_time, user_id, session_created=False)
             last, count, tokens = counters
             counters = Counters(last - 1, count - 1, tokens - message.token_count)
 
@@ -169,7 +197,7 @@ class _Session:
 def _is_sharable(batch: Batch) -> bool:
     if len(batch.messages) > 1 or batch.token_counter == MIXED:
         return False
-    if batch.asked.expected_last_sequence is not None:
+    if batch.asked.expected_last_sequence is not None or batch.refusal:
         return False
     (message,) = batch.messages
     return not message.content.pinned and message.size_bytes <= _MAX_MESSAGE_BYTES
@@ -189,8 +217,8 @@ async def _append_in_one_statement(connection: Connection, batches: Sequence[Bat
             for record in message_records(one.messages)
         ),
     }
-    for place, *counters, create_time in await connection.fetch(_APPEND, parameters):
-        for index, appended in asked[place].outcomes(Counters(*counters), create_time):
+    for place, *counters, create_time, user_id in await connection.fetch(_APPEND, parameters):
+        for index, appended in asked[place].outcomes(Counters(*counters), create_time, user_id):
             outcomes[index] = appended
     return outcomes
 
@@ -221,7 +249,8 @@ def _by_session(batches: Sequence[Batch]) -> list[_Session]:
     for place, batch in enumerate(batches):
         session = sessions.get(batch.ref)
         if session is None:
-            session = sessions[batch.ref] = _Session(batch.ref, batch.token_counter)
+            session = _Session(batch.ref, batch.token_counter, batch.room.max_messages)
+            sessions[batch.ref] = session
         (message,) = batch.messages
         identity = (batch.ref, message.content.message_id)
         if session.token_counter == batch.token_counter and identity not in taken:

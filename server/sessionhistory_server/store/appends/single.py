@@ -48,11 +48,12 @@ async def append(connection: Connection, batch: Batch) -> Appended:
         AlreadyExistsError: an id is stored with other content, or not together with the rest of the batch.
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
+        LimitReachedError: there is no room.
         OtherCounterError: the messages must be counted by another counter.
     """
     parameters = storing.parameters_of(batch)
     for _ in range(_MAX_ATTEMPTS):
-        if appended := await _store(connection, storing.APPEND, parameters, batch):
+        if not batch.refusal and (appended := await _store(connection, storing.APPEND, parameters, batch)):
             return appended
         found = await retries.read_stored(connection, batch)
         if found is None:
@@ -82,7 +83,12 @@ async def _store(
 
 
 def appended_of(
-    new: Sequence[NewMessage], counters: Counters, create_time: int, *, session_created: bool
+    new: Sequence[NewMessage],
+    counters: Counters,
+    create_time: int,
+    user_id: str | None,
+    *,
+    session_created: bool,
 ) -> Appended:
     """Return the outcome of an append, from the session's counters after the last message."""
     first = counters.last_sequence - len(new) + 1
@@ -90,7 +96,7 @@ def appended_of(
         Message(one.content, sequence, one.token_count, create_time, one.size_bytes)
         for sequence, one in enumerate(new, start=first)
     ]
-    return Appended(messages, counters, session_created=session_created)
+    return Appended(messages, counters, session_created=session_created, user_id=user_id)
 
 
 async def create(connection: Connection, batch: Batch) -> Appended | None:
@@ -100,10 +106,13 @@ async def create(connection: Connection, batch: Batch) -> Appended | None:
         NotFoundError: the batch does not create sessions, or the id is taken.
         FailedPreconditionError: the session would have too many pinned messages.
         AbortedError: the batch expects another last sequence than 0.
+        LimitReachedError: there is no room for it.
     """
     if batch.asked.new_session is None:
         raise session_not_found(batch.ref.session_id)
     require_accepts(NO_SESSION, batch)
+    if refusal := batch.room.take_session():
+        raise refusal
     parameters = storing.parameters_of(batch)
     session = new_session_parameters(
         batch.tenant_id, batch.ref, batch.asked.new_session, batch.token_counter, batch.retention
@@ -121,6 +130,7 @@ def require_accepts(found: SessionSnapshot, batch: Batch) -> None:
     Raises:
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
+        LimitReachedError: there is no room for more messages.
     """
     require_appendable(found, batch.ref, batch.asked.expected_last_sequence)
     session_id = batch.ref.session_id
@@ -131,6 +141,9 @@ def require_accepts(found: SessionSnapshot, batch: Batch) -> None:
             session_id=session_id,
             pinned_count=str(found.pinned_count),
         )
+    batch.room.require_messages(session_id, found.message_count, len(batch.messages))
+    if batch.refusal:
+        raise batch.refusal
 
 
 def _require_counter(found: SessionSnapshot, batch: Batch) -> None:

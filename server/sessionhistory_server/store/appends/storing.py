@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SHORT_LOCK_TIMEOUT: Final = "(select set_config('lock_timeout', '250ms', true)) as short_lock_timeout"
 """SQL that sets a lock_timeout for a statement that must not wait long for a locked session."""
 
-_RETURNED: Final = "last_sequence, message_count, total_tokens, active_time"
+_RETURNED: Final = "last_sequence, message_count, total_tokens, active_time, user_id"
 _BASE: Final = """
           last_sequence - %(count)s::bigint as base_sequence,
           unpinned_tokens - %(unpinned_tokens)s::bigint as base_tokens,
@@ -52,10 +52,11 @@ class Writing(NamedTuple):
 
 
 class Written(NamedTuple):
-    """The session's counters after a batch was stored, and the time of its messages."""
+    """The session's counters after a batch was stored, the time of its messages, and its user."""
 
     counters: Counters
     create_time: int
+    user_id: str | None
 
 
 def _writing(session: LiteralString) -> Writing:
@@ -91,6 +92,7 @@ set last_sequence = last_sequence + %(count)s::bigint,
 where {NAMED} and {LIVE} and status = 'ACTIVE'
   and (%(expected)s::bigint is null or last_sequence = %(expected)s::bigint)
   and pinned_count + %(pinned_count)s::integer <= {MAX_PINNED_MESSAGES}
+  and (%(max_messages)s::bigint is null or message_count + %(count)s::bigint <= %(max_messages)s::bigint)
   and (%(required_counter)s::text is null or token_counter in (%(required_counter)s::text, '{MIXED}'))
 """)
 
@@ -114,6 +116,7 @@ def parameters_of(batch: Batch) -> dict[str, Any]:
         "unpinned_tokens": sum(message.token_count for message in unpinned),
         "unpinned_bytes": sum(message.size_bytes for message in unpinned),
         "pinned_count": len(batch.messages) - len(unpinned),
+        "max_messages": batch.room.max_messages,
         "expected": batch.asked.expected_last_sequence,
         "new_title": title_parameter(batch.messages),
         "token_counter": batch.token_counter,
@@ -136,7 +139,7 @@ async def write(
     if not found:
         return None
     (row,) = found
-    return Written(Counters(*row[:_COUNTERS]), row[_COUNTERS])
+    return Written(Counters(*row[:_COUNTERS]), *row[_COUNTERS : len(Written._fields) + _COUNTERS - 1])
 
 
 async def _in_one_statement(
@@ -152,7 +155,7 @@ async def _in_two_statements(
     async with joined_transaction(connection):
         found = await connection.fetch(writing.session, parameters)
         for row in found:
-            *_, create_time, sequence, tokens, size = row
+            *_, create_time, _, sequence, tokens, size = row
             base = rows.Base(batch.ref.session_key, create_time, sequence, tokens, size)
             await rows.insert(connection, base, batch.messages)
     return found

@@ -26,6 +26,7 @@ async def check(connection: Connection, batch: Batch) -> None:
         NotFoundError: there is no such session for this caller.
         FailedPreconditionError: the session is not active, or would have too many pinned messages.
         AbortedError: its last sequence is not the expected one.
+        LimitReachedError: there is no room for more messages, or for the session to create.
     """
     read = read_holder if batch.creates else read_snapshot
     try:
@@ -45,6 +46,8 @@ def _require_allowed(found: SessionSnapshot | None, batch: Batch) -> None:
         raise session_not_found(batch.ref.session_id)
     require_usable(found or NO_SESSION, batch.ref, creates=batch.creates)
     require_accepts(found or NO_SESSION, batch)
+    if found is None and (refusal := batch.room.take_session()):
+        raise refusal
 
 
 async def replace_interrupted(connection: Connection, batch: Batch) -> bool:

@@ -16,6 +16,7 @@ from sessionhistory_server.store.columns.session import (
     session_parameters,
 )
 from sessionhistory_server.store.guard import SUMMARIES_IN_FORCE
+from sessionhistory_server.store.room import UNLIMITED
 from sessionhistory_server.store.session_ref import LIVE, OWNED
 from sessionhistory_server.store.summaries import COPIED_COLUMNS as SUMMARY_COLUMNS
 from sessionhistory_server.store.summaries import covered_last_exists
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.model.session import SessionContent
     from sessionhistory_server.store.postgres.connection import Connection, Row
+    from sessionhistory_server.store.room import Room
     from sessionhistory_server.store.session_ref import SessionRef
 
 COPIED_COLUMNS: Final = ("sequence", "create_time", *SENT_COLUMNS)
@@ -125,6 +127,7 @@ class Fork(NamedTuple):
     through_sequence: int | None = None
     keeps_title: bool = True
     keeps_state: bool = True
+    room: Room = UNLIMITED
 
     def parameters(self, parent_sequence: int | None = None) -> dict[str, Any]:
         """Return the parameters of the statements of a fork."""

@@ -8,6 +8,7 @@ import psycopg
 
 from sessionhistory_server.errors import session_exists, session_not_found
 from sessionhistory_server.model.session import ACTIVE
+from sessionhistory_server.store import usage
 from sessionhistory_server.store.columns.session import (
     COLUMN_NAMES,
     COLUMNS,
@@ -20,12 +21,14 @@ from sessionhistory_server.store.guard import (
     require_reached,
     session_not_active,
 )
+from sessionhistory_server.store.postgres.transactions import joined_transaction
+from sessionhistory_server.store.room import UNLIMITED
 from sessionhistory_server.store.session_ref import LIVE, NAMED, OWNED
 
 if TYPE_CHECKING:
     from sessionhistory_server.model.session import Session
     from sessionhistory_server.store.forks.copying import Fork
-    from sessionhistory_server.store.postgres.connection import Connection, Row
+    from sessionhistory_server.store.postgres.connection import Connection
 
 _CLOSE: Final = f"""
 update sessions
@@ -63,40 +66,56 @@ class _Taken(NamedTuple):
     """The purge time of the session, if it is deleted or expired and the caller owns it."""
 
 
-async def fork(connection: Connection, wanted: Fork, *, allow_existing: bool) -> tuple[Session, bool]:
-    """Create a session with the messages of another, or with ``allow_existing`` return an earlier copy.
+class Copied(NamedTuple):
+    """A session that was created from another one, now or by an earlier attempt."""
 
-    Returns:
-        The session, and whether it was created.
+    session: Session
+    created: bool
+    """Whether it was created now."""
+    size_bytes: int = 0
+    """The bytes of its messages and summaries; 0 if its room is ``UNLIMITED`` or it existed."""
+
+
+async def fork(connection: Connection, wanted: Fork, *, allow_existing: bool) -> Copied:
+    """Create a session with the messages of another, or with ``allow_existing`` return an earlier copy.
 
     Raises:
         NotFoundError: there is no such session for this caller.
         AlreadyExistsError: the new id is taken.
         AbortedError: the source's last sequence is before the given one.
+        LimitReachedError: there is no room for the copy.
     """
+    refusal = wanted.room.take_session() or wanted.room.take_bytes(0)
     while True:
         try:
-            made = await _copy(connection, wanted)
+            made = None if refusal else await _copy(connection, wanted)
         except psycopg.errors.UniqueViolation:
             _, taken = await _read_both(connection, wanted)
             if taken is None:
                 continue
-            if (
-                allow_existing
-                and taken.is_copy
-                and wanted.through_sequence in (None, taken.session.parent_through_sequence)
-            ):
-                return taken.session, False
-            raise session_exists(wanted.new.session_id, timestamp(taken.held_until)) from None
+            return _earlier_copy(wanted, taken, allow_existing=allow_existing)
         if made:
-            return session_of(made[0]), True
+            return made
+        if refusal:
+            _, taken = await _read_both(connection, wanted)
+            if taken is None:
+                raise refusal
+            return _earlier_copy(wanted, taken, allow_existing=allow_existing)
         found = await read_snapshot(connection, wanted.source)
         if found is None or not found.usable:
             raise session_not_found(wanted.source.session_id)
         require_reached(found, wanted.source, wanted.through_sequence or 0)
 
 
-async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Session, Session]:
+def _earlier_copy(wanted: Fork, taken: _Taken, *, allow_existing: bool) -> Copied:
+    """Return the session that has the new id, if it is the wanted copy, and may exist."""
+    same = wanted.through_sequence in (None, taken.session.parent_through_sequence)
+    if allow_existing and taken.is_copy and same:
+        return Copied(taken.session, created=False)
+    raise session_exists(wanted.new.session_id, timestamp(taken.held_until))
+
+
+async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Copied, Session]:
     """End an active session and create one that continues it, or return those of an earlier attempt.
 
     Returns:
@@ -106,29 +125,52 @@ async def reset(connection: Connection, wanted: Fork, status: str) -> tuple[Sess
         NotFoundError: there is no such session for this caller.
         AlreadyExistsError: the new id is taken.
         FailedPreconditionError: the session is not active.
+        LimitReachedError: there is no room for the new session.
     """
+    refusal = wanted.room.take_session() or wanted.room.take_bytes(0)
     closing = wanted.source._asdict() | {"status": status}
     while True:
         try:
             async with connection.transaction():
                 if closed := await connection.fetch(_CLOSE, closing):
+                    if refusal:
+                        raise refusal
                     previous = session_of(closed[0])
-                    (made,) = await _copy(connection, wanted, previous.last_sequence)
-                    return session_of(made), previous
+                    made = await _copy(connection, wanted, previous.last_sequence)
+                    assert made is not None  # noqa: S101 - the transaction has locked the source
+                    return made, previous
         except psycopg.errors.UniqueViolation:
             pass
         previous, taken = await _read_both(connection, wanted)
         if previous.status != ACTIVE:
             if taken and taken.is_copy:
-                return taken.session, previous
+                return Copied(taken.session, created=False), previous
             raise session_not_active(previous.session_id, previous.status)
         if taken:
             raise session_exists(wanted.new.session_id, timestamp(taken.held_until))
 
 
-async def _copy(connection: Connection, wanted: Fork, parent_sequence: int | None = None) -> list[Row]:
+async def _copy(connection: Connection, wanted: Fork, parent_sequence: int | None = None) -> Copied | None:
+    """Create the session; return ``None`` if the caller has no such source.
+
+    Raises:
+        LimitReachedError: there is no room for its messages. Only the copy has their number and bytes.
+    """
     copy = steps.copy if connection.is_distributed else copying.copy
-    return await copy(connection, wanted, parent_sequence)
+    if wanted.room is UNLIMITED:
+        rows = await copy(connection, wanted, parent_sequence)
+        return Copied(session_of(rows[0]), created=True) if rows else None
+    async with joined_transaction(connection):
+        rows = await copy(connection, wanted, parent_sequence)
+        if not rows:
+            return None
+        session = session_of(rows[0])
+        measured = await usage.measure(connection, wanted.new)
+        size_bytes = measured.bytes if measured else 0
+        wanted.room.require_messages(session.session_id, 0, session.message_count)
+        if refusal := wanted.room.take_bytes(size_bytes):
+            raise refusal
+        return Copied(session, created=True, size_bytes=size_bytes)
 
 
 async def _read_both(connection: Connection, wanted: Fork) -> tuple[Session, _Taken | None]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MINIMUM_POSTGRES: Final = 15_00_00
 """In the form of ``server_version_num``."""
 
-MINIMUM_REVISION: Final = "0012"
+MINIMUM_REVISION: Final = "0013"
 """The oldest schema that this release runs on. It also runs on newer schemas, which only add to it."""
 
 _log = logging.getLogger(__name__)

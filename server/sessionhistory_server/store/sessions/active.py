@@ -10,11 +10,9 @@ from sessionhistory_server.store.session_ref import LIVE, OPEN
 from sessionhistory_server.store.sessions import lifecycle
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
-    from sessionhistory_server.model.session import Session, SessionContent
+    from sessionhistory_server.model.session import Session
     from sessionhistory_server.store.postgres.connection import Connection
-    from sessionhistory_server.store.session_ref import SessionRef
+    from sessionhistory_server.store.sessions.lifecycle import NewSession
 
 _NEWEST: Final = f"""
 select {COLUMNS} from sessions
@@ -37,18 +35,10 @@ async def newest(
     return session_of(found[0]) if found else None
 
 
-async def newest_or_new(
-    connection: Connection,
-    tenant_id: str,
-    ref: SessionRef,
-    content: SessionContent,
-    *,
-    token_counter: str,
-    retention: timedelta,
-) -> tuple[Session, bool]:
+async def newest_or_new(connection: Connection, new: NewSession) -> tuple[Session, bool]:
     """Return a user's newest active session, or create one. Of concurrent calls, only one creates it.
 
-    If ``content`` names an application, only sessions of that application count. The transaction locks a
+    If its content names an application, only sessions of that application count. The transaction locks a
     number that stands for the user, because there is no row to lock. Other calls that create sessions do not
     lock the user.
 
@@ -57,22 +47,15 @@ async def newest_or_new(
 
     Raises:
         AlreadyExistsError: the id of the session to create is taken.
+        LimitReachedError: there is no room for the session.
     """
-    user_id = ref.user_id or ""
+    user_id, application_id = new.ref.user_id or "", new.content.application_id
     async with connection.transaction():
-        await lock_user(connection, tenant_id, user_id)
-        if found := await newest(connection, tenant_id, user_id, content.application_id):
+        await lock_user(connection, new.tenant_id, user_id)
+        if found := await newest(connection, new.tenant_id, user_id, application_id):
             return found, False
         if connection.is_distributed:
-            await lock_creation(connection, tenant_id, user_id, ref.session_key)
-            if found := await newest(connection, tenant_id, user_id, content.application_id):
+            await lock_creation(connection, new.tenant_id, user_id, new.ref.session_key)
+            if found := await newest(connection, new.tenant_id, user_id, application_id):
                 return found, False
-        return await lifecycle.create(
-            connection,
-            tenant_id,
-            ref,
-            content,
-            token_counter=token_counter,
-            retention=retention,
-            allow_existing=False,
-        )
+        return await lifecycle.create(connection, new, allow_existing=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, LiteralString
+from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
 from sessionhistory_server.errors import FailedPreconditionError, session_exists, session_not_found
 from sessionhistory_server.store.columns.session import (
@@ -12,6 +12,7 @@ from sessionhistory_server.store.columns.session import (
     session_of,
 )
 from sessionhistory_server.store.columns.times import timestamp
+from sessionhistory_server.store.room import UNLIMITED
 from sessionhistory_server.store.session_ref import HELD_UNTIL, LIVE, NAMED, OWNED
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.model.session import Session, SessionContent
     from sessionhistory_server.store.postgres.connection import Connection
+    from sessionhistory_server.store.room import Room
     from sessionhistory_server.store.session_ref import SessionRef
 
 _CREATE: Final = f"{INSERT_SESSION} returning {COLUMNS}"
@@ -59,16 +61,18 @@ select {LIVE}, {_RESTORABLE} from sessions where {NAMED}
 """
 
 
-async def create(
-    connection: Connection,
-    tenant_id: str,
-    ref: SessionRef,
-    content: SessionContent,
-    *,
-    token_counter: str,
-    retention: timedelta,
-    allow_existing: bool,
-) -> tuple[Session, bool]:
+class NewSession(NamedTuple):
+    """A session to create, without messages."""
+
+    tenant_id: str
+    ref: SessionRef
+    content: SessionContent
+    token_counter: str
+    retention: timedelta
+    room: Room = UNLIMITED
+
+
+async def create(connection: Connection, new: NewSession, *, allow_existing: bool) -> tuple[Session, bool]:
     """Create a session, or with ``allow_existing`` return the caller's live session with the id.
 
     Returns:
@@ -76,15 +80,20 @@ async def create(
 
     Raises:
         AlreadyExistsError: the id is taken.
+        LimitReachedError: there is no room for the session.
     """
-    parameters = new_session_parameters(tenant_id, ref, content, token_counter, retention)
+    ref = new.ref
+    refusal = new.room.take_session()
+    parameters = new_session_parameters(new.tenant_id, ref, new.content, new.token_counter, new.retention)
     while True:
-        if session := await _one(connection, _CREATE, parameters):
+        if not refusal and (session := await _one(connection, _CREATE, parameters)):
             return session, True
         for *existing, usable, held_until in await connection.fetch(_TAKEN, ref._asdict()):
             if allow_existing and usable:
                 return session_of(tuple(existing)), False
             raise session_exists(ref.session_id, timestamp(held_until))
+        if refusal:
+            raise refusal
 
 
 async def get(connection: Connection, ref: SessionRef) -> Session:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sessionhistory_server.errors import session_not_found
 from sessionhistory_server.store.columns.session import COLUMNS, session_of
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 _PURGE: Final = f"delete from sessions where {NAMED} returning {COLUMNS}"
 
-_PURGE_MESSAGES: Final = f"{REMOVED} select count(*), max(sequence) from removed"
+_PURGE_MESSAGES: Final = f"""{REMOVED}
+select count(*), max(sequence), coalesce(sum(size_bytes), 0)::bigint from removed
+"""
 
-_PURGE_SUMMARIES: Final = "delete from summaries where session_key = %(session_key)s::uuid"
+_PURGE_SUMMARIES: Final = """
+with removed as (
+    delete from summaries where session_key = %(session_key)s::uuid returning size_bytes
+)
+select coalesce(sum(size_bytes), 0)::bigint from removed
+"""
 
 _DUE: Final = """
 select session_key::text from sessions
@@ -34,8 +41,18 @@ limit %(limit)s::bigint
 _PURGE_DUE: Final = """
 delete from sessions
 where session_key = %(session_key)s::uuid and coalesce(purge_time <= (select now()), false)
-returning tenant_id, session_id
+returning tenant_id, session_id, user_id
 """
+
+
+class Purged(NamedTuple):
+    """A session that was due, and is removed."""
+
+    tenant_id: str
+    session_id: str
+    user_id: str | None
+    size_bytes: int
+    """The bytes of its messages and summaries."""
 
 
 async def purge(connection: Connection, ref: SessionRef) -> Session:
@@ -61,24 +78,27 @@ async def due(connection: Connection, *, besides: Sequence[str], limit: int) -> 
     return [key for (key,) in found]
 
 
-async def purge_due(connection: Connection, session_key: str) -> tuple[str, str] | None:
+async def purge_due(connection: Connection, session_key: str) -> Purged | None:
     """Remove a session if its purge time has come, with its messages and summaries.
 
     Returns:
-        Its tenant and its id; ``None``: it was restored, or another server has purged it.
+        The session; ``None``: it was restored, or another server has purged it.
     """
     async with connection.transaction():
         purged = await connection.fetch(_PURGE_DUE, {"session_key": session_key})
         if not purged:
             return None
-        await _purge_contents(connection, session_key)
-    tenant_id, session_id = purged[0]
-    return tenant_id, session_id
+        size_bytes = await _purge_contents(connection, session_key)
+    tenant_id, session_id, user_id = purged[0]
+    return Purged(tenant_id, session_id, user_id, size_bytes)
 
 
-async def _purge_contents(connection: Connection, key: str) -> None:
-    removed, after = MAX_REMOVED, 0
+async def _purge_contents(connection: Connection, key: str) -> int:
+    """Remove the messages and summaries of a session; return their bytes."""
+    removed, after, size_bytes = MAX_REMOVED, 0, 0
     while removed == MAX_REMOVED:
         parameters = {"session_key": key, "after": after, "limit": MAX_REMOVED}
-        ((removed, after),) = await connection.fetch(_PURGE_MESSAGES, parameters)
-    await connection.fetch(_PURGE_SUMMARIES, {"session_key": key})
+        ((removed, after, removed_bytes),) = await connection.fetch(_PURGE_MESSAGES, parameters)
+        size_bytes += removed_bytes
+    ((removed_bytes,),) = await connection.fetch(_PURGE_SUMMARIES, {"session_key": key})
+    return size_bytes + int(removed_bytes)

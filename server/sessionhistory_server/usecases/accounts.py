@@ -1,0 +1,107 @@
+"""The counts of tenants and users in the memory of a worker."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.store.usage import NOTHING, Owner, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+KNOWN_SECONDS: Final = 60.0
+"""For how long a worker knows the counts of a tenant or user that it does not serve."""
+
+_MAX_ACCOUNTS: Final = 200_000
+"""Above this limit changes are not noted: the next recount finds them."""
+
+
+class Account:
+    """The count of a tenant or user, and the changes of this worker that it does not include."""
+
+    __slots__ = ("_stored", "read_at", "reserved", "seen_at", "unwritten")
+
+    def __init__(self) -> None:
+        self._stored = NOTHING
+        self.unwritten = NOTHING
+        """Changes that are committed, and not yet added to the count in the database."""
+        self.reserved = NOTHING
+        """What the calls in flight may add."""
+        self.read_at = -KNOWN_SECONDS
+        """When the count was read, by the monotonic clock."""
+        self.seen_at = -KNOWN_SECONDS
+        """When a call has last asked for the count."""
+
+    @property
+    def total(self) -> Usage:
+        """The count with all changes that this worker knows of."""
+        return self._stored.plus(self.unwritten).plus(self.reserved)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the count was read lately."""
+        return time.monotonic() - self.read_at < KNOWN_SECONDS
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the account can be forgotten."""
+        is_unused = time.monotonic() - self.seen_at >= KNOWN_SECONDS
+        return is_unused and self.unwritten == NOTHING and self.reserved == NOTHING
+
+    def know(self, stored: Usage) -> None:
+        """Note the count as it was read."""
+        self._stored = stored
+        self.read_at = time.monotonic()
+
+    def note_written(self, change: Usage) -> None:
+        """Note that a change was added to the count in the database."""
+        self.unwritten = self.unwritten.minus(change)
+        self._stored = self._stored.plus(change)
+
+
+class Accounts:
+    """The accounts of tenants, by their ids, and of users, by ``Owner``."""
+
+    def __init__(self) -> None:
+        self._accounts: dict[str | Owner, Account] = {}
+
+    def of(self, key: str | Owner) -> Account:
+        """Return an account, which may be new."""
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account()
+        return account
+
+    def note(self, owner: Owner, change: Usage) -> None:
+        """Note a committed change of a user's sessions."""
+        if len(self._accounts) < _MAX_ACCOUNTS or owner in self._accounts:
+            for key in (owner, owner.tenant_id):
+                account = self.of(key)
+                account.unwritten = account.unwritten.plus(change)
+
+    def note_written(self, changes: Mapping[Owner, Usage]) -> None:
+        """Note that changes were added to the counts in the database."""
+        for owner, change in changes.items():
+            self.of(owner).note_written(change)
+            self.of(owner.tenant_id).note_written(change)
+
+    def unwritten(self) -> dict[Owner, Usage]:
+        """Return the changes that are not yet added to the counts in the database."""
+        return {
+            key: account.unwritten
+            for key, account in self._accounts.items()
+            if isinstance(key, Owner) and account.unwritten != NOTHING
+        }
+
+    def in_use(self) -> Iterator[str | Owner]:
+        """Yield the accounts for which calls have asked since they were read."""
+        for key, account in list(self._accounts.items()):
+            if account.seen_at > account.read_at:
+                yield key
+
+    def forget_idle(self) -> None:
+        """Forget the accounts that no call has used lately."""
+        idle = [key for key, account in self._accounts.items() if account.is_idle]
+        for key in idle:
+            del self._accounts[key]
