@@ -198,7 +198,10 @@ class PoolExhaustedError(ResourceExhaustedError):
 
 
 class ServerOverloadedError(ResourceExhaustedError):
-    """The server is short of memory, and this connection does not read responses or finish requests."""
+    """The server has too many calls or streams, or is short of memory because of this connection.
+
+    The call had no effect. The client retries it after the server's delay.
+    """
 
 
 class LimitReachedError(ResourceExhaustedError):
@@ -206,6 +209,14 @@ class LimitReachedError(ResourceExhaustedError):
 
     ``metadata`` has the ``limit``, its value as ``max``, and the ``count``. The client does not retry: the
     call succeeds only after something is removed, or the limit is raised.
+    """
+
+
+class RateLimitedError(ResourceExhaustedError):
+    """The tenant or the user has made as many calls in this second as a limit of the operator allows.
+
+    ``metadata`` has the ``limit`` and its value as ``max``. The call had no effect. The client retries it
+    after the server's delay.
     """
 
 

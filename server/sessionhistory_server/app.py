@@ -18,10 +18,13 @@ from sessionhistory_server.jwt_settings import jwks_source, jwt_rules
 from sessionhistory_server.listening import accepted_connections, listen
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
 from sessionhistory_server.observability.metrics_server import MetricsServer
-from sessionhistory_server.observability.shared_memory import SharedNumbers
+from sessionhistory_server.observability.shared_memory import SharedIntegers, SharedNumbers
 from sessionhistory_server.rpc.accounting import Accounting
 from sessionhistory_server.rpc.authentication import Authentication
 from sessionhistory_server.rpc.health import Health
+from sessionhistory_server.rpc.load.control import LoadControl
+from sessionhistory_server.rpc.load.rate_limits import RateLimits
+from sessionhistory_server.rpc.load.rates import NUMBERS, Rates
 from sessionhistory_server.rpc.peers.strangers import Strangers
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 from sessionhistory_server.rpc.receive import Receiver
@@ -65,6 +68,11 @@ def shared_numbers(workers: int) -> SharedNumbers:
     return SharedNumbers(workers, numbers_per_worker(METHODS))
 
 
+def shared_rates(workers: int) -> SharedIntegers:
+    """Return the shared memory for the rates of calls of this many workers."""
+    return SharedIntegers(workers, NUMBERS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerResources:
     """The resources that the workers of a server share. The defaults are for a single worker."""
@@ -73,6 +81,7 @@ class WorkerResources:
     """The index of the worker."""
     shares_port: bool = False
     numbers: SharedNumbers = field(default_factory=lambda: shared_numbers(1))
+    rates: SharedIntegers = field(default_factory=lambda: shared_rates(1))
     metrics_listener: socket.socket | None = None
     certificates: CertificateFiles | None = None
     """The files of TLS; ``None``: those that the settings name, if any."""
@@ -134,12 +143,13 @@ class App:
         )
         max_connections = accepted_connections(settings.pool_size)
         self._strangers = Strangers(max_connections, self._watcher)
+        self._load = self._load_control()
         accounting = Accounting(self.metrics, settings.slow_call_millis / 1_000)
         self._server = build_server(
-            servicers(self._use_cases, self.metrics, accounting),
+            servicers(self._use_cases, self.metrics, accounting, self._load),
             self._health,
             accounting,
-            Receiver(self._stream_rules, self._authentication),
+            Receiver(self._stream_rules, self._authentication, self._load),
             self._watcher,
             reflection=settings.reflection,
             shares_port=self._resources.shares_port,
@@ -235,6 +245,16 @@ class App:
             server = MetricsServer(self.metrics)
             await server.start(self._resources.metrics_listener or listen("metrics", address))
             stack.push_async_callback(server.stop)
+
+    def _load_control(self) -> LoadControl:
+        counts = Rates(self._resources.rates, self._resources.worker)
+        return LoadControl(
+            max_calls=self._settings.max_concurrent_calls,
+            max_streams=self._settings.max_streams,
+            max_wait_seconds=self._settings.pool_timeout_seconds,
+            rates=None if self._limits is None else RateLimits(self._limits, counts),
+            metrics=self.metrics,
+        )
 
     async def _publish_gauges(self) -> None:
         """Publish this worker's gauges for the worker that Prometheus asks."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Subject(NamedTuple):
@@ -29,7 +32,7 @@ _UNKNOWN: Final = Subject()
 class CallContext:
     """The request id, the method, the deadline and the subject of a call, and its credential as sent."""
 
-    __slots__ = ("_deadline", "authorization", "method", "request_id", "subject")
+    __slots__ = ("_deadline", "authorization", "end_turn", "method", "request_id", "subject")
 
     def __init__(
         self, request_id: str, method: str, deadline: float = math.inf, *, authorization: str | None = None
@@ -39,6 +42,8 @@ class CallContext:
         self.authorization = authorization
         """The metadata of this name; ``None``: none. It is a secret, which no log may contain."""
         self.subject = _UNKNOWN
+        self.end_turn: Callable[[], None] = _do_nothing
+        """Leaves the call's place among those that execute to another call, because this one has to wait."""
         self._deadline = deadline  # by the monotonic clock, in seconds
 
     def limit(self, seconds: float) -> None:
@@ -55,6 +60,10 @@ class CallContext:
         part = CallContext(self.request_id, method, self._deadline)
         part.subject = Subject(self.subject.tenant_id, self.subject.credential_id)
         return part
+
+
+def _do_nothing() -> None:
+    """End no turn: the call has none."""
 
 
 # One variable for all values, because to set a variable takes longer than to make a value.

@@ -237,6 +237,16 @@ class Settings:
     stream_idle_seconds: float = _setting(
         600.0, _Seconds(0.1, 86_400), "How long a stream without a deadline may be idle."
     )
+    max_concurrent_calls: int = _setting(
+        2_000,
+        click.IntRange(1, 1_000_000),
+        "Calls that each worker has in progress, waiting ones included; more are refused.",
+    )
+    max_streams: int = _setting(
+        2_000,
+        click.IntRange(1, 1_000_000),
+        "Streams of messages that each worker has open; more are refused.",
+    )
     max_memory_mib: int = _setting(
         1_024,
         click.IntRange(64, 1_048_576),

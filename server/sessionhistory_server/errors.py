@@ -95,6 +95,19 @@ class LimitReachedError(ResourceExhaustedError):
     retry_delay_seconds = LIMIT_RETRY_DELAY_SECONDS
 
 
+class RateLimitedError(ResourceExhaustedError):
+    """A tenant or a user has made as many calls in this second as an operator allows."""
+
+    def __init__(self, limit: str, maximum: int, retry_delay_seconds: float) -> None:
+        super().__init__(
+            f"the limit {limit} of {maximum} is reached: retry after the delay in RetryInfo",
+            reason="RATE_LIMITED",
+            limit=limit,
+            max=str(maximum),
+        )
+        self.retry_delay_seconds = retry_delay_seconds
+
+
 class UnavailableError(RetryableError):
     """The server cannot execute the call now."""
 
@@ -369,6 +382,20 @@ def server_overloaded() -> ResourceExhaustedError:
     return ResourceExhaustedError(
         "the server is short of memory, and this connection has unread answers or unfinished requests",
         reason="SERVER_OVERLOADED",
+    )
+
+
+def too_many_calls(maximum: int, kind: str) -> ResourceExhaustedError:
+    """Return the error for a call above the number that a worker accepts. Nothing was done."""
+    return ResourceExhaustedError(
+        f"the server has {maximum:,} {kind} in progress already", reason="SERVER_OVERLOADED"
+    )
+
+
+def waited_too_long(seconds: float) -> ResourceExhaustedError:
+    """Return the error for a call that was not executed, because others came before. Nothing was done."""
+    return ResourceExhaustedError(
+        f"the server is busy: the call was not begun within {seconds:g} seconds", reason="SERVER_OVERLOADED"
     )
 
 

@@ -15,6 +15,7 @@ from sessionhistory import Message, Role, Scope, SessionFields, SessionStatus
 from sessionhistory._transport.failures import failure
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory_server.errors import RetryableError
+from sessionhistory_server.rpc.load import rate_limits
 from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 from sessionhistory_server.store import api_keys, refused_tokens
 from sessionhistory_server.store.postgres import connect as connecting
@@ -183,6 +184,15 @@ async def limit_reached(world: World) -> None:
     await limit(world.service, tenant_sessions=1)
     await write_counts(world.service)
     await world.client.create_session(fresh_id())
+
+
+async def rate_limited(world: World) -> None:
+    """Make one call more in a second than the tenant may make."""
+    await world.move(limits=True)
+    world.patch.setattr(rate_limits, "_retry_delay_seconds", lambda: RETRY_DELAY_SECONDS)
+    await limit(world.service, tenant_requests_per_second=1)
+    for _ in range(100):
+        await world.client.get_history(world.session_id)
 
 
 async def pool_exhausted(world: World) -> None:

@@ -157,6 +157,13 @@ CAUSES: dict[Callable[[World], Awaitable[None]], Expected] = {
         {"limit": "tenant_sessions", "max": "1", "count": "1"},
         retry_delay_seconds=60.0,
     ),
+    causes.rate_limited: Expected(
+        errors.RateLimitedError,
+        "RESOURCE_EXHAUSTED",
+        "RATE_LIMITED",
+        {"limit": "tenant_requests_per_second", "max": "1"},
+        retry_delay_seconds=LATER,
+    ),
     causes.database_unavailable: Expected(
         errors.DatabaseUnavailableError, "UNAVAILABLE", "DATABASE_UNAVAILABLE", retry_delay_seconds=LATER
     ),

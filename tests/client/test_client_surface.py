@@ -66,6 +66,7 @@ ERRORS = {
     *("StateTooLargeError", "TooManyApiKeysError", "ApiKeyWithoutSecretError"),
     "TooManyRefusedTokensError",
     *("ResourceExhaustedError", "PoolExhaustedError", "ServerOverloadedError", "LimitReachedError"),
+    "RateLimitedError",
     *("UnavailableError", "DatabaseUnavailableError", "DatabaseReadOnlyError", "SchemaOutdatedError"),
     "TransactionConflictError",
     "ServerStoppingError",

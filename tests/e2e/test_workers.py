@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
+import time
+from collections import Counter
 from contextlib import AsyncExitStack, suppress
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -19,8 +22,10 @@ from sessionhistory.v1 import message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from support.databases import execute
+from support.errors import failure_of
 from support.locks import locked
 from support.metrics import Metrics
+from support.processes import run
 from support.proxy import Proxy, free_port
 from support.service import NOT_SERVING, SERVING, connect
 from support.waiting import until
@@ -28,6 +33,7 @@ from support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from support.errors import Failure
     from support.processes import Server
 
     Start = Callable[..., Server]
@@ -140,6 +146,37 @@ async def test_a_killed_worker_is_replaced_under_load(
     stored = [row[0] for row in execute(database_url, "select message_id from messages order by sequence")]
     assert len(stored) == len(set(stored))
     assert {name for caller in both.values() for name in caller.stored} <= set(stored)
+
+
+async def test_a_rate_holds_for_all_workers_together(start: Start, callers: Open, database_url: str) -> None:
+    """In each second of the clock, both workers together let as many calls through as the limit."""
+    name, maximum = "tenant_requests_per_second", 20
+    assert run("limits", "set", f"{name}={maximum}", "--database-url", database_url).returncode == 0
+    flags = ("--workers", "2", "--limits", "--log-level", "debug")
+    both = await callers(start(*flags, "--database-url", database_url))
+    passed: Counter[int] = Counter()
+    refused: dict[int, list[Failure]] = {1: [], 2: []}
+
+    async def call_on_and_on(number: int) -> None:
+        while True:
+            began = int(time.monotonic())
+            try:
+                await both[number].append(secrets.token_hex(8))
+            except grpc.aio.AioRpcError as error:
+                refused[number].append(failure_of(error))
+            else:  # a call that has begun and ended in a second belongs to it
+                passed[began] += began == int(time.monotonic())
+
+    tasks = [asyncio.create_task(call_on_and_on(number)) for number in both for _ in range(8)]
+    await until(lambda: all(refused.values()))  # both have read the limit
+    passed.clear()
+    await until(lambda: len(passed) > 3)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert 0 < max(passed.values()) <= maximum + 1
+    limits = {failure.metadata["limit"] for failures in refused.values() for failure in failures}
+    assert limits == {name}
 
 
 async def test_metrics_are_those_of_all_workers(start: Start, callers: Open, database_url: str) -> None:

@@ -42,7 +42,7 @@ def _accounting() -> Accounting:
 
 
 def _servicers() -> list[object]:
-    return servicers(UseCases(*[_NONE] * len(UseCases._fields)), _NONE, _accounting())
+    return servicers(UseCases(*[_NONE] * len(UseCases._fields)), _NONE, _accounting(), _NONE)
 
 
 def test_the_servicers_have_the_contract() -> None:

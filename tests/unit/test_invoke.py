@@ -70,6 +70,7 @@ class _Calls:
             str,
             streams_requests=False,
             streams_responses=False,
+            is_vital=False,
             record=lambda code, _: self.codes.append(code),
         )
 

@@ -20,6 +20,7 @@ from sessionhistory_server.rpc.peers.connection import Exchange, PeerConnection
 from sessionhistory_server.rpc.receive import Receiver
 from sessionhistory_server.rpc.streaming.sender import Sender
 from sessionhistory_server.rpc.streaming.waits import StreamRules
+from support.load import load_control
 
 
 class _Context:
@@ -66,11 +67,16 @@ async def _left(*, lasts: bool, seconds: float | None) -> float:
         lambda _: "",
         streams_requests=False,
         streams_responses=True,
+        is_vital=False,
         record=lambda *_: None,
     )
     call_context.begin(CallContext("id", "Stream"))
     context: Any = _Context(seconds)
-    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=100), _open())
+    receiver = Receiver(
+        StreamRules(idle_seconds=1, default_deadline_seconds=100),
+        _open(),
+        load_control(),
+    )
     await receiver.server_stream(method, _exchange(context), context)
     return left[0]
 
@@ -104,10 +110,15 @@ async def test_another_stream_ends_at_the_default_deadline() -> None:
         lambda _: "",
         streams_requests=False,
         streams_responses=True,
+        is_vital=False,
         record=lambda *_: None,
     )
     context: Any = _Context()
-    receiver = Receiver(StreamRules(idle_seconds=1, default_deadline_seconds=0), _open())
+    receiver = Receiver(
+        StreamRules(idle_seconds=1, default_deadline_seconds=0),
+        _open(),
+        load_control(),
+    )
     with pytest.raises(DeadlineExceededError):
         await receiver.server_stream(method, _exchange(context), context)
 

@@ -73,6 +73,7 @@ _REASONS: Final[dict[str, type[errors.SessionHistoryError]]] = {
     "POOL_EXHAUSTED": errors.PoolExhaustedError,
     "SERVER_OVERLOADED": errors.ServerOverloadedError,
     "LIMIT_REACHED": errors.LimitReachedError,
+    "RATE_LIMITED": errors.RateLimitedError,
     "DATABASE_UNAVAILABLE": errors.DatabaseUnavailableError,
     "DATABASE_READ_ONLY": errors.DatabaseReadOnlyError,
     "SCHEMA_OUTDATED": errors.SchemaOutdatedError,

@@ -10,6 +10,7 @@ import grpc
 
 from sessionhistory.errors import (
     PoolExhaustedError,
+    RateLimitedError,
     SchemaOutdatedError,
     ServerOverloadedError,
     SessionHistoryError,
@@ -25,6 +26,7 @@ _SHORTEST_ATTEMPT_SECONDS: Final = 0.1
 # These errors of the service mean that the call had no effect.
 _NO_EFFECT: Final = (
     PoolExhaustedError,
+    RateLimitedError,
     SchemaOutdatedError,
     ServerOverloadedError,
     TransactionConflictError,

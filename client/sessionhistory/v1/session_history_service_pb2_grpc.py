@@ -23,7 +23,7 @@ class SessionHistoryServiceStub(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -33,7 +33,9 @@ class SessionHistoryServiceStub(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
     the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised.
+    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
+    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
+    no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
@@ -177,7 +179,7 @@ class SessionHistoryServiceServicer(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -187,7 +189,9 @@ class SessionHistoryServiceServicer(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
     the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised.
+    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
+    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
+    no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
@@ -528,7 +532,7 @@ class SessionHistoryService(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -538,7 +542,9 @@ class SessionHistoryService(object):
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
     hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
     the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised.
+    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
+    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
+    no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
     `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an

@@ -36,6 +36,9 @@ POOL_GAUGES: Final = ("pool_size", "pool_available", "requests_waiting")
 REFUSALS: Final = ("25006", "42501", "53100", "53200", "58030", "other")
 """The SQLSTATEs of refused writes that have their own counters; all others count as ``other``."""
 
+CALL_REFUSALS: Final = ("RATE_LIMITED", "SERVER_OVERLOADED")
+"""The reasons of calls that were refused before they were executed."""
+
 _CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE", "MAX_TURNS")
 CODES: Final = (
     "OK",
@@ -61,11 +64,13 @@ CODES: Final = (
 # The index of each number in a worker's block: its gauges, its counters, then a row for each method.
 _TASKS: Final = len(POOL_GAUGES)
 _OPEN_STREAMS: Final = _TASKS + 1
-_APPENDED: Final = _OPEN_STREAMS + 1
+_WAITING_CALLS: Final = _OPEN_STREAMS + 1
+_APPENDED: Final = _WAITING_CALLS + 1
 _ENDED_CONNECTIONS: Final = _APPENDED + 1
 _WINDOWS: Final = {cut: _ENDED_CONNECTIONS + 1 + index for index, cut in enumerate(_CUTS)}
 _REFUSED: Final = _ENDED_CONNECTIONS + 1 + len(_CUTS)
-_ROWS: Final = _REFUSED + len(REFUSALS)
+_REFUSED_CALLS: Final = _REFUSED + len(REFUSALS)
+_ROWS: Final = _REFUSED_CALLS + len(CALL_REFUSALS)
 _IN_ROW: Final = {code: index for index, code in enumerate(CODES)}
 _SECONDS: Final = len(CODES)
 _BUCKETS: Final = _SECONDS + 1
@@ -100,8 +105,10 @@ class MetricTotals(NamedTuple):
     pool: Mapping[str, float]
     tasks: float
     open_streams: float
+    waiting_calls: float
     appended_messages: float
     refused_writes: Mapping[str, float]
+    refused_calls: Mapping[str, float]
     ended_connections: float
     windows: Mapping[str, float]
     calls: Mapping[str, FinishedCalls]
@@ -149,6 +156,19 @@ class Metrics:
         finally:
             self._numbers[_OPEN_STREAMS] -= 1
 
+    @contextmanager
+    def waiting_call(self) -> Iterator[None]:
+        """Count a call as waiting for its turn while the block runs."""
+        self._numbers[_WAITING_CALLS] += 1
+        try:
+            yield
+        finally:
+            self._numbers[_WAITING_CALLS] -= 1
+
+    def count_refused_call(self, reason: str) -> None:
+        """Count a call that was refused before it was executed."""
+        self._numbers[_REFUSED_CALLS + CALL_REFUSALS.index(reason)] += 1
+
     def count_appended(self, messages: int) -> None:
         """Count the messages of a successful append."""
         self._numbers[_APPENDED] += messages
@@ -185,12 +205,14 @@ class Metrics:
             pool=dict(zip(POOL_GAUGES, numbers, strict=False)),
             tasks=numbers[_TASKS],
             open_streams=numbers[_OPEN_STREAMS],
+            waiting_calls=numbers[_WAITING_CALLS],
             appended_messages=numbers[_APPENDED],
             refused_writes={
                 sqlstate: count
                 for sqlstate, count in zip(REFUSALS, numbers[_REFUSED:], strict=False)
                 if count
             },
+            refused_calls=dict(zip(CALL_REFUSALS, numbers[_REFUSED_CALLS:], strict=False)),
             ended_connections=numbers[_ENDED_CONNECTIONS],
             windows={cut: numbers[index] for cut, index in _WINDOWS.items() if numbers[index]},
             calls={name: _finished_calls(row) for name, row in rows.items() if any(row)},

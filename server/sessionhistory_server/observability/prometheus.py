@@ -54,6 +54,9 @@ class _MetricsCollector(Collector):
         yield GaugeMetricFamily(
             "sessionhistory_open_streams", "Streams whose message is coming in.", value=totals.open_streams
         )
+        yield GaugeMetricFamily(
+            "sessionhistory_waiting_calls", "Calls that wait for their turn.", value=totals.waiting_calls
+        )
         yield CounterMetricFamily(
             "sessionhistory_appended_messages",
             "Messages of successful appends, retries included.",
@@ -67,6 +70,14 @@ class _MetricsCollector(Collector):
         for sqlstate, count in totals.refused_writes.items():
             refused.add_metric((sqlstate,), count)
         yield refused
+        refused_calls = CounterMetricFamily(
+            "sessionhistory_refused_calls",
+            "Calls refused before they were executed, by reason.",
+            labels=("reason",),
+        )
+        for reason, count in totals.refused_calls.items():
+            refused_calls.add_metric((reason,), count)
+        yield refused_calls
         yield CounterMetricFamily(
             "sessionhistory_ended_connections",
             "Connections ended because their peers did not read answers or did not finish requests.",

@@ -69,6 +69,8 @@ class Method(NamedTuple):
     """The same for the session; it takes the argument of ``call``, which for a stream is a ``Reader``."""
     streams_requests: bool
     streams_responses: bool
+    is_vital: bool
+    """Whether operators need the method most when the server is overloaded: health, reflection and keys."""
     record: Record
     """Counts and logs a call that has ended: the recorder of ``Accounting``."""
 
@@ -163,6 +165,7 @@ def method_of(method: MethodDescriptor, servicer: object, accounting: Accounting
         _session_of(method),
         streams_requests=method.client_streaming,
         streams_responses=method.server_streaming,
+        is_vital=method.containing_service is not SERVICE,
         record=accounting.recorder_of(name_of(method), is_stream=is_stream, lasts=terms.lasts),
     )
 

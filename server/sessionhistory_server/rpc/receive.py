@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.credentials.identity import Identity
     from sessionhistory_server.rpc.authentication import Authentication
     from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.rpc.load.control import LoadControl
     from sessionhistory_server.rpc.peers.connection import Context, Exchange
     from sessionhistory_server.rpc.streaming.credential import StreamCredential
     from sessionhistory_server.rpc.streaming.waits import StreamRules
@@ -34,22 +35,25 @@ class Receiver:
     Args:
         rules: The default deadline of all calls, and the waits of streams.
         authentication: Identifies the caller of each call, before its request is read.
+        load: Admits each call before its request is read, and lets it wait for its turn.
     """
 
-    def __init__(self, rules: StreamRules, authentication: Authentication) -> None:
+    def __init__(self, rules: StreamRules, authentication: Authentication, load: LoadControl) -> None:
         self._rules = rules
         self._authentication = authentication
+        self._load = load
 
     async def unary(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a single request with a single response."""
         identity = await self._authentication.identify(method, context)
+        await self._load.refuse_early(method, identity.tenant_id)
         request = parse(method.request_type, await exchange.request())
         limited = _limit(context, self._rules.default_deadline_seconds)
         caller, response = _caller(identity, method, request), method.response_type()
-        if method.terms.is_large and not exchange.connection.has_small_answers:
-            work = exchange.connection.run_with_budget(invoke, caller, method, request, response)
-        else:
-            work = invoke(caller, method, request, response)
+        connection = exchange.connection
+        is_large = method.terms.is_large and not connection.has_small_answers
+        steps = (connection.run_with_budget, invoke) if is_large else (invoke,)
+        work = self._load.run(method, caller, connection, *steps, caller, method, request, response)
         # gRPC cancels the call at the caller's own deadline. No answer after it would arrive.
         await (work if limited is None else within(limited, work))
         return response.SerializeToString()
@@ -57,33 +61,42 @@ class Receiver:
     async def server_stream(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a single request with a stream of responses. A stream that lasts has no default deadline."""
         identity = await self._authentication.identify(method, context)
+        await self._load.refuse_early(method, identity.tenant_id)
         request = parse(method.request_type, await exchange.request())
         exchange.release()
         default = None if method.terms.lasts else self._rules.default_deadline_seconds
         limited = _limit(context, default)
         sender = Sender(context, exchange, self._rules)
         caller = _caller(identity, method, request)
-        with self._authentication.stream(method, context) as credential:
+        with (
+            await self._load.admit(method, identity.tenant_id),
+            self._authentication.stream(method, context) as credential,
+        ):
             await credential.during(within(limited, invoke(caller, method, request, sender)))
 
     async def client_stream(self, method: Method, exchange: Exchange, context: Context) -> bytes:
-        """Answer a stream of requests with a single response."""
+        """Answer a stream of requests with a single response. Its turn ends when the stream is accepted."""
         identity = await self._authentication.identify(method, context)
+        await self._load.refuse_early(method, identity.tenant_id)
         response = method.response_type()
         with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
             await reader.begin()
-            await invoke(_caller(identity, method, reader.first), method, reader, response)
+            caller = _caller(identity, method, reader.first)
+            work = (invoke, caller, method, reader, response)
+            await self._load.run(method, caller, exchange.connection, *work)
         return response.SerializeToString()
 
     async def both_streams(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a stream of requests with a stream of responses."""
         identity = await self._authentication.identify(method, context)
+        await self._load.refuse_early(method, identity.tenant_id)
         with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
             await reader.begin()
             sender = Sender(context, exchange, self._rules)
-            await invoke(_caller(identity, method, reader.first), method, reader, sender)
+            with await self._load.admit(method, identity.tenant_id):
+                await invoke(_caller(identity, method, reader.first), method, reader, sender)
 
     def _reader(
         self, method: Method, exchange: Exchange, context: Context, credential: StreamCredential

@@ -47,13 +47,14 @@ def run(
     """
     settings = dataclasses.replace(settings, listen=settings.listen._replace(port=addresses.grpc_port))
     listener = addresses.metrics_listener
-    numbers = app.shared_numbers(workers)
+    numbers, rates = app.shared_numbers(workers), app.shared_rates(workers)
 
     def work(index: int, control: socket.socket) -> int:
         resources = app.WorkerResources(
             worker=index,
             shares_port=True,
             numbers=numbers,
+            rates=rates,
             metrics_listener=listener,
             certificates=certificates,
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.rpc.accounting import Accounting
     from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.rpc.load.control import LoadControl
     from sessionhistory_server.rpc.services.messages import MessagesServicer
     from sessionhistory_server.rpc.services.windows import WindowsServicer
     from sessionhistory_server.rpc.streaming.sender import Sender
@@ -39,7 +40,14 @@ def _check_calls(checks: Checks, request: pb.MultiCallRequest) -> None:
 class MultiCallServicer:
     """The servicer of MultiCall, for the methods that callers use most."""
 
-    def __init__(self, messages: MessagesServicer, windows: WindowsServicer, accounting: Accounting) -> None:
+    def __init__(
+        self,
+        messages: MessagesServicer,
+        windows: WindowsServicer,
+        accounting: Accounting,
+        load: LoadControl,
+    ) -> None:
+        self._load = load
         methods = SERVICE.methods_by_name
         self._methods: Final = {
             "append_message": method_of(methods["AppendMessage"], messages, accounting),
@@ -81,7 +89,7 @@ class MultiCallServicer:
         outcome = response.outcomes.add(index=index)
         filled = getattr(outcome, kind)
         filled.SetInParent()
-        call = _invoked(caller, method, request, filled, sender)
+        call = self._invoked(caller, method, request, filled, sender)
         error = await recorded(method, began, call, sender.context)
         if error is not None:
             outcome.error = status.details_of(error, caller.log_id)
@@ -89,14 +97,14 @@ class MultiCallServicer:
         sender.prepared(len(serialized), reserved)
         outcomes.add(serialized)
 
-
-async def _invoked(caller: Caller, method: Method, request: object, response: object, sender: Sender) -> None:
-    """Make a call for its own user; MultiCall names none, so its caller has a user only if bound to it."""
-    caller = caller._replace(user_id=acting_user(method, request, caller.user_id))
-    if method.terms.is_large:
-        await sender.run_with_budget(invoke, caller, method, request, response)
-    else:
-        await invoke(caller, method, request, response)
+    async def _invoked(
+        self, caller: Caller, method: Method, request: object, response: object, sender: Sender
+    ) -> None:
+        """Make a call for its own user. The caller of MultiCall has a user only if it is bound to one."""
+        caller = caller._replace(user_id=acting_user(method, request, caller.user_id))
+        connection = sender.connection
+        steps = (connection.run_with_budget, invoke) if method.terms.is_large else (invoke,)
+        await self._load.run(method, caller, connection, *steps, caller, method, request, response)
 
 
 class _Outcomes:

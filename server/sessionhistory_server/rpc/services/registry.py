@@ -18,10 +18,13 @@ from sessionhistory_server.rpc.services.windows import WindowsServicer
 if TYPE_CHECKING:
     from sessionhistory_server.observability.counters import Metrics
     from sessionhistory_server.rpc.accounting import Accounting
+    from sessionhistory_server.rpc.load.control import LoadControl
     from sessionhistory_server.usecases.registry import UseCases
 
 
-def servicers(use_cases: UseCases, metrics: Metrics, accounting: Accounting) -> list[object]:
+def servicers(
+    use_cases: UseCases, metrics: Metrics, accounting: Accounting, load: LoadControl
+) -> list[object]:
     """Return the servicers, each on its use cases."""
     messages = MessagesServicer(use_cases.messages, metrics)
     windows = WindowsServicer(use_cases.windows, metrics)
@@ -35,5 +38,5 @@ def servicers(use_cases: UseCases, metrics: Metrics, accounting: Accounting) -> 
         TokensServicer(use_cases.recounts),
         ApiKeysServicer(use_cases.api_keys),
         RefusedTokensServicer(use_cases.refused_tokens),
-        MultiCallServicer(messages, windows, accounting),
+        MultiCallServicer(messages, windows, accounting, load),
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import grpc.aio
 
+from sessionhistory_server import call_context
 from sessionhistory_server.errors import DeadlineExceededError, server_stopping
 from sessionhistory_server.rpc.deadlines import seconds_left, within
 
@@ -75,7 +76,8 @@ class Reader(Generic[R]):
         return None
 
     async def accept(self) -> None:
-        """Accept the stream: send the initial metadata, so that the caller continues."""
+        """Accept the stream: send the initial metadata, so that the caller continues. The turn ends here."""
+        call_context.current().end_turn()
         with suppress(grpc.aio.InternalError):  # the call has ended, which the next read finds
             await self._context.send_initial_metadata(self._context.trailing_metadata())
 

@@ -25,11 +25,11 @@ class Sender:
 
     def __init__(self, context: Context, exchange: Exchange, rules: StreamRules) -> None:
         self.context: Final = context
+        self.connection: Final = exchange.connection
         self._exchange = exchange
         self._waits = rules.sends
         self.reserve: Final = exchange.reserve
         self.prepared: Final = exchange.answered
-        self.run_with_budget: Final = exchange.connection.run_with_budget
 
     @property
     def is_ending(self) -> bool:

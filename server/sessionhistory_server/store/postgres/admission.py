@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from sessionhistory_server import call_context
 from sessionhistory_server.errors import ResourceExhaustedError, transaction_conflict
 from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
 
@@ -33,6 +34,7 @@ class _Gate:
             return
         if self.users > _MAX_WAITING:
             raise ResourceExhaustedError("too many writes wait for one session", reason="POOL_EXHAUSTED")
+        call_context.current().end_turn()
         async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
             await self.permits.acquire()
 
@@ -133,6 +135,8 @@ class PoolShare:
         Raises:
             ResourceExhaustedError: no connection of the share became free in time.
         """
+        if self._free.locked():
+            call_context.current().end_turn()
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._free.acquire()

@@ -1,0 +1,157 @@
+"""Control the load of a worker: refuse calls early, limit rates, and let tenants take turns."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from sessionhistory_server import call_context
+from sessionhistory_server.errors import too_many_calls, waited_too_long
+from sessionhistory_server.rpc.load.bound import Bound
+from sessionhistory_server.rpc.load.pace import Pace
+from sessionhistory_server.rpc.load.turns import Turns, Width
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sessionhistory_server.errors import ResourceExhaustedError
+    from sessionhistory_server.model.caller import Caller
+    from sessionhistory_server.observability.counters import Metrics
+    from sessionhistory_server.rpc.dispatch import Method
+    from sessionhistory_server.rpc.load.bound import Admission
+    from sessionhistory_server.rpc.load.rate_limits import RateLimits
+    from sessionhistory_server.rpc.load.turns import Turn
+    from sessionhistory_server.rpc.peers.connection import PeerConnection
+
+WIDTH: Final = Width(alone=64, shared=12, of_tenant=10)
+
+_VITAL_CALLS: Final = 256
+"""The calls of health, reflection and keys that may be in progress."""
+_VITAL: Final = ""
+"""They count as those of one tenant, because callers of health have none."""
+
+
+class LoadControl:
+    """The control of the load of a worker.
+
+    Args:
+        max_calls: The number of calls in progress above which calls are refused.
+        max_streams: The same for streams that last.
+        max_wait_seconds: The maximum wait for a turn.
+        rates: The limits of calls a second; ``None``: there are none.
+        metrics: Counts refused calls, and those that wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_calls: int,
+        max_streams: int,
+        max_wait_seconds: float,
+        rates: RateLimits | None,
+        metrics: Metrics,
+    ) -> None:
+        self._calls = Bound("calls", max_calls)
+        self._streams = Bound("streams", max_streams)
+        self._vital_calls = Bound("calls", _VITAL_CALLS)
+        self._vital_streams = Bound("streams", max_streams)
+        self._turns = Turns(WIDTH)
+        self._max_wait_seconds = max_wait_seconds
+        self._rates = rates
+        self._metrics = metrics
+        self._pace = Pace()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no call is in progress."""
+        bounds = (self._calls, self._streams, self._vital_calls, self._vital_streams)
+        return self._turns.is_idle and not any(bound.total for bound in bounds)
+
+    async def refuse_early(self, method: Method, tenant_id: str) -> None:
+        """Refuse a call before its request is read, if it would be refused afterwards. Nothing is counted.
+
+        Raises:
+            ResourceExhaustedError: the worker has too many calls, or the tenant has made too many.
+        """
+        self._turns.arrivals += 1
+        if self._rates is not None and not method.is_vital:
+            refusal = self._rates.refusal_of_tenant(tenant_id)
+            if refusal is not None:
+                raise await self._refused(refusal)
+        bound, tenant_id = self._bound_of(method, tenant_id)
+        if not bound.has_room(tenant_id):
+            raise await self._refused(too_many_calls(bound.maximum, bound.kind))
+
+    async def admit(self, method: Method, tenant_id: str) -> Admission:
+        """Return the admission of a call whose request is read. It ends with its block.
+
+        Calls whose requests are not complete count nothing here, because their peers may never finish them.
+        ``rpc.peers`` bounds their memory.
+
+        Raises:
+            ResourceExhaustedError: the worker has too many calls.
+        """
+        bound, tenant_id = self._bound_of(method, tenant_id)
+        if not bound.has_room(tenant_id):
+            raise await self._refused(too_many_calls(bound.maximum, bound.kind))
+        return bound.enter(tenant_id)
+
+    async def run(
+        self,
+        method: Method,
+        caller: Caller,
+        connection: PeerConnection,
+        work: Callable[..., Awaitable[None]],
+        *arguments: Any,  # noqa: ANN401 - those of the work
+    ) -> None:
+        """Admit and count a call, and run its work when it may execute.
+
+        Raises:
+            ResourceExhaustedError: the worker has too many calls, the tenant or the user has made too many,
+                or the wait is too long.
+        """
+        with await self.admit(method, caller.tenant_id):
+            if method.is_vital:
+                await work(*arguments)
+                return
+            if self._rates is not None and (refusal := self._rates.count(caller.tenant_id, caller.user_id)):
+                raise await self._refused(refusal)
+            await self._run_in_turn(caller, connection, work, *arguments)
+
+    async def _run_in_turn(
+        self,
+        caller: Caller,
+        connection: PeerConnection,
+        work: Callable[..., Awaitable[None]],
+        *arguments: Any,  # noqa: ANN401 - those of the work
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        turn = self._turns.take(caller.tenant_id, caller.user_id or connection, now)
+        try:
+            if turn.granted is not None:
+                await self._wait(turn, turn.granted)
+            call_context.current().end_turn = turn.end
+            await work(*arguments)
+        finally:
+            turn.end()
+
+    def _bound_of(self, method: Method, tenant_id: str) -> tuple[Bound, str]:
+        """Return the bound of a call, and the tenant for which it counts there."""
+        if method.is_vital:
+            return self._vital_streams if method.terms.lasts else self._vital_calls, _VITAL
+        return self._streams if method.streams_requests else self._calls, tenant_id
+
+    async def _wait(self, turn: Turn, granted: asyncio.Future[None]) -> None:
+        with self._metrics.waiting_call():
+            try:
+                async with asyncio.timeout(self._max_wait_seconds):
+                    await granted
+            except TimeoutError as error:
+                turn.end()
+                raise await self._refused(waited_too_long(self._max_wait_seconds)) from error
+
+    async def _refused(self, error: ResourceExhaustedError) -> ResourceExhaustedError:
+        """Return an error once it may be answered."""
+        self._metrics.count_refused_call(error.reason)
+        await self._pace.keep()
+        return error

@@ -1,0 +1,56 @@
+"""Refuse the calls of tenants and users that have reached their limits of calls a second."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+from sessionhistory_server.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from sessionhistory_server.rpc.load.rates import Rates
+    from sessionhistory_server.usecases.tenant_limits import HeldLimits
+
+TENANT: Final = "tenant_requests_per_second"
+USER: Final = "user_requests_per_second"
+
+
+class RateLimits:
+    """The limits of calls a second, and the counts of calls over all workers."""
+
+    def __init__(self, limits: HeldLimits, rates: Rates) -> None:
+        self._limits = limits
+        self._rates = rates
+
+    def refusal_of_tenant(self, tenant_id: str) -> RateLimitedError | None:
+        """Return the error for a call of a tenant that has reached its limit. The call is not counted."""
+        maximum = self._limits.of(tenant_id).tenant_requests_per_second
+        return self._refusal(TENANT, (tenant_id, None), maximum)
+
+    def count(self, tenant_id: str, user_id: str | None) -> RateLimitedError | None:
+        """Count a call, or return its error if the tenant or the user has reached a limit.
+
+        A refused call counts nowhere: the calls of a user beyond its limit take nothing from its tenant's.
+        """
+        limits = self._limits.of(tenant_id)
+        tenant, of_tenant = (tenant_id, None), limits.tenant_requests_per_second
+        user, of_user = (tenant_id, user_id), limits.user_requests_per_second if user_id else None
+        refusal = self._refusal(USER, user, of_user) or self._refusal(TENANT, tenant, of_tenant)
+        if refusal is None:
+            for key, maximum in ((tenant, of_tenant), (user, of_user)):
+                if maximum is not None:
+                    self._rates.add(key)
+        return refusal
+
+    def _refusal(
+        self, limit: str, key: tuple[str, str | None], maximum: int | None
+    ) -> RateLimitedError | None:
+        if maximum is None or self._rates.has_room(key, maximum):
+            return None
+        return RateLimitedError(limit, maximum, _retry_delay_seconds())
+
+
+def _retry_delay_seconds() -> float:
+    """Return the rest of this second, and up to another one: in it, the room for calls grows evenly."""
+    return 1 - time.monotonic() % 1 + random.random()  # noqa: S311 - no secret

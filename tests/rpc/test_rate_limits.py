@@ -1,0 +1,127 @@
+"""Limits of calls in a second, for tenants and for users."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from rpc_support import append, call, create, said
+from stream_support import finish, header, stream, text
+
+from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
+from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.rpc.load.rates import Rates
+from support.errors import fails
+from support.keys import credentials, holder, make_key
+from support.limits import limit
+from support.service import SERVING
+from support.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from support.service import Service
+
+
+@pytest.fixture(autouse=True)
+def _no_second_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all calls of a test be in one second."""
+    begin = Rates.__init__
+
+    def stopped(rates: Rates, *arguments: Any) -> None:
+        begin(rates, *arguments, clock=lambda: 1_000.0)
+
+    monkeypatch.setattr(Rates, "__init__", stopped)
+
+
+@pytest_asyncio.fixture
+async def service(serve: Callable[..., Awaitable[Service]], database_url: str) -> Service:
+    """A service that applies limits and asks for keys."""
+    return await serve(database_url, limits=True, auth=("keys",))
+
+
+def limited() -> Any:
+    """Expect a call to be refused because of a limit."""
+    return fails("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+
+
+async def test_a_tenant_has_a_limit_of_its_own(service: Service) -> None:
+    """The call after the limit is refused, whatever user it names; another tenant, health and keys go on."""
+    ada, eve = await holder(service, tenant="ada"), await holder(service, tenant="eve")
+    await limit(service, "ada", tenant_requests_per_second=3)
+    for number in range(3):
+        await create(ada, f"{number}", user_id=f"user-{number}")
+    with limited() as refused:
+        await create(ada, "3")
+    assert refused.metadata == {"limit": "tenant_requests_per_second", "max": "3"}
+    assert refused.retry_seconds is not None
+    assert 0 < refused.retry_seconds < 2
+    for number in range(10):
+        await create(eve, f"{number}")
+    await service.wait_until_serving(SERVING)
+    admin = credentials(service, (await make_key(service, tenant="ada"))[1])
+    assert (await admin.ListApiKeys(credentials_pb.ListApiKeysRequest())).api_keys
+
+
+async def test_users_have_limits_of_their_own(service: Service) -> None:
+    """A user beyond its limit takes nothing from the limit of its tenant."""
+    ada = await holder(service, tenant="ada")
+    await limit(service, tenant_requests_per_second=5, user_requests_per_second=2)
+    for number in range(2):
+        await create(ada, f"{number}", user_id="busy")
+    for _ in range(5):
+        with limited() as refused:
+            await create(ada, "more", user_id="busy")
+        assert refused.metadata == {"limit": "user_requests_per_second", "max": "2"}
+    for number in range(2, 4):
+        await create(ada, f"{number}", user_id="calm")
+    await create(ada, "4")
+    with limited() as refused:
+        await create(ada, "5", user_id="third")
+    assert refused.metadata["limit"] == "tenant_requests_per_second"
+
+
+async def test_each_entry_of_multi_call_counts(service: Service) -> None:
+    """MultiCall itself does not."""
+    ada = await holder(service, tenant="ada")
+    await create(ada, "s")
+    await limit(service, "ada", tenant_requests_per_second=4)
+    entries = [pb.MultiCallEntry(get_history=pb.GetHistoryRequest(session_id="s"))] * 6
+    outcomes = [
+        outcome
+        async for response in ada.stub.MultiCall(pb.MultiCallRequest(calls=entries))
+        for outcome in response.outcomes
+    ]
+    assert sum(not outcome.error for outcome in outcomes) == 4
+    with limited():
+        await asyncio.wait_for(_first(ada.stub.MultiCall(pb.MultiCallRequest(calls=entries))), 30)
+
+
+async def _first(responses: Any) -> None:
+    async for _ in responses:
+        return
+
+
+async def test_a_stream_counts_once_when_it_begins(service: Service) -> None:
+    """Its pieces do not count, and a stream beyond the limit stores nothing."""
+    ada = await holder(service, tenant="ada")
+    await create(ada, "s")
+    await limit(service, "ada", tenant_requests_per_second=2)
+    await stream(ada, header(message_id="1"), *[text("piece")] * 10, finish())
+    await append(ada, "s", said())
+    with limited():
+        await stream(ada, header(message_id="2"), text("piece"), finish())
+
+
+async def test_limits_apply_without_keys(serve: Callable[..., Awaitable[Service]], database_url: str) -> None:
+    """All callers of an open server are one tenant, and the users that calls name have limits."""
+    service = await serve(database_url, limits=True)
+    await limit(service, user_requests_per_second=1)
+    await create(service, "s", user_id="u")
+    with limited():
+        await call(service, "GetSession", "s", "u")
+    await create(service, "t", user_id="v")
+    await create(service, "w")
+    await until(lambda: service.app._load.is_idle)  # noqa: SLF001 - only tests ask
