@@ -146,3 +146,11 @@ def last_line(log: Path) -> str:
 def _listens(port: int) -> bool:
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process and of its descendants that still run."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    _, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
+    ticks = sum(map(int, fields.split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, children)))

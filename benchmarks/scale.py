@@ -13,8 +13,9 @@ class Scale:
     ``rounds``: how often the sides of a row take turns, ``round_seconds`` each; ``long_session``: messages of
     the long session; ``many_sessions``: sessions of the user with many sessions; ``deep_page``: the page that
     is compared with the first one, of ``page_size`` items each; ``memory_before`` and ``memory_after``: RPCs
-    before the first and the second measurement of a worker's memory; ``peers``: how many libraries to compare
-    with; ``conversations``: how many conversations to store whole, the longest first.
+    before the first and the second measurement of a worker's memory; ``api_keys``: how many keys a worker
+    holds; ``peers``: how many libraries to compare with; ``conversations``: how many conversations to store
+    whole, the longest first.
     """
 
     rounds: int
@@ -25,6 +26,7 @@ class Scale:
     page_size: int
     memory_before: int
     memory_after: int
+    api_keys: int
     peers: int
     conversations: int
 
@@ -43,6 +45,7 @@ FULL: Final = Scale(
     page_size=50,
     memory_before=10_000,
     memory_after=100_000,
+    api_keys=100_000,
     peers=3,
     conversations=1_000,
 )
@@ -58,6 +61,7 @@ QUICK: Final = replace(
     page_size=10,
     memory_before=1_000,
     memory_after=3_000,
+    api_keys=10_000,
     peers=1,
     conversations=12,
 )

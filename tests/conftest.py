@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ import pytest_asyncio
 
 from sessionhistory_server import embedded
 from sessionhistory_server.embedded import server
+from sessionhistory_server.observability import logs
 from support import citus, pgbouncer
 from support.citus import CitusDatabases
 from support.databases import TEST_DATABASE_VARIABLE, Clones, execute, store_settings
@@ -200,3 +203,17 @@ def proxy_trap(monkeypatch: pytest.MonkeyPatch) -> Iterator[ProxyTrap]:
         for name, value in trap.variables.items():
             monkeypatch.setenv(name, value)
         yield trap
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """The output of the server's logging at debug level."""
+    stream = io.StringIO()
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stderr", stream)
+        logs.configure(level="debug", log_format="json")
+        yield stream
+    root.handlers[:], level = before
+    root.setLevel(level)

@@ -146,7 +146,7 @@ class H2load:
         body = self._folder / hashlib.sha256(call.request).hexdigest()
         body.write_bytes(struct.pack("!BI", 0, len(call.request)) + call.request)
         command: list[str | Path] = ["h2load", f"--max-concurrent-streams={streams}"]
-        command += [f"--header={header}" for header in _HEADERS]
+        command += [f"--header={header}" for header in (*_HEADERS, *call.headers)]
         command.append(f"--data={body}")
         if timed:
             _requests(log).unlink(missing_ok=True)  # h2load appends to the file

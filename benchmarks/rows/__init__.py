@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from benchmarks.rows import citus, depth, latency, postgres, prompt_cache, resources, throughput, turns
+from benchmarks.rows import (
+    citus,
+    depth,
+    latency,
+    postgres,
+    prompt_cache,
+    resources,
+    throughput,
+    turns,
+    verification,
+)
 
 ROWS: Final = (
     *throughput.ROWS,
@@ -11,6 +21,7 @@ ROWS: Final = (
     *depth.ROWS,
     *prompt_cache.ROWS,
     *resources.ROWS,
+    *verification.ROWS,
     *postgres.ROWS,
     *citus.ROWS,
 )

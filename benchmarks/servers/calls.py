@@ -30,19 +30,30 @@ class Call:
     request: bytes
     answer: bytes
     answer_varies_bytes: int = 0
+    headers: tuple[str, ...] = ()
+    """Further headers of the request, such as a credential."""
 
 
 EMPTY = Call(method="/benchmarks.Ceiling/Nothing", request=b"", answer=b"")
 
 
-def record(channel: grpc.Channel, request: Message, *, answer_varies_bytes: int = 0) -> tuple[Call, Any]:
-    """Make a call; return the recorded call and the parsed answer."""
+def record(
+    channel: grpc.Channel, request: Message, *, key: str | None = None, answer_varies_bytes: int = 0
+) -> tuple[Call, Any]:
+    """Make a call, with an API key if one is given; return the recorded call and the parsed answer."""
     name = type(request).__name__.removesuffix("Request")
     method = f"/{_SERVICE.full_name}/{name}"
     sent = request.SerializeToString()
     ask: Any = channel.unary_unary(method)
-    answer: bytes = ask(sent)
-    call = Call(method=method, request=sent, answer=answer, answer_varies_bytes=answer_varies_bytes)
+    metadata = () if key is None else (("authorization", f"Bearer {key}"),)
+    answer: bytes = ask(sent, metadata=metadata)
+    call = Call(
+        method=method,
+        request=sent,
+        answer=answer,
+        answer_varies_bytes=answer_varies_bytes,
+        headers=tuple(map(": ".join, metadata)),
+    )
     return call, getattr(pb, f"{name}Response").FromString(answer)
 
 

@@ -36,14 +36,24 @@ class Server:
     port: int
     pid: int
     channel: grpc.Channel
+    key: str | None = None
+    """The API key to call it with; ``None``: it asks for none."""
 
     def record(self, request: Message, *, answer_varies_bytes: int = 0) -> Call:
         """Call the service; return the recorded call."""
-        return record(self.channel, request, answer_varies_bytes=answer_varies_bytes)[0]
+        return record(self.channel, request, key=self.key, answer_varies_bytes=answer_varies_bytes)[0]
 
     def ask(self, request: Message) -> Any:  # noqa: ANN401 - the response of the method
         """Call the service; return the answer."""
-        return record(self.channel, request)[1]
+        return record(self.channel, request, key=self.key)[1]
+
+
+def make_key(url: str) -> str:
+    """Create an API key in a database, and return it."""
+    scopes = ("--scope", "read", "--scope", "write")
+    command = [*_COMMAND, "keys", "create", *scopes, "--database-url", url]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.environment())
+    return made.stdout.strip()
 
 
 def distribute(folder: Path, url: str) -> None:
@@ -60,7 +70,11 @@ def distribute(folder: Path, url: str) -> None:
 
 @contextmanager
 def service(
-    folder: Path, *where: str | Path, workers: int = 1, command: Sequence[str | Path] = _COMMAND
+    folder: Path,
+    *where: str | Path,
+    workers: int = 1,
+    key: str | None = None,
+    command: Sequence[str | Path] = _COMMAND,
 ) -> Iterator[Server]:
     """Run `session-history serve` for the block, which begins when health is SERVING.
 
@@ -70,6 +84,7 @@ def service(
         folder: A folder for its log.
         where: The option that names the database, `--database-url` or `--data-dir`, and its value.
         workers: The number of worker processes.
+        key: An API key. With it, the server asks for one.
         command: The program `session-history`, or a program of the benchmark that takes its place.
 
     Raises:
@@ -80,11 +95,12 @@ def service(
     port, log = processes.free_port(), folder / "session-history.log"
     ports = ("--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{processes.free_port()}")
     many = ("--workers", str(workers)) if _has_workers() else ()
-    with processes.running([*command, "serve", *where, *ports, *many], log) as process:
+    auth = () if key is None else ("--auth", "keys")
+    with processes.running([*command, "serve", *where, *ports, *many, *auth], log) as process:
         processes.wait_for_port(port, process, log)
         with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
             _wait_until_serving(channel)
-            yield Server(port, process.pid, channel)
+            yield Server(port, process.pid, channel, key)
 
 
 @contextmanager

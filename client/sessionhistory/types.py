@@ -549,6 +549,8 @@ class RefusedToken:
     token_id: str
     user_id: str | None
     """The user whose token alone is refused; ``None``: the token of any user."""
+    application_id: str | None
+    """The application whose token alone is refused; ``None``: the token of any application."""
     expire_time: datetime
     refuse_time: datetime
 

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"io"
 	"iter"
-	"os"
 	"slices"
 	"time"
 
@@ -15,8 +11,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
 	pb "example/travel/sessionhistory/v1"
@@ -45,38 +39,13 @@ const serviceConfig = `{
 // connect opens a channel to all addresses of a target. Its calls are retried while a server is
 // unavailable.
 func connect(target string) (*grpc.ClientConn, error) {
-	transport, err := transportCredentials()
+	options, err := credentialOptions()
 	if err != nil {
 		return nil, err
 	}
-	return grpc.NewClient(target,
-		grpc.WithTransportCredentials(transport),
+	return grpc.NewClient(target, append(options,
 		grpc.WithDefaultServiceConfig(serviceConfig),
-		grpc.WithUnaryInterceptor(withDeadline))
-}
-
-// transportCredentials returns TLS with the files that the environment names, else plaintext. A certificate
-// of the client is read at each handshake, so that its files can be replaced.
-func transportCredentials() (credentials.TransportCredentials, error) {
-	ca := os.Getenv("SESSION_HISTORY_CA")
-	if ca == "" {
-		return insecure.NewCredentials(), nil
-	}
-	pem, err := os.ReadFile(ca)
-	if err != nil {
-		return nil, err
-	}
-	config := &tls.Config{RootCAs: x509.NewCertPool()}
-	if !config.RootCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s has no certificates", ca)
-	}
-	if cert := os.Getenv("SESSION_HISTORY_CERT"); cert != "" {
-		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			pair, err := tls.LoadX509KeyPair(cert, os.Getenv("SESSION_HISTORY_KEY"))
-			return &pair, err
-		}
-	}
-	return credentials.NewTLS(config), nil
+		grpc.WithUnaryInterceptor(withDeadline))...)
 }
 
 // withDeadline bounds a call with all its retries; an earlier deadline of the caller holds.

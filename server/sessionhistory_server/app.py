@@ -14,7 +14,6 @@ from sessionhistory_server.background.registry import supervised_jobs
 from sessionhistory_server.background.supervised_task import SupervisedTask
 from sessionhistory_server.certificates import certificate_files
 from sessionhistory_server.errors import SessionHistoryError
-from sessionhistory_server.jwt_settings import jwks_source, jwt_rules
 from sessionhistory_server.listening import accepted_connections, listen
 from sessionhistory_server.observability.counters import Metrics, numbers_per_worker
 from sessionhistory_server.observability.metrics_server import MetricsServer
@@ -37,10 +36,7 @@ from sessionhistory_server.store.postgres.database_state import DatabaseState, F
 from sessionhistory_server.store.postgres.monitor import Monitor
 from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
-from sessionhistory_server.usecases.certificate_verification import CertificateVerifier
-from sessionhistory_server.usecases.following import Following
-from sessionhistory_server.usecases.key_verification import KeyVerifier
-from sessionhistory_server.usecases.refused_tokens import TokenRefusals
+from sessionhistory_server.usecases.credentials import AcceptedCredentials
 from sessionhistory_server.usecases.registry import use_cases
 from sessionhistory_server.usecases.tenant_limits import HeldLimits
 
@@ -50,7 +46,6 @@ if TYPE_CHECKING:
 
     from sessionhistory_server.certificates import CertificateFiles
     from sessionhistory_server.config import Settings
-    from sessionhistory_server.usecases.token_verification import TokenVerifier
 
 _STREAMS_SHARE_OF_GRACE: Final = 0.8
 
@@ -127,18 +122,12 @@ class App:
             max_memory_mib=settings.max_memory_mib,
             count_ended=self.metrics.count_ended_connection,
         )
-        self._keys = KeyVerifier(self._database) if {"keys", "certificates"} & {*settings.auth} else None
-        refusals = TokenRefusals(self._database) if "jwt" in settings.auth else None
-        self._followed = [table for table in (self._keys, refusals, self._limits) if table is not None]
-        self._following = Following(self._database, self._followed)
-        self._tokens = _token_verifier(settings, refusals, self._following) if refusals else None
+        self._credentials = AcceptedCredentials(settings, self._database, [*filter(None, [self._limits])])
         self._authentication = Authentication(
-            self._following,
-            keys=self._keys if "keys" in settings.auth else None,
-            tokens=self._tokens,
-            certificates=CertificateVerifier(self._keys)
-            if self._keys and "certificates" in settings.auth
-            else None,
+            self._credentials.following,
+            keys=self._credentials.keys,
+            tokens=self._credentials.tokens,
+            certificates=self._credentials.certificates,
             must_name_user=settings.require_user_id,
         )
         max_connections = accepted_connections(settings.pool_size)
@@ -186,10 +175,11 @@ class App:
                 _supervise(stack, "metering", self._use_cases.metering.run)
             stack.push_async_callback(self._stop_server)
             stack.callback(self._stream_rules.sends.end)
-            if self._tokens is not None:
-                _supervise(stack, "tokens", self._tokens.run)
-            if self._followed:
-                _supervise(stack, "following", partial(self._following.run, self._after_refresh))
+            if tokens := self._credentials.tokens:
+                _supervise(stack, "tokens", tokens.run)
+            if self._credentials.follows:
+                follow = partial(self._credentials.following.run, self._after_refresh)
+                _supervise(stack, "following", follow)
             note = None if self._limits is None else self._use_cases.metering.note
             for job in supervised_jobs(self._database, note):
                 _run(stack, job)
@@ -222,7 +212,7 @@ class App:
         Raises:
             SessionHistoryError: the database cannot be read.
         """
-        await self._following.refresh()
+        await self._credentials.following.refresh()
 
     async def stop(self, *, drain_seconds: float = 0) -> None:
         """Report NOT_SERVING, wait for balancers to notice, let calls finish, close the database."""
@@ -265,8 +255,8 @@ class App:
 
     async def _after_refresh(self) -> None:
         self._authentication.check_streams()
-        if self._keys is not None:
-            await self._keys.store_due_uses()
+        if keys := self._credentials.held_keys:
+            await keys.store_due_uses()
 
     async def _write_usage(self) -> None:
         """Write the changes of the last calls, so that no recount must find them."""
@@ -276,13 +266,6 @@ class App:
     async def _on_database(self, found: Finding) -> None:
         await self._health.set_serving(reads=found.state.is_served, writes=found.state is DatabaseState.READY)
         self._resources.on_database(found)
-
-
-def _token_verifier(settings: Settings, refusals: TokenRefusals, following: Following) -> TokenVerifier:
-    # Imported here, because a server without tokens starts sooner without PyJWT and cryptography.
-    from sessionhistory_server.usecases.token_verification import TokenVerifier  # noqa: PLC0415
-
-    return TokenVerifier(jwt_rules(settings), jwks_source(settings), refusals, following)
 
 
 def _supervise(stack: AsyncExitStack, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

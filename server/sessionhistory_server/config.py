@@ -215,8 +215,8 @@ class Settings:
     jwt_claims: str = _setting(
         "user=sub,scopes=scope",
         str,
-        "Claims of a token that say its tenant, user and scopes, as NAME=CLAIM. With user=CLAIM? a token may"
-        " lack this claim; its holder then names the user in each call.",
+        "Claims of a token that say its tenant, user, application and scopes, as NAME=CLAIM. With user=CLAIM?"
+        " a token may lack this claim; its holder then names the user in each call.",
     )
     reflection: str = _setting(
         "credentials",

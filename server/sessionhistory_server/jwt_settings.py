@@ -15,6 +15,9 @@ _REQUIRED: Final = ("jwt_issuer", "jwt_audience", "jwt_jwks")
 _CLAIMS: Final = "--jwt-claims must be like tenant=org,user=sub,scopes=scope: "
 
 
+_NAMES: Final = ("tenant", "user", "application", "scopes")
+
+
 class JwtSettingsError(Exception):
     """The settings of tokens cannot be used. The message names the setting and the remedy."""
 
@@ -89,8 +92,8 @@ def _claim_names(text: str) -> ClaimNames:
     names: dict[str, str] = {}
     for item in text.split(","):
         name, _, claim = item.partition("=")
-        if name not in ("tenant", "user", "scopes") or not claim.strip("?"):
-            raise JwtSettingsError(f"{_CLAIMS}a name is tenant, user or scopes, and has a claim")
+        if name not in _NAMES or not claim.strip("?"):
+            raise JwtSettingsError(f"{_CLAIMS}a name is one of {', '.join(_NAMES)}, and has a claim")
         if name in names:
             raise JwtSettingsError(f"{_CLAIMS}{name} has two claims")
         names[name] = claim
@@ -104,4 +107,5 @@ def _claim_names(text: str) -> ClaimNames:
         user and user.removesuffix("?"),
         names["scopes"],
         is_user_optional=bool(user and user.endswith("?")),
+        application=names.get("application"),
     )

@@ -43,6 +43,7 @@ TINY = replace(
     page_size=10,
     memory_before=16,
     memory_after=32,
+    api_keys=16,
     conversations=3,
 )
 
@@ -57,6 +58,10 @@ NAMES = (
     "memory",
     "append-pgbench",
     "append-two-statements",
+    "key-cached",
+    "token-uncached",
+    "page-token",
+    "append-with-keys",
 )
 
 MACHINE = dict.fromkeys(

@@ -39,7 +39,7 @@ async def test_a_token_is_refused_and_listed(serve: Serve, database_url: str) ->
     listed = json.loads((await _run("list", "--json", **variables)).stdout)["refused_tokens"]
     assert [each["token_id"] for each in listed] == ["id-2", "id-1"]
     lines = (await _run("list", **variables)).stdout.splitlines()
-    assert lines[1].split("\t")[:3] == ["id-1", "", "2100-01-01T00:00:00.000000Z"]
+    assert lines[1].split("\t")[:4] == ["id-1", "", "", "2100-01-01T00:00:00.000000Z"]
 
 
 @pytest.mark.parametrize(

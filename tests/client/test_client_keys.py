@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +10,25 @@ import pytest
 import pytest_asyncio
 from client_samples import fresh_id
 
-from sessionhistory import ApiKeySecret, Message, Role, Scope, SessionFields, errors
+from sessionhistory import (
+    ApiKeySecret,
+    AsyncSessionHistoryClient,
+    Message,
+    Role,
+    Scope,
+    SessionFields,
+    SessionHistoryClient,
+    errors,
+)
+from sessionhistory._transport.keys import header
 from support.keys import make_key
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory import AsyncSessionHistoryClient as Client
     from support.service import Service
+
+    Client = AsyncSessionHistoryClient
 
     Connect = Callable[..., Client]
     Serve = Callable[..., Awaitable[Service]]
@@ -60,6 +72,23 @@ async def test_a_key_that_no_header_can_have_is_refused(connect: Connect, key: A
     assert "ret" not in str(error.value)
     with pytest.raises(ValueError, match="must be the text of a key"):
         await connect("127.0.0.1:1", key=lambda: key).get_session("s")
+
+
+@pytest.mark.parametrize("kind", [AsyncSessionHistoryClient, SessionHistoryClient])
+def test_no_repr_shows_the_key(kind: type[SessionHistoryClient]) -> None:
+    """Neither of the client, nor of the objects that it is made of."""
+    client = kind("127.0.0.1:1", key="shk_secret")
+    transport = client._transport  # noqa: SLF001
+    metadata = transport._metadata  # noqa: SLF001
+    for found in (client, vars(client), vars(transport), vars(metadata), header("shk_secret")):
+        assert "shk_secret" not in repr(found)
+
+
+@pytest.mark.parametrize("kind", [AsyncSessionHistoryClient, SessionHistoryClient])
+def test_a_client_cannot_be_pickled(kind: type[SessionHistoryClient]) -> None:
+    """So that no pickle contains the key."""
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(kind("127.0.0.1:1", key="shk_secret"))
 
 
 @pytest_asyncio.fixture

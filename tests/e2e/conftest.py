@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sessionhistory_server.observability import logs
 from support.processes import Server
 
 if TYPE_CHECKING:
@@ -28,17 +25,3 @@ def start() -> Iterator[Callable[..., Server]]:
     yield start_one
     for server in servers:
         server.clean()
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """The output of the server's logging at debug level."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stderr", stream)
-        logs.configure(level="debug", log_format="json")
-        yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server import call_context
+from sessionhistory_server.errors import credentials_invalid
+from sessionhistory_server.rpc.authentication import Authentication
 from support.certificates import Authority
 from support.examples import Example
 from support.forgetful import STREAM, Forgetful
+from support.keys import make_key
 from support.tools import ROOT, require, search_path
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from sessionhistory_server.credentials.identity import Identity
+    from sessionhistory_server.rpc.dispatch import Method
     from support.service import Service
 
 _TOOLS = {
@@ -46,10 +52,15 @@ as another user: NOT_FOUND, SESSION_NOT_FOUND
 deleted
 """
 # The codes as Rust writes them.
-_IN_RUST = {"NotFound,": "NOT_FOUND,", "InvalidArgument,": "INVALID_ARGUMENT,"}
+_IN_RUST = {
+    "NotFound,": "NOT_FOUND,",
+    "InvalidArgument,": "INVALID_ARGUMENT,",
+    "Unauthenticated,": "UNAUTHENTICATED,",
+}
 _ADDRESS = "127.0.0.1:50051"
 _CREATED = "created session ID\n"
 _REFUSED = "INVALID_ARGUMENT, INVALID_FIELD: user_id: is required by this server\n"
+_REFUSED_KEY = f"UNAUTHENTICATED, CREDENTIALS_INVALID: {credentials_invalid()}\n"
 _DEADLINE_SECONDS = 5
 _STREAM_DEADLINE_SECONDS = 300
 
@@ -60,7 +71,11 @@ _OF_GO = re.compile(r"^(go: downloading .*|exit status 1)\n", re.MULTILINE)
 
 @pytest.mark.parametrize("language", _TOOLS)
 async def test_example(
-    language: str, tmp_path: Path, database_url: str, serve: Callable[..., Awaitable[Service]]
+    language: str,
+    tmp_path: Path,
+    database_url: str,
+    serve: Callable[..., Awaitable[Service]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An example succeeds although each first answer is lost; an error ends it with one line and code 1."""
     require(*_TOOLS[language], path=search_path())
@@ -80,14 +95,57 @@ async def test_example(
     done = await example.run(again.replace(_ADDRESS, strict.address))
     _assert_said(done, _CREATED, errors=_REFUSED, code=1)
 
-    if language in _WITH_TLS:
-        authority = Authority(tmp_path / "authority")
+    await _assert_sends_its_key(example, again, serve, database_url, monkeypatch, tmp_path)
+
+
+async def _assert_sends_its_key(
+    example: Example,
+    command: str,
+    serve: Callable[..., Awaitable[Service]],
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+) -> None:
+    """With mutual TLS if the example has it, and with a file whose key changes; or in a variable."""
+    authority = Authority(folder / "authority")
+    options: dict[str, Any] = {}
+    variables: dict[str, str] = {}
+    if example.name in _WITH_TLS:
         client = authority.issue("client", "client.example")
-        settings = authority.issue("server").settings | {"tls_client_ca": authority.ca}
-        mutual = await serve(database_url, credentials=authority.credentials(client), **settings)
-        address = mutual.address.replace("127.0.0.1", "localhost")
-        done = await example.run(again.replace(_ADDRESS, address), **authority.variables(client))
-        _assert_said(done, _CONVERSATION, errors="", code=0)
+        options = authority.issue("server").settings | {"tls_client_ca": authority.ca}
+        options["credentials"] = authority.credentials(client)
+        variables = authority.variables(client)
+    guarded = await serve(database_url, auth=("keys",), **options)
+    keys = [(await make_key(guarded))[1] for _ in range(2)]
+    sent = _change_after_each_call(folder / "key", keys, monkeypatch)
+    address = guarded.address.replace("127.0.0.1", "localhost" if variables else "127.0.0.1")
+    variables["SESSION_HISTORY_API_KEY_FILE"] = str(folder / "key")
+    done = await example.run(command.replace(_ADDRESS, address), **variables)
+    _assert_said(done, _CONVERSATION, errors="", code=0)
+    assert sent[:2] == keys
+
+    plain = await serve(database_url, auth=("keys",))
+    done = await example.run(command.replace(_ADDRESS, plain.address), SESSION_HISTORY_API_KEY="shk_nothing")
+    _assert_said(done, "", errors=_REFUSED_KEY, code=1)
+
+
+def _change_after_each_call(file: Path, keys: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Write the next key into a file whenever the server has identified a call; return the keys it gets."""
+    identify, sent = Authentication.identify, list[str]()
+
+    def change() -> None:
+        sent.append((call_context.current().authorization or "").removeprefix("Bearer "))
+        file.write_text(f"{keys[len(sent) % len(keys)]}\n")
+
+    async def identify_and_change(self: Authentication, method: Method, context: Any) -> Identity:
+        identity = await identify(self, method, context)
+        if not method.terms.is_open:
+            change()
+        return identity
+
+    monkeypatch.setattr(Authentication, "identify", identify_and_change)
+    file.write_text(f"{keys[0]}\n")
+    return sent
 
 
 def test_every_example_is_run() -> None:

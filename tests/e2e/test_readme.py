@@ -59,12 +59,15 @@ _ELSEWHERE = {
         "tests/e2e/test_tls.py makes the files"
     ),
     "session-history serve --auth jwt --jwt-issuer https://id.example.com/ \\": (
-        "tests/rpc/test_tokens.py has an issuer"
+        "tests/rpc/test_json_web_tokens.py has an issuer"
     ),
-    "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \\": _WITH_KEY_AND_TLS,
+    "umask 077": _WITH_KEY_AND_TLS,
     "export SESSION_HISTORY_SERVER=localhost:50051 SESSION_HISTORY_CA=server.pem"
     " SESSION_HISTORY_API_KEY_FILE=my.key": _WITH_KEY_AND_TLS,
     "from pathlib import Path": _WITH_KEY_AND_TLS,
+    "grpcurl -cacert server.pem -expand-headers -H 'authorization: Bearer ${ADMIN_KEY}' \\": (
+        "tests/rpc/test_refused_tokens.py makes the call"
+    ),
     "export SESSION_HISTORY_API_KEY=$(cat my.key)": _WITH_KEY_AND_TLS,
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",
 }
@@ -154,7 +157,7 @@ def test_what_is_run_elsewhere_is_there() -> None:
     for first_line in _ELSEWHERE:
         if first_line.startswith("make "):
             assert re.search(rf"^{first_line.removeprefix('make ')}:.*##", makefile, re.MULTILINE)
-    (grpcurl,) = (line for line in _ELSEWHERE if "grpcurl" in line)
+    (grpcurl,) = (line for line in _ELSEWHERE if "grpcurl@" in line)
     assert f"GRPCURL_VERSION := {grpcurl.partition('@v')[2]}\n" in makefile
 
 
@@ -290,9 +293,8 @@ def test_a_key_and_tls(tmp_path: Path) -> None:
     require("openssl", "grpcurl", path=path)
     made, *calls = (block for block in _BLOCKS if _ELSEWHERE.get(_first_line(block)) == _WITH_KEY_AND_TLS)
     listen = f"127.0.0.1:{free_port()}"
-    home = {"HOME": str(tmp_path), "SESSION_HISTORY_DATA_DIR": str(tmp_path / ".local/share/session-history")}
     common = {"PATH": path, "SESSION_HISTORY_LISTEN": listen, "SESSION_HISTORY_METRICS_LISTEN": "off"}
-    server = Server(command=["sh", "-euc", made.text], cwd=tmp_path, **home, **common)
+    server = Server(command=["sh", "-euc", made.text], cwd=tmp_path, HOME=str(tmp_path), **common)
     try:
         server.wait_for("database: ready", patience_seconds=_INSTALL_SECONDS)
         for call in calls:

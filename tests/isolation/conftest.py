@@ -36,7 +36,8 @@ async def parties(
             with pytest.MonkeyPatch.context() as patch:
                 if request.param == citus.DISTRIBUTED:
                     citus.take_for_distributed(patch)
-                running = Service.running(default_settings(auth=auth), way(url))
+                settings = default_settings(auth=auth, limits=bool(auth))
+                running = Service.running(settings, way(url))
                 service = await stack.enter_async_context(running)
                 await service.wait_until_serving()
             services.append((service, url))
@@ -57,6 +58,13 @@ async def _make(
     if has_keys:
         return await Party.holding(*with_keys, **owner), await Party.holding(*with_keys, **stranger)
     return Party(*without_keys, **owner), Party(*without_keys, **stranger)
+
+
+@pytest.fixture(autouse=True)
+def distributed_statements(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test with the statements for distributed tables takes its database for a distributed one."""
+    if "parties" in request.fixturenames and request.node.callspec.params["parties"] == citus.DISTRIBUTED:
+        citus.take_for_distributed(monkeypatch)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-SESSION, MESSAGE, PLACE, PAGE, KEY = "session", "message", "place", "page", "key"
+SESSION, MESSAGE, PLACE, PAGE, KEY, TOKEN = "session", "message", "place", "page", "key", "token"
 
 _NOUNS = {
     SESSION: r"(\w+_)?session_id",
@@ -22,6 +22,7 @@ _NOUNS = {
     PLACE: r"(?!expected_)(\w+_)?sequence",
     PAGE: r"(\w+_)?page_token",
     KEY: r"(\w+_)?api_key_id",
+    TOKEN: r"(\w+_)?token_id",
 }
 
 _TEXT = "text or bytes that the server stores or searches, and compares with no id"

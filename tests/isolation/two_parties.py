@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from named_fields import KEY, MESSAGE, PAGE, PLACE, SESSION, methods
-from valid_requests import SAID, naming, request_of
+from named_fields import KEY, MESSAGE, PAGE, PLACE, SESSION, TOKEN, methods
+from valid_requests import FAR, SAID, naming, request_of
 
 from sessionhistory_server.store.session_ref import session_key
 from support.fresh import fresh_id
@@ -18,6 +18,7 @@ from support.keys import register
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from google.protobuf.descriptor import MethodDescriptor
     from named_fields import NamedField
     from party import Party
     from valid_requests import Fields
@@ -38,6 +39,10 @@ class Kind(NamedTuple):
     owner: dict[str, Any]
     stranger: dict[str, Any]
     has_keys: bool = True
+
+    def calls(self, method: MethodDescriptor) -> bool:
+        """Return whether the parties may call an RPC."""
+        return self.has_keys or method.containing_service.name != "CredentialsService"
 
     @property
     def is_within_tenant(self) -> bool:
@@ -99,7 +104,9 @@ async def things(owner: Party, field: NamedField, state: str = "live") -> Things
     if field.noun == KEY:
         key_id = await _key(owner, state)
         return Things(session_id, key_id, secrets.token_hex(8), secrets.token_hex(8))
-    theirs = {SESSION: session_id, MESSAGE: message_id}[field.noun]
+    theirs = {SESSION: session_id, MESSAGE: message_id, TOKEN: fresh_id()}[field.noun]
+    if field.noun == TOKEN:
+        await call(owner, "RefuseToken", token_id=theirs, expire_time=FAR)
     return Things(session_id, theirs, fresh_id(), fresh_id())
 
 
@@ -119,6 +126,9 @@ async def page_token(owner: Party, field: NamedField, session_id: str) -> str:
         await create(owner, 1)
     if field.method.name == "ListApiKeys":
         await call(owner, "CreateApiKey", api_key={"scopes": ["SCOPE_READ"]})
+    if field.method.name == "ListRefusedTokens":
+        for _ in range(2):
+            await call(owner, "RefuseToken", token_id=fresh_id(), expire_time=FAR)
     (page,) = await owner.call(field.method, naming(field, session_id, "", {}))
     token: str = page.next_page_token  # type: ignore[attr-defined]
     assert token
@@ -146,11 +156,14 @@ async def seen(
 
 
 async def newest_of(owner: Party) -> list[object]:
-    """Return the newest sessions and keys of the owner."""
-    listed: list[object] = [await call(owner, "ListSessions", show_deleted=True, page_size=5)]
-    if owner.secret is not None:
-        listed.append(await call(owner, "ListApiKeys", show_revoked=True, page_size=5))
-    return listed
+    """Return the newest sessions and keys of the owner. A server notes once a minute when keys were used."""
+    sessions = (await call(owner, "ListSessions", show_deleted=True, page_size=5)).sessions
+    if owner.secret is None:
+        return [*sessions]
+    keys = (await call(owner, "ListApiKeys", show_revoked=True, page_size=5)).api_keys
+    for key in keys:
+        key.ClearField("last_use_time")
+    return [*sessions, *keys]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SAID: Fields = {"role": "ROLE_USER", "content": "hello"}
 SUMMARY: Fields = {"content": "a summary"}
+FAR: Fields = {"seconds": 4_000_000_000}
 
 
 def _on_session(**fields: Any) -> Callable[[str], Fields]:
@@ -50,6 +51,8 @@ _VALID: dict[str, Callable[[str], Fields]] = {
     "ListApiKeys": lambda _: {"page_size": 1},
     "RotateApiKey": lambda _: {},
     "RevokeApiKey": lambda _: {},
+    "RefuseToken": lambda _: {"expire_time": FAR},
+    "ListRefusedTokens": lambda _: {"page_size": 1},
 }
 
 _ETAG = "63f1a2b3c4d5e-1"

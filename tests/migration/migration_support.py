@@ -93,8 +93,9 @@ ROWS = {
         values ('AAAAAAAAAAAAAAAA', 'default', '', '{read}', false, '', '2020-01-01', 1)
     """,
     "0011": """
-        insert into refused_tokens (tenant_id, token_id, user_id, expire_time, refuse_time, generation)
-        values ('default', 'id', '', '2120-01-01', '2020-01-01', 3)
+        insert into refused_tokens (tenant_id, token_id, user_id, application_id, expire_time, refuse_time,
+            generation)
+        values ('default', 'id', '', '', '2120-01-01', '2020-01-01', 3)
     """,
     "0012": """
         insert into api_keys (api_key_id, tenant_id, display_name, scopes, require_user_id, secret_hash,

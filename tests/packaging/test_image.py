@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging_support import ROOT, Environment, run_online
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from support.certificates import Authority
 from support.processes import PATIENCE_SECONDS, Server
 from support.processes import environment as variables
 from support.tcp_postgres import tcp_postgres
@@ -25,7 +26,10 @@ from support.tcp_postgres import tcp_postgres
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SERVE = ("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--workers", "2", "--log-format", "json")
+_SERVE = (
+    *("--listen", "127.0.0.1:0", "--metrics-listen", "off", "--workers", "2"),
+    *("--auth", "keys", "--log-format", "json"),
+)
 
 # The rights of the services that the image runs.
 _RIGHTS = ("  read_only: true", "  cap_drop: [ALL]", "  security_opt: [no-new-privileges:true]")
@@ -91,18 +95,27 @@ def test_the_lock_has_a_version_for_each_requirement(image: Environment) -> None
             assert name == "session-history" or locked()[name] in requirement.specifier, requirement
 
 
-def test_it_serves_without_writing_to_a_file(confined: Callable[..., tuple[str | Path, ...]]) -> None:
-    """``migrate``, ``serve`` and ``health`` work on a read-only file system, without a right of root."""
+def test_it_serves_without_writing_to_a_file(
+    confined: Callable[..., tuple[str | Path, ...]], tmp_path: Path
+) -> None:
+    """Its commands work on a read-only file system, without a right of root; ``serve`` with TLS and keys."""
     places = {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"}
+    authority = Authority(tmp_path / "authority")
+    pair = authority.issue("server")
     with tcp_postgres() as postgres:
         at = ("--database-url", postgres.url)
         assert _ended(confined("migrate", *at), places) == 0
-        server = Server(*at, command=confined("serve", *_SERVE), **places)
+        made = _run(confined("keys", "create", "--scope", "write", *at), places)
+        server = Server(*at, *pair.flags, command=confined("serve", *_SERVE), **places)
         try:
             message: Any = {"role": 1, "content": "hello"}
             request = pb.AppendMessageRequest(session_id="s", message=message, new_session={})
-            assert server.stub().AppendMessage(request, timeout=PATIENCE_SECONDS).message.sequence == 1
-            assert _ended(confined("health", "--server", server.address()), places) == 0
+            append = server.stub(authority.credentials()).AppendMessage
+            metadata = (("authorization", f"Bearer {made.stdout.strip()}"),)
+            answer = append(request, metadata=metadata, timeout=PATIENCE_SECONDS)
+            assert answer.message.sequence == 1
+            health = confined("health", "--server", server.address(), "--ca", authority.ca)
+            assert _ended(health, places) == 0
             server.signal(signal.SIGTERM)
             assert server.wait() == 0
         finally:
@@ -112,4 +125,15 @@ def test_it_serves_without_writing_to_a_file(confined: Callable[..., tuple[str |
 
 def _ended(command: tuple[str | Path, ...], places: dict[str, str]) -> int:
     """Run a command, and return its exit code."""
-    return subprocess.run(command, env=variables(**places), timeout=PATIENCE_SECONDS, check=False).returncode
+    return _run(command, places).returncode
+
+
+def _run(command: tuple[str | Path, ...], places: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        env=variables(**places),
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )

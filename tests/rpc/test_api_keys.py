@@ -215,7 +215,7 @@ async def test_the_last_use_of_a_key_is_stored(serve: Serve, database_url: str) 
     used_id, secret = await make_key(service)
     unused_id, _ = await make_key(service)
     await create(holding(service, secret), fresh_id())
-    await service.app._keys.store_uses()  # noqa: SLF001 - it does so once a minute
+    await service.app._credentials.held_keys.store_uses()  # noqa: SLF001 - it does so once a minute
     listed = (await admin.ListApiKeys(pb.ListApiKeysRequest())).api_keys
     used = {key.api_key_id: key.HasField("last_use_time") for key in listed}
     assert (used[used_id], used[unused_id]) == (True, False)
@@ -235,7 +235,7 @@ async def test_uses_that_cannot_be_stored_are_kept(
     with monkeypatch.context() as patch:
         patch.setattr(store, "note_uses", fail)
         with pytest.raises(UnavailableError):
-            await service.app._keys.store_uses()  # noqa: SLF001
-    await service.app._keys.store_uses()  # noqa: SLF001
+            await service.app._credentials.held_keys.store_uses()  # noqa: SLF001
+    await service.app._credentials.held_keys.store_uses()  # noqa: SLF001
     query = f"select last_use_time is not null from api_keys where api_key_id = '{key_id}'"
     assert execute(database_url, query) == [(True,)]

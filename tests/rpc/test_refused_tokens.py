@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 KEY = IssuerKey("k")
 LATER = Timestamp(seconds=4_000_000_000, nanos=1_000)
-CLAIMS = "tenant=org,user=sub,scopes=scope"
+CLAIMS = "tenant=org,user=sub,application=azp,scopes=scope"
 
 
 def token(**claims: Any) -> str:
     """Return a token of a tenant, with an id of its own."""
-    return KEY.token(**{"org": "acme", "jti": fresh_id()} | claims)
+    return KEY.token(**{"org": "acme", "azp": "web", "jti": fresh_id()} | claims)
 
 
 @pytest_asyncio.fixture
@@ -93,7 +93,7 @@ async def test_a_token_without_an_id_is_refused_by_its_digest(two: list[Service]
     """The one that the log shows."""
     text = token(jti=None)
     assert await _reason(two[0], text) == "SESSION_NOT_FOUND"
-    token_id = two[0].app._tokens.id_of(text)  # type: ignore[union-attr]  # noqa: SLF001 - as the trail does
+    token_id = two[0].app._credentials.tokens.id_of(text)  # type: ignore[union-attr]  # noqa: SLF001 - as the trail does
     assert token_id.startswith("sha256:")
     await _refuse(await _admin(two[0]), token_id)
     await _until_refused(two, text)
@@ -144,13 +144,17 @@ async def test_a_caller_of_a_user_refuses_tokens_of_this_user(two: list[Service]
     await _until_refused(two, eve)
 
 
-async def test_a_caller_of_an_application_refuses_no_token(two: list[Service]) -> None:
-    """No token belongs to an application."""
+async def test_a_caller_of_an_application_refuses_tokens_of_this_application(two: list[Service]) -> None:
+    """And no others, also not those without an application."""
+    of_app, of_other = token(jti="id-1", azp="app"), token(jti="id-1", azp="other")
     admin = await _admin(two[0], application_id="app")
-    with fails("PERMISSION_DENIED", "APPLICATION_MISMATCH"):
-        await _refuse(admin, "id-1")
-    with fails("PERMISSION_DENIED", "APPLICATION_MISMATCH"):
-        await admin.ListRefusedTokens(pb.ListRefusedTokensRequest())
+    assert (await _refuse(admin, "id-1")).application_id == "app"
+    await _until_refused(two, of_app)
+    assert await _reason(two[0], of_other) == "SESSION_NOT_FOUND"
+    await _refuse(await _admin(two[0]), "id-1")
+    await _until_refused(two, of_other)
+    listed = await admin.ListRefusedTokens(pb.ListRefusedTokensRequest())
+    assert [each.application_id for each in listed.refused_tokens] == ["app"]
 
 
 async def test_refused_tokens_are_listed_page_by_page(two: list[Service]) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import grpc.aio
 import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
-from rpc_support import call, fresh_id, stored
+from rpc_support import call, stored
 
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import credentials_service_pb2 as pb
@@ -20,6 +20,7 @@ from support.databases import execute
 from support.errors import failure_of
 from support.keys import credentials, holding, make_key
 from support.locks import locked
+from support.open_stream import OpenStream
 from support.tokens import IssuerKey, jwt_settings, publish
 from support.waiting import until
 
@@ -99,35 +100,11 @@ async def test_the_previous_secret_is_accepted_until_the_overlap_ends(two: list[
             assert await _reason(service, secret) == "SESSION_NOT_FOUND"
 
 
-class _Stream:
-    """An open AppendMessageStream, whose header and one piece were sent."""
-
-    def __init__(self, service: Service, secret: str) -> None:
-        self.session_id = fresh_id()
-        self.call: Any = holding(service, secret).stub.AppendMessageStream()
-
-    async def begin(self, on_break: int = 0) -> None:
-        header: dict[str, Any] = {
-            "session_id": self.session_id,
-            "message": {"message_id": "m", "role": 3},
-            "new_session": {},
-            "on_break": on_break,
-        }
-        await self.call.write(stream_pb.AppendMessageStreamRequest(header=header))
-        await self.call.initial_metadata()
-        await self.call.write(stream_pb.AppendMessageStreamRequest(delta={"text": "so far"}))
-
-    async def failure(self) -> Any:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await self.call
-        return failure_of(caught.value)
-
-
 @pytest.mark.parametrize("on_break", ["ON_BREAK_KEEP", "ON_BREAK_DROP"])
 async def test_a_stream_breaks_when_its_key_is_revoked(two: list[Service], on_break: str) -> None:
     """On every server. The part that has arrived is kept as after any break."""
     key_id, secret = await make_key(two[0])
-    streams = [_Stream(service, secret) for service in two]
+    streams = [OpenStream(holding(service, secret).stub) for service in two]
     for stream in streams:
         await stream.begin(stream_pb.OnBreak.Value(on_break))
     await _revoke(two[0], key_id)
@@ -149,7 +126,7 @@ async def test_a_stream_breaks_when_its_key_expires(two: list[Service]) -> None:
     """Without a change in the database."""
     soon = int((time.time() + 3 - 946_684_800) * 1e6)
     _, secret = await make_key(two[0], expire_time=soon)
-    streams = [_Stream(service, secret) for service in two]
+    streams = [OpenStream(holding(service, secret).stub) for service in two]
     for stream in streams:
         await stream.begin()
     for stream in streams:
@@ -163,8 +140,8 @@ async def test_a_stream_breaks_when_its_token_expires(
     key = IssuerKey("k")
     publish(tmp_path / "keys.json", key)
     service = await serve(database_url, **jwt_settings(tmp_path / "keys.json", jwt_leeway_seconds=0.0))
-    stream = _Stream(service, key.token(exp=int(time.time()) + 3))
-    going = _Stream(service, key.token())
+    stream = OpenStream(holding(service, key.token(exp=int(time.time()) + 3)).stub)
+    going = OpenStream(holding(service, key.token()).stub)
     for each in (stream, going):
         await each.begin()
     failure = await stream.failure()
@@ -181,7 +158,7 @@ async def test_a_stream_breaks_when_the_key_of_its_token_is_withdrawn(
     key = IssuerKey("k")
     publish(tmp_path / "keys.json", key)
     service = await serve(database_url, **jwt_settings(tmp_path / "keys.json"))
-    stream = _Stream(service, key.token())
+    stream = OpenStream(holding(service, key.token()).stub)
     await stream.begin()
     publish(tmp_path / "keys.json", IssuerKey("other"))
     assert (await stream.failure()).reason == "CREDENTIALS_INVALID"
@@ -191,14 +168,12 @@ async def test_another_keys_stream_goes_on(two: list[Service]) -> None:
     """Only streams of the revoked key end."""
     revoked_id, revoked = await make_key(two[0])
     _, secret = await make_key(two[0])
-    ending, going = _Stream(two[0], revoked), _Stream(two[0], secret)
+    ending, going = (OpenStream(holding(two[0], each).stub) for each in (revoked, secret))
     await ending.begin()
     await going.begin()
     await _revoke(two[0], revoked_id)
     await ending.failure()
-    await going.call.write(stream_pb.AppendMessageStreamRequest(finish={}))
-    await going.call.done_writing()
-    assert (await going.call).message.content == "so far"
+    assert await going.finish() == "so far"
 
 
 async def test_reflection_ends_when_its_key_is_revoked(two: list[Service]) -> None:

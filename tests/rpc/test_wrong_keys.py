@@ -16,7 +16,7 @@ from sessionhistory_server.credentials import key_ring
 from sessionhistory_server.store import api_keys, generations
 from sessionhistory_server.usecases import following
 from support.errors import fails
-from support.keys import credentials, holding, make_key, refused
+from support.keys import credentials, holding, make_key, refused, register
 from support.locks import locked, waiting
 from support.waiting import until
 
@@ -55,6 +55,7 @@ async def _wrong_keys(service: Service) -> dict[str, str]:
         "another secret, of two": await _rotated(service),
         "another secret of an expired key": (await make_key(service, expire_time=1))[0],
         "another secret of another tenant's key": (await make_key(service, tenant="other"))[0],
+        "a secret of a registered certificate": await register(service, "DNS:client.example"),
         "another secret of a bound key": (await make_key(service, user_id="ada", scopes=("read",)))[0],
     }
     return {"a revoked key": revoked} | {reason: key_text.new_key(key_id) for reason, key_id in ids.items()}
@@ -120,6 +121,41 @@ async def test_a_new_key_gets_through_a_flood_of_wrong_ones(patient: Service, da
         assert waiting(database_url) == 1
     assert set(await asyncio.gather(*flood)) == {"SERVER_OVERLOADED", "CREDENTIALS_INVALID"}
     assert await _reason(patient, new) == "SESSION_NOT_FOUND"
+
+
+async def test_a_new_key_is_found_if_the_call_before_has_gone(
+    patient: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call looks for changes for the others that wait, too, unless it is cancelled meanwhile."""
+    await _reason(patient, _unknown())  # the tables are read once
+    original, begun = generations.state, 0
+    steps = [asyncio.Event(), asyncio.Event()]
+
+    async def state(connection: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        found = await original(connection)
+        if begun <= len(steps):
+            await steps[begun - 1].wait()
+        return found
+
+    def waiting_calls() -> int:
+        return patient.app._credentials.following._waiting  # noqa: SLF001 - no call shows it
+
+    monkeypatch.setattr(generations, "state", state)
+    before, cancelled = (asyncio.create_task(_reason(patient, _unknown())) for _ in range(2))
+    await until(lambda: (begun, waiting_calls()) == (1, 2))
+    last = asyncio.create_task(_reason(patient, (await make_key(patient))[1]))
+    await until(lambda: waiting_calls() == 3)
+    steps[0].set()
+    await until(lambda: begun == 2)
+    cancelled.cancel()
+    await before
+    assert await last == "SESSION_NOT_FOUND"
+
+
+def _unknown() -> str:
+    return key_text.new_key(key_text.new_id())
 
 
 async def _reason(service: Service, key: str) -> str:

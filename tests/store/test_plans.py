@@ -86,7 +86,7 @@ PLANS: dict[str, list[set[str]]] = {
     "generations: next": [set()],
     "refusals: forget": [set()],
     "refusals: count": [set(), {"refused_tokens_by_tenant"}, {"refused_tokens_pkey"}],
-    "refusals: refuse": [{"refused_tokens_pkey"}],
+    "refusals: refuse": [set()],
     "refusals: list": [{"refused_tokens_by_tenant"}],
     "refusals: changed": [{"refused_tokens_by_generation"}],
     "keys: count": [set(), {"api_keys_by_tenant"}],

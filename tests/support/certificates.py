@@ -92,7 +92,10 @@ class Authority:
         alternative_names: bytes | None,
         *,
         days: float = 365,
+        begins_in_days: float = -1,
         usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
+        signer: Pair | None = None,
+        claimed: Authority | None = None,
     ) -> Pair:
         """Write the files of a client's certificate with any names, also such as no authority would accept.
 
@@ -100,28 +103,40 @@ class Authority:
             name: The beginning of the names of the files, and the certificate's common name.
             alternative_names: The extension in DER, as ``alternative`` makes it; ``None``: none.
             days: When it expires; below 0, it has expired.
+            begins_in_days: When it begins; above 0, it is not valid yet.
             usage: The purpose of the certificate.
+            signer: The pair that signs in place of the authority, and joins the chain.
+            claimed: The authority that the certificate names as its issuer, although another one signs it.
         """
-        key, end = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC) + timedelta(days=days)
-        signer = x509.load_pem_x509_certificate(self._authority.cert_pem.bytes())
+        key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+        own = (self._authority.cert_pem.bytes(), self._authority.private_key_pem.bytes())
+        chain, signing_key = (signer.cert.read_bytes(), signer.key.read_bytes()) if signer else own
+        issuer = x509.load_pem_x509_certificate(claimed.ca.read_bytes() if claimed else chain)
         builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(signer.subject)
+            .issuer_name(issuer.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(min(end, datetime.now(UTC)) - timedelta(days=1))
-            .not_valid_after(end)
+            .not_valid_before(now + timedelta(days=min(days, 0) + begins_in_days))
+            .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         )
         if alternative_names is not None:
             san = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, alternative_names)
             builder = builder.add_extension(san, critical=False)
-        signing: Any = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
+        signing: Any = load_pem_private_key(signing_key, password=None)
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        pair.cert.write_bytes(builder.sign(signing, hashes.SHA256()).public_bytes(Encoding.PEM))
+        signed = builder.sign(signing, hashes.SHA256()).public_bytes(Encoding.PEM)
+        pair.cert.write_bytes(signed + chain if signer else signed)
         return pair
+
+    def itself(self) -> Pair:
+        """Return the files of the authority's own certificate, which it has signed itself."""
+        key = self._folder / "ca.key"
+        self._authority.private_key_pem.write_to_path(str(key))
+        return Pair(self.ca, key)
 
     def credentials(self, client: Pair | None = None) -> grpc.ChannelCredentials:
         """Return a client's credentials that trust this authority, with a certificate of the client."""

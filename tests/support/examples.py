@@ -32,6 +32,7 @@ class Example:
     """
 
     def __init__(self, name: str, folder: Path, part: str = ".") -> None:
+        self.name = name
         whole = folder / "a clone" / "examples" / name
         shutil.copytree(ROOT / "examples" / name, whole, ignore=_GENERATED)
         shutil.copytree(ROOT / "protos", folder / "a clone" / "protos")

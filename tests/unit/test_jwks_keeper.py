@@ -186,10 +186,10 @@ async def test_a_source_that_hangs_does_not(
 
 
 async def test_a_stop_ends_a_read(keeper: JwksKeeper, source: Source) -> None:
-    """It does not wait for the thread."""
+    """It does not wait for the thread, and its calls are UNAVAILABLE."""
     source.gate.clear()
     call = asyncio.create_task(keeper.refresh_for_unknown())
     await until(lambda: source.reads)
     await keeper.close()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(UnavailableError):
         await call

@@ -49,9 +49,10 @@ def test_settings_that_can_be_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("scopes=scp", (None, None, "scp", False)),
-        ("user=uid?,scopes=scp", (None, "uid", "scp", True)),
-        ("tenant=https://x/org,user=sub,scopes=a=b", ("https://x/org", "sub", "a=b", False)),
+        ("scopes=scp", (None, None, "scp", False, None)),
+        ("user=uid?,scopes=scp", (None, "uid", "scp", True, None)),
+        ("tenant=https://x/org,user=sub,scopes=a=b", ("https://x/org", "sub", "a=b", False, None)),
+        ("application=azp,scopes=scp", (None, None, "scp", False, "azp")),
     ],
 )
 def test_the_claims(text: str, names: tuple[object, ...]) -> None:
@@ -70,11 +71,11 @@ def test_the_claims(text: str, names: tuple[object, ...]) -> None:
         ({"jwt_jwks": "https://u:p@id.example.com/"}, "--jwt-jwks must have no user and no password"),
         ({"jwt_jwks": "/nowhere"}, r"--jwt-jwks cannot be read \(No such file or directory\)"),
         ({"jwt_jwks": __file__}, "--jwt-jwks has no valid JSON"),
-        ({"jwt_claims": ""}, "a name is tenant, user or scopes"),
-        ({"jwt_claims": "user"}, "a name is tenant, user or scopes"),
-        ({"jwt_claims": "user=,scopes=s"}, "a name is tenant, user or scopes"),
-        ({"jwt_claims": "user=?,scopes=s"}, "a name is tenant, user or scopes"),
-        ({"jwt_claims": "users=sub,scopes=s"}, "a name is tenant, user or scopes"),
+        ({"jwt_claims": ""}, "a name is one of tenant, user, application, scopes"),
+        ({"jwt_claims": "user"}, "a name is one of tenant, user, application, scopes"),
+        ({"jwt_claims": "user=,scopes=s"}, "a name is one of tenant, user, application, scopes"),
+        ({"jwt_claims": "user=?,scopes=s"}, "a name is one of tenant, user, application, scopes"),
+        ({"jwt_claims": "users=sub,scopes=s"}, "a name is one of tenant, user, application, scopes"),
         ({"jwt_claims": "user=sub"}, "scopes is missing"),
         ({"jwt_claims": "scopes=a,scopes=b"}, "scopes has two claims"),
         ({"jwt_claims": "tenant=org?,scopes=s"}, "only the claim of user may be optional"),

@@ -27,7 +27,7 @@ KEYS = {name: IssuerKey(f"key-{name}", name) for name in ALGORITHMS}
 EC = KEYS["ES256"]
 RSA = KEYS["RS256"]
 SET = Jwks(jwks(*(key.jwk() for key in KEYS.values())), ALGORITHMS)
-CLAIMS = ClaimNames("org", "sub", "scope")
+CLAIMS = ClaimNames("org", "sub", "scope", application="azp")
 RULES = JwtRules(ISSUER, AUDIENCE, ALGORITHMS, 30.0, ClaimNames(None, "sub", "scope"))
 TENANTS = RULES._replace(claims=CLAIMS)
 
@@ -50,10 +50,12 @@ def refuse(text: str, fact: str, rules: JwtRules = RULES, keys: Jwks = SET) -> N
 def test_a_token_of_each_algorithm(algorithm: str) -> None:
     """It names its tenant, its user, and its scopes; words of other services are ignored."""
     expire_time = int(time.time()) + 60
-    text = KEYS[algorithm].token(org="acme", scope="openid read  admin", exp=expire_time, jti="id-1")
+    text = KEYS[algorithm].token(
+        org="acme", azp="web", scope="openid read  admin", exp=expire_time, jti="id-1"
+    )
     identity = accept(text, TENANTS)
     assert identity.tenant_id == "acme"
-    assert (identity.user_id, identity.application_id) == ("ada", None)
+    assert (identity.user_id, identity.application_id) == ("ada", "web")
     assert identity.scopes == {"read", "admin"}
     assert not identity.must_name_user
     assert identity.credential_id == "id-1"
@@ -109,18 +111,18 @@ def test_without_a_claim_for_users_all_tokens_are_services() -> None:
 @pytest.mark.parametrize(
     "value", ["", 7, None, True, ["acme"], {"a": 1}, "x" * 257, "a\0b", "\ud800"], ids=repr
 )
-@pytest.mark.parametrize("name", ["org", "sub"])
+@pytest.mark.parametrize("name", ["org", "sub", "azp"])
 def test_a_tenant_or_a_user_that_is_none_is_refused(name: str, value: Any) -> None:
     """A missing claim, one of another type, and one that cannot be stored."""
     with pytest.raises(UnauthenticatedError):
-        accept(EC.token(**{"org": "acme"} | {name: value}), TENANTS)
+        accept(EC.token(**{"org": "acme", "azp": "web"} | {name: value}), TENANTS)
 
 
 @pytest.mark.parametrize("value", ["x", "x" * 256, "ü" * 256, "a b", "'; drop table"], ids=range(5))
 def test_a_tenant_or_a_user_is_any_text(value: str) -> None:
     """Of at most 256 characters."""
-    identity = accept(EC.token(org=value, sub=value), TENANTS)
-    assert (identity.tenant_id, identity.user_id) == (value, value)
+    identity = accept(EC.token(org=value, sub=value, azp=value), TENANTS)
+    assert (identity.tenant_id, identity.user_id, identity.application_id) == (value, value, value)
 
 
 @pytest.mark.parametrize("value", [7, None, True, {"read": 1}, [1], ["read", None]], ids=repr)

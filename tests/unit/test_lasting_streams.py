@@ -46,7 +46,7 @@ def _exchange(context: Any) -> Exchange:
 def _open() -> Authentication:
     """Return the authentication of a server that asks for no credentials, which follows no tables."""
     no_tables: Any = None
-    return Authentication(no_tables, keys=None, certificates=None, must_name_user=False)
+    return Authentication(no_tables, keys=None, tokens=None, certificates=None, must_name_user=False)
 
 
 async def _left(*, lasts: bool, seconds: float | None) -> float:

@@ -16,6 +16,7 @@ def decode_refused_token(token: pb.RefusedToken) -> types.RefusedToken:
     return types.RefusedToken(
         token_id=token.token_id,
         user_id=token.user_id or None,
+        application_id=token.application_id or None,
         expire_time=decode_time(token.expire_time),
         refuse_time=decode_time(token.refuse_time),
     )

@@ -126,16 +126,18 @@ class RevokeApiKeyResponse(_message.Message):
     def __init__(self, api_key: _Optional[_Union[ApiKey, _Mapping]] = ...) -> None: ...
 
 class RefusedToken(_message.Message):
-    __slots__ = ("token_id", "user_id", "expire_time", "refuse_time")
+    __slots__ = ("token_id", "user_id", "application_id", "expire_time", "refuse_time")
     TOKEN_ID_FIELD_NUMBER: _ClassVar[int]
     USER_ID_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_ID_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
     REFUSE_TIME_FIELD_NUMBER: _ClassVar[int]
     token_id: str
     user_id: str
+    application_id: str
     expire_time: _timestamp_pb2.Timestamp
     refuse_time: _timestamp_pb2.Timestamp
-    def __init__(self, token_id: _Optional[str] = ..., user_id: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., refuse_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, token_id: _Optional[str] = ..., user_id: _Optional[str] = ..., application_id: _Optional[str] = ..., expire_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., refuse_time: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RefuseTokenRequest(_message.Message):
     __slots__ = ("token_id", "expire_time")

@@ -59,8 +59,8 @@ def refuse(*, server: Server, token_id: str, expire_time: datetime, as_json: boo
 def list_(*, server: Server, as_json: bool) -> None:
     """List refused tokens, the last refused first.
 
-    If the output is not a terminal, each token is one line of tab-separated values: id, user, and the times
-    of expiry and refusal.
+    If the output is not a terminal, each token is one line of tab-separated values: id, user, application,
+    and the times of expiry and refusal.
     """
     with server.client() as client:
         found = list(client.list_refused_tokens())
@@ -71,16 +71,20 @@ def list_(*, server: Server, as_json: bool) -> None:
     else:
         for token in found:
             times = map(to_json, (token.expire_time, token.refuse_time))
-            click.echo("\t".join((token.token_id, visible(token.user_id or ""), *times)))
+            click.echo("\t".join((token.token_id, *_bound(token), *times)))
         if not found:
             click.echo("no refused tokens", err=True)
 
 
+def _bound(token: RefusedToken) -> tuple[str, str]:
+    return visible(token.user_id or ""), visible(token.application_id or "")
+
+
 def _table(found: list[RefusedToken]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("token", "user", "expires", "refused"):
+    for name in ("token", "user", "application", "expires", "refused"):
         table.add_column(name, overflow="fold")
     for token in found:
-        user = visible(token.user_id or "")
-        table.add_row(token.token_id, user, timestamp(token.expire_time), ago(token.refuse_time))
+        times = timestamp(token.expire_time), ago(token.refuse_time)
+        table.add_row(token.token_id, *_bound(token), *times)
     return table

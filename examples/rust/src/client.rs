@@ -1,15 +1,18 @@
 //! Calls of Session History: deadlines, retries, streams, reasons of errors.
 
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::transport::{Channel, Endpoint, Error};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
+use crate::credentials::Bearer;
 use crate::pb::session_history_service_client::SessionHistoryServiceClient;
 use crate::pb::{AppendMessageStreamRequest, AppendMessageStreamResponse};
 
@@ -21,13 +24,15 @@ const STREAM_DEADLINE: Duration = Duration::from_secs(300);
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
-pub type Client = SessionHistoryServiceClient<Channel>;
+pub type Client = SessionHistoryServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// Returns a client for many tasks: its clones share a connection, which the first call opens.
-pub fn connect(address: &str) -> Result<Client, Error> {
+pub fn connect(address: &str) -> Result<Client, Box<dyn Error>> {
+    let key = Bearer::of_environment(address)?;
     // For TLS: https, and `tls_config`, with a `tls-` feature of tonic.
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?.connect_timeout(DEADLINE);
-    Ok(Client::new(endpoint.connect_lazy()))
+    let channel = endpoint.connect_lazy();
+    Ok(SessionHistoryServiceClient::with_interceptor(channel, key))
 }
 
 /// Makes a call, and repeats it while the service asks for a retry. tonic itself retries nothing.

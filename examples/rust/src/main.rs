@@ -1,6 +1,7 @@
 //! Keeps a conversation about a trip in Session History.
 
 mod client;
+mod credentials;
 mod pb {
     tonic::include_proto!("sessionhistory.v1");
 }

@@ -1,10 +1,10 @@
-import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 
 import * as protobuf from "@bufbuild/protobuf";
 import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 
+import { callCredentials, channelCredentials } from "./credentials.ts";
 import { ErrorInfoSchema, StatusSchema } from "./gen/google/rpc/error_pb.ts";
 import type {
   AppendMessageStreamRequest,
@@ -52,22 +52,15 @@ export class RpcError extends Error {
   }
 }
 
-/** Returns TLS with the files that the environment names, else plaintext. */
-function credentials(): grpc.ChannelCredentials {
-  const ca = process.env["SESSION_HISTORY_CA"];
-  const cert = process.env["SESSION_HISTORY_CERT"];
-  const key = process.env["SESSION_HISTORY_KEY"];
-  if (!ca) return grpc.credentials.createInsecure();
-  if (!cert || !key) return grpc.credentials.createSsl(readFileSync(ca));
-  return grpc.credentials.createSsl(readFileSync(ca), readFileSync(key), readFileSync(cert));
-}
-
 /** A channel to all addresses of a target; one is enough for a process. */
 export class SessionHistoryClient extends grpc.Client {
+  readonly #credentials: grpc.CallCredentials;
+
   constructor(target: string) {
-    super(target, credentials(), {
+    super(target, channelCredentials(), {
       "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
     });
+    this.#credentials = callCredentials(target);
   }
 
   /** Calls a method of the service, or throws an RpcError. */
@@ -80,7 +73,7 @@ export class SessionHistoryClient extends grpc.Client {
         ...wire(method),
         protobuf.create(method.input, request),
         new grpc.Metadata(),
-        { deadline: Date.now() + DEADLINE_MILLIS },
+        { deadline: Date.now() + DEADLINE_MILLIS, credentials: this.#credentials },
         (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
       );
     });
@@ -118,7 +111,7 @@ export class SessionHistoryClient extends grpc.Client {
       call = this.makeClientStreamRequest(
         ...wire(method),
         new grpc.Metadata(),
-        { deadline },
+        { deadline, credentials: this.#credentials },
         (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
       );
     });

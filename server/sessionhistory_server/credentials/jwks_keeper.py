@@ -90,7 +90,8 @@ class JwksKeeper:
             self._began_at = time.monotonic()
             self._refreshing = asyncio.create_task(self._read())
             self._refreshing.add_done_callback(self._ended)
-        await asyncio.shield(self._refreshing)
+        # Neither a call that is cancelled ends the read for others, nor a read that is cancelled their calls.
+        await asyncio.wait((self._refreshing,))
 
     def _ended(self, _: asyncio.Task[None]) -> None:
         self._refreshing = None

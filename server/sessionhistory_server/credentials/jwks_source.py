@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FETCH_SECONDS: Final = 5.0
 """The maximum time for reading the keys, from the name of the host to the last byte."""
 
+_HEADERS: Final = {"accept": "application/json", "user-agent": "session-history"}
+
 _TOO_LARGE: Final = f"has more than {MAX_JWKS_BYTES // 1024} KiB"
 
 
@@ -112,7 +114,7 @@ class JwksUrl:
         return http.client.HTTPSConnection(host, port, timeout=FETCH_SECONDS, context=context)
 
     def _fetch(self, connection: http.client.HTTPConnection) -> bytes:
-        connection.request("GET", self._address.path, headers={"accept": "application/json"})
+        connection.request("GET", self._address.path, headers=_HEADERS)
         with connection.getresponse() as response:
             if response.status != http.client.OK:
                 raise JwksError(f"answers with the status {response.status}: name the URL of the keys itself")

@@ -29,6 +29,8 @@ class ClaimNames(NamedTuple):
     scopes: str
     is_user_optional: bool = False
     """Whether a token without that claim is accepted, as one of a service that acts for any user."""
+    application: str | None = None
+    """``None``: no token is bound to an application."""
 
 
 class JwtRules(NamedTuple):

@@ -141,7 +141,7 @@ def _identity_of(claims: dict[str, Any], text: str, rules: JwtRules) -> Identity
         tenant_id,
         _scopes(claims, names.scopes),
         None if is_service else _name(claims, names.user or ""),
-        None,
+        None if names.application is None else _name(claims, names.application),
         is_service,
         id_of(text, claims),
         claims["exp"] + rules.leeway_seconds,
@@ -149,7 +149,7 @@ def _identity_of(claims: dict[str, Any], text: str, rules: JwtRules) -> Identity
 
 
 def _name(claims: dict[str, Any], name: str) -> str:
-    """Return a claim that is the id of a tenant or of a user, which Postgres can keep."""
+    """Return a claim that is the id of a tenant, a user or an application, which Postgres can keep."""
     value = _claim(claims, name)
     fits = isinstance(value, str) and 1 <= len(value) <= MAX_USER_ID_CHARACTERS and _is_storable(value)
     if not fits:

@@ -20,6 +20,7 @@ class HeldKey(NamedTuple):
 
     identity: Identity
     secret_hash: bytes
+    """``NO_HASH`` if the key is the registered name of certificates."""
     previous_hash: bytes
     """The hash of the secret before the last rotation, or ``NO_HASH``."""
     previous_expire_time: float

@@ -11,6 +11,8 @@ class RefusedToken(NamedTuple):
     token_id: str
     user_id: str | None
     """The user whose token alone is refused; ``None``: that of any user."""
+    application_id: str | None
+    """The application whose token alone is refused; ``None``: that of any application."""
     expire_time: int
     refuse_time: int
     generation: int

@@ -23,22 +23,26 @@ PAGE_CHANGES: Final = 1_000
 # A server may accept a token for this long after its expiry.
 _NEEDED: Final = f"expire_time > now() - interval '{MAX_LEEWAY_SECONDS} seconds'"
 
-_COLUMNS: Final = "token_id, nullif(user_id, ''), expire_time, refuse_time, generation"
+_COLUMNS: Final = (
+    "token_id, nullif(user_id, ''), nullif(application_id, ''), expire_time, refuse_time, generation"
+)
 
 _FORGET: Final = f"delete from refused_tokens where not ({_NEEDED})"
 
 _COUNT: Final = """
 select count(*), count(*) filter (where tenant_id = %(tenant_id)s::text) from refused_tokens
-where (tenant_id, token_id, user_id) <> (%(tenant_id)s::text, %(token_id)s::text, %(user_id)s::text)
+where (tenant_id, token_id, user_id, application_id)
+    <> (%(tenant_id)s::text, %(token_id)s::text, %(user_id)s::text, %(application_id)s::text)
 """
 
 _REFUSE: Final = f"""
-insert into refused_tokens (tenant_id, token_id, user_id, expire_time, refuse_time, generation)
-values (
-    %(tenant_id)s::text, %(token_id)s::text, %(user_id)s::text, %(expire_time)s::timestamptz, now(),
-    %(generation)s::bigint
+insert into refused_tokens (
+    tenant_id, token_id, user_id, application_id, expire_time, refuse_time, generation
+) values (
+    %(tenant_id)s::text, %(token_id)s::text, %(user_id)s::text, %(application_id)s::text,
+    %(expire_time)s::timestamptz, now(), %(generation)s::bigint
 )
-on conflict (tenant_id, token_id, user_id) do update
+on conflict (tenant_id, token_id, user_id, application_id) do update
 set expire_time = greatest(refused_tokens.expire_time, excluded.expire_time), generation = excluded.generation
 returning {_COLUMNS}
 """
@@ -46,17 +50,27 @@ returning {_COLUMNS}
 _LIST: Final = f"""
 select {_COLUMNS} from refused_tokens
 where tenant_id = %(tenant_id)s::text and (%(user_id)s::text is null or user_id = %(user_id)s::text)
+  and (%(application_id)s::text is null or application_id = %(application_id)s::text)
   and (%(before)s::bigint is null or generation < %(before)s::bigint) and {_NEEDED}
 order by generation desc
 limit %(limit)s::bigint
 """
 
 _CHANGED: Final = f"""
-select tenant_id, token_id, user_id, extract(epoch from expire_time)::float8, generation from refused_tokens
+select tenant_id, token_id, user_id, application_id, extract(epoch from expire_time)::float8, generation
+from refused_tokens
 where generation > %(after)s::bigint and {_NEEDED}
 order by generation
 limit {PAGE_CHANGES}
 """
+
+
+class TokenOwner(NamedTuple):
+    """The tenant of tokens, and the user and the application that the caller is bound to, if any."""
+
+    tenant_id: str
+    user_id: str | None
+    application_id: str | None
 
 
 class Refusal(NamedTuple):
@@ -66,20 +80,20 @@ class Refusal(NamedTuple):
     token_id: str
     user_id: str
     """Empty: the token of any user."""
+    application_id: str
+    """Empty: the token of any application."""
     expire_time: float
     """In seconds since the Unix epoch."""
     generation: int
 
 
-async def refuse(
-    connection: Connection, tenant_id: str, user_id: str | None, token_id: str, expire_time: int
-) -> RefusedToken:
+async def refuse(connection: Connection, owner: TokenOwner, token_id: str, expire_time: int) -> RefusedToken:
     """Refuse a token, and forget those that expired long ago. An earlier expiry changes nothing.
 
     Raises:
         FailedPreconditionError: too many tokens are refused.
     """
-    named = {"tenant_id": tenant_id, "user_id": user_id or "", "token_id": token_id}
+    named = {name: value or "" for name, value in owner._asdict().items()} | {"token_id": token_id}
     async with connection.transaction():
         generation = await generations.take_next(connection)
         await connection.fetch(_FORGET, {})
@@ -94,19 +108,18 @@ async def refuse(
 
 
 async def find(
-    connection: Connection, tenant_id: str, user_id: str | None, before: int | None, page_size: int
+    connection: Connection, owner: TokenOwner, before: int | None, page_size: int
 ) -> tuple[list[RefusedToken], bool]:
     """Return a page of refused tokens, the last refused first, and whether more follow.
 
     Args:
         connection: The connection.
-        tenant_id: The tenant of the tokens.
-        user_id: The user that the refusals are limited to; ``None``: all refusals of the tenant.
+        owner: The owner of the tokens.
         before: The generation of the previous page's last token.
         page_size: The number of tokens at most.
     """
-    parameters: dict[str, Any] = {"tenant_id": tenant_id, "user_id": user_id, "before": before}
-    rows = await connection.fetch(_LIST, parameters | {"limit": page_size + 1})
+    position: dict[str, Any] = {"before": before, "limit": page_size + 1}
+    rows = await connection.fetch(_LIST, owner._asdict() | position)
     return [RefusedToken(*row) for row in rows[:page_size]], len(rows) > page_size
 
 

@@ -253,10 +253,11 @@ refused_tokens = Table(
     Column("tenant_id", Text, nullable=False),
     Column("token_id", Text, nullable=False),
     Column("user_id", Text, nullable=False, comment="empty: the token of any user"),
+    Column("application_id", Text, nullable=False, comment="empty: the token of any application"),
     Column("expire_time", _time, nullable=False, comment="of the token"),
     Column("refuse_time", _time, nullable=False),
     Column("generation", BigInteger, nullable=False, comment="of the last change, see credential_state"),
-    PrimaryKeyConstraint("tenant_id", "token_id", "user_id", name="refused_tokens_pkey"),
+    PrimaryKeyConstraint("tenant_id", "token_id", "user_id", "application_id", name="refused_tokens_pkey"),
     Index("refused_tokens_by_generation", "generation", unique=True),
     Index("refused_tokens_by_tenant", "tenant_id", "generation"),
 )

@@ -52,7 +52,10 @@ class Following:
         self._tables = tables
         self._state: GenerationState | None = None
         self._refreshing = asyncio.Lock()
+        self._tried_at = -math.inf
+        """When the last attempt began."""
         self._refreshed_at = -math.inf
+        """When the last attempt began that has ended, and was not cancelled."""
         self._failure: SessionHistoryError | None = None
         self._waiting = 0
 
@@ -71,7 +74,7 @@ class Following:
             async with self._refreshing:
                 if self._refreshed_at < asked_at:
                     if self._failure is None:
-                        again_at = self._refreshed_at + _SOON_SECONDS
+                        again_at = self._tried_at + _SOON_SECONDS
                         await asyncio.sleep(max(0.0, again_at - time.monotonic()))
                     await self._refresh()
                 elif self._failure is not None:
@@ -102,13 +105,13 @@ class Following:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        self._refreshed_at = time.monotonic()
+        self._tried_at = began = time.monotonic()
         try:
             found = await self._database.read(generations.state)
             await self._read(found)
-            self._state, self._failure = found, None
+            self._state, self._failure, self._refreshed_at = found, None, began
         except SessionHistoryError as error:
-            self._failure = error.with_traceback(None)
+            self._failure, self._refreshed_at = error.with_traceback(None), began
             raise
 
     async def _read(self, found: GenerationState) -> None:

@@ -132,7 +132,8 @@ def _change_key(ring: KeyRing, changed: ChangedKey) -> None:
         return
     previous_hash = changed.previous_secret_hash or NO_HASH
     previous_end = changed.previous_secret_expire_time or 0.0
-    held = HeldKey(_identity_of(changed), changed.secret_hash, previous_hash, previous_end)
+    secret_hash = changed.secret_hash or NO_HASH
+    held = HeldKey(_identity_of(changed), secret_hash, previous_hash, previous_end)
     ring.put(changed.api_key_id, held)
 
 

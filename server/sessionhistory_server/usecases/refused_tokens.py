@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from sessionhistory_server.errors import application_mismatch
 from sessionhistory_server.limits import MAX_LEEWAY_SECONDS
 from sessionhistory_server.store import refused_tokens
+from sessionhistory_server.store.refused_tokens import TokenOwner
 
 if TYPE_CHECKING:
     from sessionhistory_server.credentials.identity import Identity
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from sessionhistory_server.usecases.paging import PageTokens
 
 _POSITION: Final = "!q"
+
+
+_FORGET_SECONDS: Final = 600.0
+
+_Token: TypeAlias = tuple[str, str]
+"""A tenant, and the id of a token."""
+_Binding: TypeAlias = tuple[str, str]
+"""The user and the application whose token alone is refused; empty: any."""
 
 
 class RefusedTokens:
@@ -33,19 +41,15 @@ class RefusedTokens:
         self._page_tokens = page_tokens
 
     async def refuse(self, caller: Caller, token_id: str, expire_time: int) -> RefusedToken:
-        """Refuse a token; if the caller is bound to a user, only a token of this user.
+        """Refuse a token.
+
+        A caller that is bound to a user or an application refuses only tokens with this binding.
 
         Raises:
-            PermissionDeniedError: the caller is bound to an application, which no token is.
             FailedPreconditionError: too many tokens are refused.
         """
-        _require_no_application(caller)
         refuse = partial(
-            refused_tokens.refuse,
-            tenant_id=caller.tenant_id,
-            user_id=caller.user_id,
-            token_id=token_id,
-            expire_time=expire_time,
+            refused_tokens.refuse, owner=_owner(caller), token_id=token_id, expire_time=expire_time
         )
         return await self._database.write(refuse)
 
@@ -54,18 +58,13 @@ class RefusedTokens:
     ) -> tuple[list[RefusedToken], str]:
         """Return a page of the tenant's refusals, the last first, and the token of the next page.
 
-        A caller that is bound to a user gets the refusals for this user only.
-
-        Raises:
-            PermissionDeniedError: the caller is bound to an application, which no token is.
+        A caller that is bound to a user or an application gets only the refusals with this binding.
         """
-        _require_no_application(caller)
         arguments = ("refused tokens",)
         position = await self._page_tokens.decode(caller, arguments, _POSITION, page_token)
         find = partial(
             refused_tokens.find,
-            tenant_id=caller.tenant_id,
-            user_id=caller.user_id,
+            owner=_owner(caller),
             before=position[0] if position else None,
             page_size=page_size,
         )
@@ -80,40 +79,40 @@ class TokenRefusals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._ends: dict[tuple[str, str, str], float] = {}
-        """By tenant, user (empty: any) and token: when the refusal is no longer needed."""
+        self._ends: dict[_Token, dict[_Binding, float]] = {}
+        """When each refusal is no longer needed, in seconds since the Unix epoch."""
+        self._forgot_at = time.monotonic()
         self.are_read = False
         """Whether they were read once. Before that, no token may be accepted."""
 
     def refuse(self, identity: Identity) -> bool:
         """Return whether the token of an identity is refused."""
-        if not self._ends:
+        bindings = self._ends.get((identity.tenant_id, identity.credential_id or ""))
+        if bindings is None:
             return False
-        tenant_id, token_id = identity.tenant_id, identity.credential_id or ""
-        of_any = (tenant_id, "", token_id) in self._ends
-        return of_any or (tenant_id, identity.user_id or "", token_id) in self._ends
+        users, applications = {"", identity.user_id}, {"", identity.application_id}
+        return any(user in users and application in applications for user, application in bindings)
 
     async def read_all(self) -> None:
         """Replace all refusals in memory."""
-        self._ends = await self._changes_after(0)
-        self.are_read = True
+        ends: dict[_Token, dict[_Binding, float]] = {}
+        await self._read_into(ends, after=0)
+        self._ends, self.are_read = ends, True
 
     async def read_changes(self, after: int) -> None:
-        """Apply the changes after a generation, and forget the refusals of tokens that have expired."""
-        now = time.time()
-        held = {key: end for key, end in self._ends.items() if end > now}
-        self._ends = held | await self._changes_after(after)
+        """Apply the changes after a generation. Every ten minutes, forget tokens that have expired."""
+        await self._read_into(self._ends, after)
+        if time.monotonic() - self._forgot_at >= _FORGET_SECONDS:
+            self._forgot_at, now = time.monotonic(), time.time()
+            self._ends = {key: ends for key, ends in self._ends.items() if max(ends.values()) > now}
 
-    async def _changes_after(self, after: int) -> dict[tuple[str, str, str], float]:
-        found: dict[tuple[str, str, str], float] = {}
+    async def _read_into(self, ends: dict[_Token, dict[_Binding, float]], after: int) -> None:
         while changes := await self._database.read(partial(refused_tokens.changed, after=after)):
             for each in changes:
-                key = (each.tenant_id, each.user_id, each.token_id)
-                found[key] = each.expire_time + MAX_LEEWAY_SECONDS
+                bindings = ends.setdefault((each.tenant_id, each.token_id), {})
+                bindings[each.user_id, each.application_id] = each.expire_time + MAX_LEEWAY_SECONDS
             after = changes[-1].generation
-        return found
 
 
-def _require_no_application(caller: Caller) -> None:
-    if caller.application_id is not None:
-        raise application_mismatch()
+def _owner(caller: Caller) -> TokenOwner:
+    return TokenOwner(caller.tenant_id, caller.user_id, caller.application_id)

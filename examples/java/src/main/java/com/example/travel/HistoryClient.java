@@ -5,21 +5,18 @@ import static java.util.Map.entry;
 import com.google.protobuf.Any;
 import com.google.protobuf.InvalidProtocolBufferException;
 import com.google.rpc.ErrorInfo;
-import io.grpc.ChannelCredentials;
 import io.grpc.Deadline;
 import io.grpc.Grpc;
-import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
-import io.grpc.TlsChannelCredentials;
 import io.grpc.protobuf.StatusProto;
 import io.grpc.stub.StreamObserver;
 import io.sessionhistory.v1.AppendMessageStreamRequest;
 import io.sessionhistory.v1.AppendMessageStreamResponse;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc;
 import io.sessionhistory.v1.SessionHistoryServiceGrpc.SessionHistoryServiceBlockingStub;
-import java.io.File;
+import io.sessionhistory.v1.SessionHistoryServiceGrpc.SessionHistoryServiceStub;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Iterator;
@@ -56,25 +53,16 @@ final class HistoryClient implements AutoCloseable {
 
   private final ManagedChannel channel;
   private final SessionHistoryServiceBlockingStub stub;
+  private final SessionHistoryServiceStub streams;
 
   HistoryClient(String target) throws IOException {
     channel =
-        Grpc.newChannelBuilder(target, credentials()).defaultServiceConfig(SERVICE_CONFIG).build();
-    stub = SessionHistoryServiceGrpc.newBlockingStub(channel);
-  }
-
-  /** Returns TLS with the files that the environment names, else plaintext. */
-  private static ChannelCredentials credentials() throws IOException {
-    String ca = System.getenv("SESSION_HISTORY_CA");
-    if (ca == null) {
-      return InsecureChannelCredentials.create();
-    }
-    var tls = TlsChannelCredentials.newBuilder().trustManager(new File(ca));
-    String cert = System.getenv("SESSION_HISTORY_CERT");
-    if (cert != null) {
-      tls.keyManager(new File(cert), new File(System.getenv("SESSION_HISTORY_KEY")));
-    }
-    return tls.build();
+        Grpc.newChannelBuilder(target, Credentials.ofChannel())
+            .defaultServiceConfig(SERVICE_CONFIG)
+            .build();
+    var key = Credentials.ofCalls();
+    stub = SessionHistoryServiceGrpc.newBlockingStub(channel).withCallCredentials(key);
+    streams = SessionHistoryServiceGrpc.newStub(channel).withCallCredentials(key);
   }
 
   /** Returns a stub for one call: a stub's deadline is a point in time, so each needs its own. */
@@ -111,8 +99,7 @@ final class HistoryClient implements AutoCloseable {
       Iterator<AppendMessageStreamRequest> pieces,
       Deadline deadline) {
     var answer = new Answer();
-    var stub = SessionHistoryServiceGrpc.newStub(channel).withDeadline(deadline);
-    var requests = stub.appendMessageStream(answer);
+    var requests = streams.withDeadline(deadline).appendMessageStream(answer);
     try {
       sent.forEach(requests::onNext);
       while (pieces.hasNext()) {

@@ -309,7 +309,7 @@ async def test_remembered_tokens_are_bounded(service: Service, monkeypatch: pyte
     texts = [token(jti=str(number)) for number in range(5)]
     for text in (*texts[:3], texts[0], *texts[3:]):
         assert await outcome(service, text) == "SESSION_NOT_FOUND"
-    remembered: Any = service.app._tokens._identities  # type: ignore[union-attr]  # noqa: SLF001 - no call shows it
+    remembered: Any = service.app._credentials.tokens._identities  # type: ignore[union-attr]  # noqa: SLF001 - no call shows it
     digests = [hashlib.sha256(texts[number].encode()).digest() for number in (0, 3, 4)]
     assert list(remembered) == digests
     assert not any(part in str(remembered) for text in texts for part in text.split("."))

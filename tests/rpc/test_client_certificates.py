@@ -9,24 +9,28 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 from certificate_support import Authorities, reason
+from grpc.experimental.session_cache import ssl_session_cache_lru
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc_support import append, call, fresh_id, said
 
 from sessionhistory.v1 import credentials_service_pb2 as pb
 from sessionhistory.v1 import session_history_service_pb2 as spb
+from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
 from sessionhistory.v1 import session_pb2
 from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.model.api_key import CertificateNameTakenError
 from sessionhistory_server.model.caller import READ
 from support.certificates import alternative
 from support.databases import execute
-from support.errors import fails
+from support.errors import fails, failure_of
 from support.keys import credentials, make_key, refused, register
 from support.service import SERVING, Service, default_settings
+from support.tokens import IssuerKey, jwt_settings, publish
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
 
     from support.databases import Databases
 
@@ -222,6 +226,24 @@ async def test_only_the_kinds_of_the_setting_count(
     assert await authorities.reason(service, pair) == with_certificate
 
 
+async def test_all_kinds_at_once(
+    serve: Serve, database_url: str, authorities: Authorities, tmp_path: Path
+) -> None:
+    """Each call is judged by what it presents: a key, a token, or else its connection's certificate."""
+    issuer, published = IssuerKey("issuer"), tmp_path / "keys.json"
+    publish(published, issuer)
+    kinds = ("keys", "jwt", "certificates")
+    service = await authorities.serve(serve, database_url, **jwt_settings(published, auth=kinds))
+    await register(service, "DNS:orders.internal")
+    _, key = await make_key(service)
+    registered, other = authorities.issue("DNS:orders.internal"), authorities.issue("DNS:other.internal")
+    for text, expected in ((key, ACCEPTED), (issuer.token(), ACCEPTED), (issuer.token()[:-9], UNKNOWN)):
+        assert await authorities.reason(service, other, text) == expected
+        assert await authorities.reason(service, registered, text) == expected
+    assert await authorities.reason(service, registered) == ACCEPTED
+    assert await authorities.reason(service, other) == UNKNOWN
+
+
 async def test_health_is_open_to_each_client_of_the_authority(
     guarded: Service, authorities: Authorities
 ) -> None:
@@ -309,7 +331,7 @@ async def test_a_certificate_expires_while_its_connection_is_open(
     """TLS has checked the certificate only once; each call is refused from its end on."""
     name = _name()
     await register(guarded, name)
-    pair = authorities.issue(name, days=4 / 86_400)
+    pair = authorities.issue(name, days=8 / 86_400)
     async with authorities.client(guarded, pair) as client:
         assert await reason(client) == ACCEPTED
         await until(lambda: _is(client, "CREDENTIALS_EXPIRED"))
@@ -327,8 +349,8 @@ async def test_the_last_use_is_noted(serve: Serve, database_url: str, authoritie
     service = await authorities.serve(serve, database_url)
     await register(service, "DNS:orders.internal")
     assert await authorities.reason(service, authorities.issue("DNS:orders.internal")) == ACCEPTED
-    assert service.app._keys is not None  # noqa: SLF001 - it stores uses once a minute
-    await service.app._keys.store_uses()  # noqa: SLF001
+    assert service.app._credentials.held_keys is not None  # noqa: SLF001 - it stores uses once a minute
+    await service.app._credentials.held_keys.store_uses()  # noqa: SLF001
     ((used,),) = execute(database_url, "select extract(epoch from last_use_time)::float8 from api_keys")
     assert abs(float(used) - time.time()) < 60
 
@@ -340,3 +362,46 @@ async def test_a_name_that_must_name_its_user(guarded: Service, authorities: Aut
     async with authorities.client(guarded, authorities.issue(name)) as client:
         with fails("INVALID_ARGUMENT", "INVALID_FIELD"):
             await client.stub.ListSessions(spb.ListSessionsRequest())
+
+
+async def test_a_resumed_session_of_tls(
+    guarded: Service, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the identity of the certificate that the first connection showed, until this expires.
+
+    TLS does not verify the certificate again, so it accepts the session of an expired one.
+    """
+    name, resumed = _name(), []
+    authentication = guarded.app._authentication  # noqa: SLF001 - only it sees what TLS has done
+    identify = authentication.identify
+
+    async def noting(method: Any, context: Any) -> Any:
+        resumed.append(b"true" in context.auth_context()["ssl_session_reused"])
+        return await identify(method, context)
+
+    monkeypatch.setattr(authentication, "identify", noting)
+    await register(guarded, name)
+    options = [
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.ssl_session_cache", ssl_session_cache_lru(1)),
+        ("grpc.ssl_target_name_override", "localhost"),  # gRPC resumes no session with an IP address
+    ]
+    tls = authorities.server.credentials(authorities.issue(name, days=10 / 86_400))
+
+    async def answer() -> str:
+        async with grpc.aio.secure_channel(guarded.address, tls, options=options) as channel:
+            stub: Any = pb_grpc.SessionHistoryServiceStub
+            try:
+                await stub(channel).GetSession(spb.GetSessionRequest(session_id=fresh_id()))
+            except grpc.aio.AioRpcError as error:
+                return failure_of(error).reason
+        return ""
+
+    assert [await answer() for _ in range(2)] == [ACCEPTED] * 2
+    assert resumed == [False, True]
+
+    async def has_expired() -> bool:
+        return await answer() == "CREDENTIALS_EXPIRED"
+
+    await until(has_expired)
+    assert all(resumed[1:])
