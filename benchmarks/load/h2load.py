@@ -12,7 +12,7 @@ import hashlib
 import re
 import shutil
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +22,7 @@ from benchmarks.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from subprocess import Popen
 
     from benchmarks.servers.calls import Call
 
@@ -30,6 +31,8 @@ IN_FLIGHT: Final = 64
 # Clients should set a deadline. This one is much longer than any call takes.
 _HEADERS: Final = ("content-type: application/grpc", "te: trailers", "grpc-timeout: 10S")
 _FRAME_BYTES: Final = 5
+_FLOOD_STREAMS: Final = 32
+"""The requests in flight on each connection of a flood."""
 # An open loop never waits for a free stream.
 _UNBOUNDED: Final = 1_000
 _COUNTS: Final = re.compile(
@@ -106,6 +109,30 @@ class H2load:
             latencies=sorted(_latencies(logs)) if timed else (),
         )
 
+    @contextmanager
+    def flooding(self, port: int, calls: Sequence[Call], seconds: float, *, in_flight: int) -> Iterator[None]:
+        """Keep requests in flight during the block, from several connections, with the lowest priority.
+
+        Args:
+            port: The port of a server on 127.0.0.1.
+            calls: The calls to send, concurrently and equally often.
+            seconds: The duration, which must be longer than the block.
+            in_flight: The number of requests in flight at any time.
+
+        Raises:
+            InvalidError: no request was answered, or answers differ from the recorded ones.
+        """
+        clients = max(1, in_flight // len(calls) // _FLOOD_STREAMS)
+        options = [f"--duration={round(seconds * 1_000)}ms", f"--clients={clients}"]
+        logs = [self._folder / f"flood-{number}.log" for number in range(len(calls))]
+        streams = in_flight // len(calls) // clients
+        with self._started(port, calls, streams, options, logs, prefix=("nice", "-n", "19")) as started:
+            yield
+            for process in started:
+                processes.finish(process, seconds + processes.PATIENCE_SECONDS)
+        if not any(_checked(call, log.read_text()).answered for call, log in zip(calls, logs, strict=True)):
+            raise InvalidError("no request of the flood was answered")
+
     def times(self, port: int, calls: Sequence[Call], requests: int) -> None:
         """Repeat calls, each equally often, until ``requests`` were sent.
 
@@ -132,15 +159,31 @@ class H2load:
     ) -> list[Path]:
         """Run one process for each call until all have ended; return their logs."""
         logs = [self._folder / f"h2load-{number}.log" for number in range(len(calls))]
+        with self._started(port, calls, streams, options, logs, timed=timed) as started:
+            for process in started:
+                processes.finish(process, seconds + processes.PATIENCE_SECONDS)
+        return logs
+
+    @contextmanager
+    def _started(
+        self,
+        port: int,
+        calls: Sequence[Call],
+        streams: int,
+        options: Sequence[str],
+        logs: Sequence[Path],
+        *,
+        timed: bool = False,
+        prefix: Sequence[str] = (),
+    ) -> Iterator[list[Popen[str]]]:
+        """Run one process for each call during the block."""
         with ExitStack() as stack:
             started = []
             for call, log in zip(calls, logs, strict=True):
                 log.write_text("")
-                command = self._command(port, call, streams, log, timed=timed)
-                started.append(stack.enter_context(processes.running([*command, *options], log)))
-            for process in started:
-                processes.finish(process, seconds + processes.PATIENCE_SECONDS)
-        return logs
+                command = [*prefix, *self._command(port, call, streams, log, timed=timed), *options]
+                started.append(stack.enter_context(processes.running(command, log)))
+            yield started
 
     def _command(self, port: int, call: Call, streams: int, log: Path, *, timed: bool) -> list[str | Path]:
         body = self._folder / hashlib.sha256(call.request).hexdigest()

@@ -5,6 +5,7 @@ from typing import Final
 from benchmarks.rows import (
     citus,
     depth,
+    floods,
     latency,
     postgres,
     prompt_cache,
@@ -17,6 +18,7 @@ from benchmarks.rows import (
 ROWS: Final = (
     *throughput.ROWS,
     *latency.ROWS,
+    *floods.ROWS,
     *turns.ROWS,
     *depth.ROWS,
     *prompt_cache.ROWS,

@@ -48,10 +48,10 @@ class Server:
         return record(self.channel, request, key=self.key)[1]
 
 
-def make_key(url: str) -> str:
-    """Create an API key in a database, and return it."""
-    scopes = ("--scope", "read", "--scope", "write")
-    command = [*_COMMAND, "keys", "create", *scopes, "--database-url", url]
+def make_key(url: str, tenant: str = "default") -> str:
+    """Create an API key of a tenant in a database, and return it."""
+    options = ("--tenant", tenant, "--scope", "read", "--scope", "write")
+    command = [*_COMMAND, "keys", "create", *options, "--database-url", url]
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=processes.environment())
     return made.stdout.strip()
 

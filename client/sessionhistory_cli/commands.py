@@ -50,6 +50,12 @@ _COMMANDS: Final = (
         needs=CLI,
     ),
     LazyCommand(
+        "jwt",
+        "sessionhistory_cli.client.refused_tokens:jwt",
+        "Refuse JSON Web Tokens, and list refused ones.",
+        needs=CLI,
+    ),
+    LazyCommand(
         "limits",
         "sessionhistory_cli.server.limits:limits",
         "Set, list and unset the limits of tenants and users.",
@@ -58,13 +64,7 @@ _COMMANDS: Final = (
     LazyCommand(
         "contexts",
         "sessionhistory_cli.client.context_list:contexts",
-        "List the contexts: servers with the options to call them.",
-        needs=CLI,
-    ),
-    LazyCommand(
-        "tokens",
-        "sessionhistory_cli.client.tokens:tokens",
-        "Refuse JSON Web Tokens before they expire, and list the refused ones.",
+        "List the servers that have a name in the file of contexts.",
         needs=CLI,
     ),
     LazyCommand(

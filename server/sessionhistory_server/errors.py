@@ -95,7 +95,11 @@ class LimitReachedError(ResourceExhaustedError):
     retry_delay_seconds = LIMIT_RETRY_DELAY_SECONDS
 
 
-class RateLimitedError(ResourceExhaustedError):
+class RefusedCallError(ResourceExhaustedError):
+    """The call was refused before it was executed, because there are too many calls."""
+
+
+class RateLimitedError(RefusedCallError):
     """A tenant or a user has made as many calls in this second as an operator allows."""
 
     def __init__(self, limit: str, maximum: int, retry_delay_seconds: float) -> None:
@@ -385,16 +389,16 @@ def server_overloaded() -> ResourceExhaustedError:
     )
 
 
-def too_many_calls(maximum: int, kind: str) -> ResourceExhaustedError:
+def too_many_calls(maximum: int, kind: str) -> RefusedCallError:
     """Return the error for a call above the number that a worker accepts. Nothing was done."""
-    return ResourceExhaustedError(
+    return RefusedCallError(
         f"the server has {maximum:,} {kind} in progress already", reason="SERVER_OVERLOADED"
     )
 
 
-def waited_too_long(seconds: float) -> ResourceExhaustedError:
+def waited_too_long(seconds: float) -> RefusedCallError:
     """Return the error for a call that was not executed, because others came before. Nothing was done."""
-    return ResourceExhaustedError(
+    return RefusedCallError(
         f"the server is busy: the call was not begun within {seconds:g} seconds", reason="SERVER_OVERLOADED"
     )
 

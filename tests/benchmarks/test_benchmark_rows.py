@@ -52,6 +52,7 @@ NAMES = (
     "history",
     "append-p99",
     "append-alone",
+    "flood-appends",
     "append-long",
     "sessions-page",
     "prompt-cache",

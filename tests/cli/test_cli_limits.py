@@ -86,7 +86,7 @@ async def test_the_help_explains_each_limit() -> None:
 
 
 async def test_running_servers_apply_a_change(
-    serve: Callable[..., Awaitable[Service]], database_url: str
+    database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:
     """Within seconds, in both directions. The client does not retry, and the error says which limit it is."""
     service = await serve(database_url, limits=True)

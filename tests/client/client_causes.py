@@ -266,8 +266,8 @@ async def server_overloaded(world: World) -> None:
     """Call on a connection that the service refuses because its peer does not read."""
     enter = PeerWatcher.enter
 
-    def refused(watcher: PeerWatcher, context: Any, began: float) -> Exchange:
-        call = enter(watcher, context, began)
+    def refused(watcher: PeerWatcher, context: Any, began: float, **options: bool) -> Exchange:
+        call = enter(watcher, context, began, **options)
         call.connection.is_refused = True
         return call
 

@@ -24,6 +24,7 @@ from support.certificates import Authority, Pair
 from support.processes import run
 from support.proxy import free_port
 from support.service import connect_thread
+from support.tokens import AUDIENCE, ISSUER, IssuerKey, publish
 from support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Guarded(NamedTuple):
     pair: Pair
     admin: str
     """A key with all scopes."""
+    issuer: IssuerKey
+    """The key that signs tokens."""
 
     @property
     def texts(self) -> str:
@@ -70,6 +73,7 @@ def _made(url: str, *arguments: str) -> str:
     """Run a command of keys in the database; return the key, which it shows once only."""
     done = run("keys", *arguments, "--database-url", url)
     assert done.returncode == 0, done.stderr
+    assert f'"api_key_id": "{done.stdout[4:20]}"' in done.stderr  # the event for the trail
     assert not shown(done.stdout.strip()[_ID_END:], done.stderr)
     assert not shown(PASSWORD, done.stdout + done.stderr)
     return done.stdout.strip()
@@ -88,17 +92,21 @@ def guarded(request: pytest.FixtureRequest, start: Start, url: str, tmp_path: Pa
     pair = authority.issue("server")
     scopes = [part for scope in ("read", "write", "admin") for part in ("--scope", scope)]
     admin = _made(url, "create", *scopes)
+    publish(keys_file := tmp_path / "keys.json", issuer := IssuerKey("of-tests"))
     variables = {
         "SESSION_HISTORY_DATABASE_URL": url,
         "SESSION_HISTORY_API_KEY": admin,
-        "SESSION_HISTORY_AUTH": "keys",
+        "SESSION_HISTORY_AUTH": "keys,jwt",
+        "SESSION_HISTORY_JWT_ISSUER": ISSUER,
+        "SESSION_HISTORY_JWT_AUDIENCE": AUDIENCE,
+        "SESSION_HISTORY_JWT_JWKS": str(keys_file),
         "SESSION_HISTORY_LOG_LEVEL": "debug",
         "GRPC_VERBOSITY": "debug",
     }
     flags = ("--workers", "2", "--log-format", request.param, *pair.flags)
     server = start(*flags, metrics_port=free_port(), **variables)
     server.wait_for("database: ready")
-    return Guarded(server, authority, pair, admin)
+    return Guarded(server, authority, pair, admin, issuer)
 
 
 def _texts_of_error(error: Any) -> str:
@@ -146,6 +154,31 @@ def test_keys_of_calls(guarded: Guarded, url: str) -> None:
         said += _call(guarded, ("authorization", f"Bearer {key}"))
     eventually(lambda: guarded.server.log.count("CREDENTIALS") or "UNAUTHENTICATED" in guarded.server.log)
     hidden = [key[_ID_END:] for key in (valid, wrong, mistyped, rotated, renewed, revoked, expired)]
+    for secret in hidden:
+        assert not shown(secret, said)
+    guarded.check(*hidden)
+
+
+def test_tokens_of_calls(guarded: Guarded) -> None:
+    """Valid, expired, forged and mistyped tokens, and tokens that are too long or of an unknown key."""
+    valid = guarded.issuer.token()
+    tokens = [
+        valid,
+        guarded.issuer.token(exp=1),
+        guarded.issuer.token(nbf=4_000_000_000),
+        guarded.issuer.token(aud="another"),
+        guarded.issuer.token({"alg": "none"}),
+        guarded.issuer.token({"crit": ["x"]}),
+        guarded.issuer.token(sub=secrets.token_hex(10_000)),
+        IssuerKey("of-tests").token(),
+        IssuerKey("unknown").token(),
+        f"{valid[:-4]}AAAA",
+        f"{valid}.{valid}",
+    ]
+    said = "".join(_call(guarded, ("authorization", f"Bearer {token}")) for token in tokens)
+    assert "SESSION_NOT_FOUND" in said
+    eventually(lambda: guarded.server.log.count("UNAUTHENTICATED") >= len(tokens) - 2)
+    hidden = [part for token in tokens[:6] + tokens[7:] for part in token.split(".")[1:]]
     for secret in hidden:
         assert not shown(secret, said)
     guarded.check(*hidden)

@@ -43,7 +43,7 @@ _ACTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "TruncateMessages": [("truncation", {"keep_through_sequence": 0})],
 }
 
-# Those that change keys; `test_a_change_of_a_key_is_an_act` calls them.
+# Those on credentials. `test_a_change_of_a_key_is_an_act` and the test after it call them.
 _ACTS_ON_CREDENTIALS = {"CreateApiKey", "RotateApiKey", "RevokeApiKey", "RefuseToken"}
 
 # Each RPC that is no act, and the reason.

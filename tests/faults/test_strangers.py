@@ -183,6 +183,19 @@ def test_headers_that_never_end(guarded: Guarded) -> None:
     assert leaks.workers(guarded.server) == [guarded.worker]
 
 
+def test_large_requests_that_are_refused(guarded: Guarded) -> None:
+    """Their connection stays, though the server reads no request without a credential."""
+    data = bytes(3 * MIB)
+    with guarded.open() as channel:
+        call: Any = channel.unary_unary(_APPEND)
+        for _ in range(20):
+            with pytest.raises(grpc.RpcError) as caught:
+                call(data, timeout=_PATIENCE_SECONDS)
+            assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        guarded.append(channel)
+    assert _CUT not in guarded.server.log
+
+
 @pytest.mark.parametrize("said", [b"", _CLIENT_HELLO, _EMPTY_SETTINGS], ids=["nothing", "half", "ready"])
 def test_more_connections_than_files(guarded: Guarded, said: bytes) -> None:
     """A worker keeps the files that it needs, and ends connections without calls; a good caller goes on."""

@@ -1,4 +1,8 @@
-"""The limits that operators set for what tenants, users and sessions store."""
+"""The limits that operators set for what tenants, users and sessions store.
+
+A fixture or test asks for the database before the service, which writes counts when it stops. On Citus the
+database is emptied after that.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ KIB = 1024
 
 
 @pytest_asyncio.fixture
-async def service(serve: Callable[..., Awaitable[Service]], database_url: str) -> Service:
+async def service(database_url: str, serve: Callable[..., Awaitable[Service]]) -> Service:
     """A service that applies limits."""
     return await serve(database_url, limits=True)
 
@@ -56,7 +60,7 @@ APPENDS: dict[str, Callable[[Service], Awaitable[Any]]] = {
 @pytest.mark.parametrize("coalesce", [True, False])
 @pytest.mark.parametrize("how", APPENDS)
 async def test_a_session_stores_no_more_messages_than_its_limit(
-    serve: Callable[..., Awaitable[Service]], database_url: str, how: str, *, coalesce: bool
+    database_url: str, serve: Callable[..., Awaitable[Service]], how: str, *, coalesce: bool
 ) -> None:
     """Each way to store messages is refused, and stores nothing, if the session would have too many."""
     service = await serve(database_url, limits=True, coalesce=coalesce)
@@ -111,7 +115,7 @@ async def test_truncation_makes_room_at_once(service: Service) -> None:
 
 @pytest.mark.parametrize("batched", [False, True])
 async def test_concurrent_appends_fill_the_session_exactly(
-    serve: Callable[..., Awaitable[Service]], database_url: str, *, batched: bool
+    database_url: str, serve: Callable[..., Awaitable[Service]], *, batched: bool
 ) -> None:
     """Of 50 appends on two servers, as many are stored as the limit has room for."""
     services = [await serve(database_url, limits=True) for _ in range(2)]
@@ -226,7 +230,7 @@ async def test_a_stream_that_has_begun_is_stored(service: Service) -> None:
 
 
 async def test_each_tenant_and_each_user_has_limits_of_its_own(
-    serve: Callable[..., Awaitable[Service]], database_url: str
+    database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:
     """A tenant's own limit replaces that of every tenant; a refusal tells nothing about others."""
     service = await serve(database_url, limits=True, auth=("keys",))
@@ -276,7 +280,7 @@ async def test_another_user_and_a_missing_session_come_first(service: Service) -
 
 
 async def test_other_servers_know_the_counts_after_they_are_written(
-    serve: Callable[..., Awaitable[Service]], database_url: str
+    database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:
     """A server that serves a tenant reads its counts again every second, or before its first call."""
     one, other = [await serve(database_url, limits=True) for _ in range(2)]
@@ -325,7 +329,7 @@ async def test_creations_that_find_a_session_need_no_room(service: Service) -> N
 
 
 async def test_without_the_setting_nothing_is_limited_or_counted(
-    serve: Callable[..., Awaitable[Service]], database_url: str
+    database_url: str, serve: Callable[..., Awaitable[Service]]
 ) -> None:
     """A server without --limits neither reads limits nor writes counts."""
     limited = await serve(database_url, limits=True)

@@ -245,7 +245,9 @@ async def call_limits(database: Database) -> None:
     await counting.summaries.compact(caller("u"), Compact("counted", 2, new_message("", role="SYSTEM")))
     await counting.metering.write()
     await counting.metering.refresh()
-    await usage_recount.run_once(JobDatabase(database, "usage recount"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(usage_recount, "SETTLE_SECONDS", 0.0)
+        await usage_recount.run_once(JobDatabase(database, "usage recount"))
     await counting.sessions.delete(caller("u"), "counted", purge=True)
     unset = partial(tenant_limits.unset_limits, tenant_id="", names=["tenant_bytes"])
     assert await database.write(unset) == ["tenant_bytes"]

@@ -51,6 +51,7 @@ ON_ALL_MACHINES = {
     **dict.fromkeys(
         (
             *("usage recount: next tenant", "usage recount: of users", "usage recount: without user"),
+            "usage recount: of a user",
             *("usage recount: pinned", "usage recount: summaries"),
         ),
         "a job in the background counts all sessions, every ten minutes",

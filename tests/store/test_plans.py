@@ -109,6 +109,7 @@ PLANS: dict[str, list[set[str]]] = {
     "usage: add to tenants": [set()],
     "usage: add to users": [set()],
     "usage: read": [{"tenant_usage_pkey", "user_usage_pkey"}],
+    "usage: is claimed": [set()],
     "usage: claim": [set()],
     "usage: renew": [{"usage_recounts_pkey"}],
     "usage: next tenant": [{"tenant_usage_pkey"}],
@@ -120,6 +121,7 @@ PLANS: dict[str, list[set[str]]] = {
         {f"sessions_by_{name}"} for name in ("creation", "activity", "user_creation", "user_open_activity")
     ],
     "usage recount: of users": [{"sessions_by_user_creation"}],
+    "usage recount: of a user": [{"sessions_by_user_creation"}],
     "usage recount: without user": [{"sessions_by_user_creation"}],
     "usage recount: pinned": [{"messages_pinned"}],
     "usage recount: summaries": [{"summaries_pkey"}],
@@ -129,6 +131,7 @@ PLANS: dict[str, list[set[str]]] = {
 WHOLE = {
     *("generations: state", "generations: next", "keys: count", "keys: forget"),
     *("refusals: forget", "refusals: count", "limits: read", "limits: count"),
+    "usage: is claimed",
 } | {name for name in PLANS if name.startswith("signing: ")}
 
 _WINDOW = {"sessions_pkey", "messages_pkey", "messages_pinned"}
@@ -171,6 +174,7 @@ FEW = {
     "sessions of a user, by creation": [{"sessions_by_creation"}],
 }
 FEW |= {f"{name}, earliest first": indexes for name, indexes in FEW.items()}
+FEW["usage recount: of a user"] = [{"sessions_by_creation"}]
 
 # Citus explains an insert of a query only with values in place of parameters.
 UNEXPLAINED = {"fork: messages", "fork: summaries", "compaction: store"} if citus.coordinator_url() else set()

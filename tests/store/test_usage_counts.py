@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from store_support import append, new_message, use_cases
 
 from sessionhistory_server.background import retention, usage_recount
-from sessionhistory_server.background.jobs import JobDatabase
-from sessionhistory_server.errors import SessionHistoryError
+from sessionhistory_server.background.jobs import JobBusyError, JobDatabase
+from sessionhistory_server.errors import SessionHistoryError, database_unavailable
 from sessionhistory_server.model.message import SentMessage
 from sessionhistory_server.model.session import SessionContent, StateChange
 from sessionhistory_server.model.summary import Compact
@@ -170,6 +171,25 @@ async def test_concurrent_calls_are_counted(database: Database, database_url: st
     assert_counted(database_url)
 
 
+async def test_counts_that_could_not_be_written_are_written_later(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the failure was, and also if the writer was cancelled while it wrote."""
+    history = counting(database)
+    await history.messages.append(caller("ada"), append("s", new_message(), new_session=SessionContent()))
+    for error in (database_unavailable(), ZeroDivisionError()):
+        with monkeypatch.context() as patch:
+            patch.setattr(usage, "add", AsyncMock(side_effect=error))
+            with pytest.raises(type(error)):
+                await history.metering.write()
+    writing = asyncio.create_task(history.metering.write())
+    await asyncio.sleep(0)
+    writing.cancel()
+    await history.messages.append(caller("ada"), append("s"))
+    await history.metering.write()
+    assert_counted(database_url)
+
+
 async def test_purges_of_the_sweeper_are_counted(database: Database, database_url: str) -> None:
     """The job notes the sessions that it removes, with their messages."""
     history = counting(database)
@@ -190,6 +210,13 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A recount reads few rows at a time."""
     monkeypatch.setattr(statements, "PAGE_SESSIONS", 3)
     monkeypatch.setattr(statements, "PAGE_COUNTS", 2)
+    monkeypatch.setattr(usage_recount, "SUSPECTS", 4)
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recount compares twice without a pause."""
+    monkeypatch.setattr(usage_recount, "SETTLE_SECONDS", 0.0)
 
 
 async def recount(database: Database) -> None:
@@ -227,6 +254,7 @@ async def test_a_recount_finds_everything(database: Database, database_url: str)
     await database.write(lambda c: usage.add(c, wrong))
     await recount(database)
     assert_counted(database_url)
+    await recount(database)  # removes the counts that are zero
     assert execute(database_url, "select count(*) from user_usage") == [(10,)]
     assert execute(database_url, "select tenant_id from tenant_usage order by 1") == [("acme",), ("globex",)]
 
@@ -247,20 +275,82 @@ async def test_one_server_at_a_time_recounts(database: Database, database_url: s
     assert await database.write(lambda c: statements.correct(c, second, {}))
 
 
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, work: Callable[[], Awaitable[None]]) -> None:
+    """Let work happen between the two comparisons of a recount."""
+    correct = usage_recount._Recount.correct  # noqa: SLF001 - it is called between the two
+
+    async def correct_later(recounting: Any, maximum: int) -> None:
+        await work()
+        await correct(recounting, maximum)
+
+    monkeypatch.setattr(usage_recount._Recount, "correct", correct_later)  # noqa: SLF001
+
+
+async def test_a_late_count_is_not_corrected(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a worker has committed and not written yet counts once."""
+    history = counting(database)
+    sent = append("s", new_message(), new_session=SessionContent())
+    await history.messages.append(caller("ada"), sent)
+    _meanwhile(monkeypatch, history.metering.write)
+    await recount(database)
+    assert_counted(database_url)
+
+
+async def test_a_server_that_looks_does_not_end_a_recount(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transaction holds the lock of the job for a moment."""
+    await _store_uncounted(database)
+    write, attempts = JobDatabase.write, 0
+
+    async def busy(job: JobDatabase, work: Any, **options: Any) -> Any:
+        nonlocal attempts
+        attempts += 1
+        if attempts % 2 == 0:
+            raise JobBusyError
+        return await write(job, work, **options)
+
+    monkeypatch.setattr(JobDatabase, "write", busy)
+    monkeypatch.setattr(usage_recount, "_ATTEMPT_SECONDS", 0.0)
+    await recount(database)
+    assert_counted(database_url)
+
+
 async def test_changes_during_a_recount_stay(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A change that is written between the read of a count and its correction is kept."""
+    """A wrong count is corrected by the difference, also if the user stores more meanwhile."""
     await _store_uncounted(database)
     history = counting(database)
-    correct = statements.correct
 
-    async def later(connection: Any, claimed: int, changes: Any) -> bool:
+    async def store() -> None:
         who = caller("ada")._replace(tenant_id="acme")
-        await history.messages.append(who, append("s1"))
+        await history.messages.append(who, append("s1", message(1)))
         await history.metering.write()
-        return await correct(connection, claimed, changes)
 
-    monkeypatch.setattr(statements, "correct", later)
+    _meanwhile(monkeypatch, store)
     await recount(database)
+    monkeypatch.undo()
+    await history.metering.write()
     assert_counted(database_url)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "moved", "expected"),
+    [
+        (5, 5, 0, 5),
+        (-5, -5, 0, -5),
+        (5, 0, 5, 0),  # it was late
+        (0, 5, 5, 0),  # it is late
+        (5, -5, 0, 0),
+        (105, 103, 20, 103),
+        (-103, -105, 20, -103),
+        (15, 13, 20, 0),  # it may be late, and is compared again in ten minutes
+        (0, 0, 0, 0),
+    ],
+)
+def test_only_lasting_differences_are_corrected(before: int, after: int, moved: int, expected: int) -> None:
+    """By the smaller one, if it is more than what has moved."""
+    assert usage_recount._lasting(before, after, moved) == expected  # noqa: SLF001

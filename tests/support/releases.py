@@ -25,9 +25,9 @@ BEFORE = {
     "0008": "6eba5a7ff7c477eedf4e77861f495cbc2922a5b4",
     "0009": "631492b7fa526e4a0ca1b87636d43b87f5d809ee",
     "0010": "672515213ebab57b9e2451fee73b1a33be5380c4",
-    "0011": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
-    "0012": "6a012f29a9a88c8c619b589f02db5ddcede1cce3",
-    "0013": "6d8c795b15f5ea104f6e25183cd5865329535354",
+    "0011": "14a9391a0aba096f9a624efe36db9a068ba3f1e3",
+    "0012": "14a9391a0aba096f9a624efe36db9a068ba3f1e3",
+    "0013": "a6f6d3ce2345996e2546fd395414879868b5a4af",
 }
 """By revision: the last commit for the schema before it. The first six revisions have none."""
 

@@ -33,6 +33,8 @@ _FORBIDDEN: Final = {
     "credentials": (*_WIRE, *_DATABASE, *_STORE),
     "embedded": (*_WIRE, *_STORE),
     "errors.py": (*_WIRE, *_DATABASE, *_STORE),
+    "fair_queue.py": (*_WIRE, *_DATABASE, *_STORE),
+    "jwt_settings.py": (*_WIRE, *_DATABASE, *_STORE),
     "limits.py": (*_WIRE, *_DATABASE, *_STORE),
     "listening.py": (*_WIRE, *_DATABASE, *_STORE),
     "model": (*_WIRE, *_DATABASE, *_STORE),

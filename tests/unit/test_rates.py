@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sessionhistory_server.errors import RateLimitedError
 from sessionhistory_server.model.tenant_limits import NO_LIMITS, TenantLimits
 from sessionhistory_server.observability.shared_memory import SharedIntegers
 from sessionhistory_server.rpc.load.rate_limits import RateLimits
@@ -99,16 +100,20 @@ def test_other_keys_hardly_ever_take_room(clock: _Clock) -> None:
 def test_a_call_that_is_refused_counts_nowhere() -> None:
     """A user beyond its limit takes nothing of what its tenant may do."""
     limits: Any = _Limits("t", TenantLimits(tenant_requests_per_second=3, user_requests_per_second=2))
-    clock = _Clock()
-    rates = RateLimits(limits, Rates(SharedIntegers(1, NUMBERS), 0, clock))
-    outcomes = [rates.count("t", "u") for _ in range(5)]
-    assert [error.metadata["limit"] for error in outcomes if error] == ["user_requests_per_second"] * 3
-    assert rates.refusal_of_tenant("t") is None
-    assert rates.count("t", None) is None
-    refused = rates.count("t", "v")
-    assert refused is not None
-    assert refused.metadata == {"limit": "tenant_requests_per_second", "max": "3"}
-    assert 0 < refused.retry_delay_seconds < 2
-    assert rates.refusal_of_tenant("t") is not None
-    assert rates.refusal_of_tenant("other") is None
-    assert rates.count("other", "u") is None
+    rates = RateLimits(limits, Rates(SharedIntegers(1, NUMBERS), 0, _Clock()))
+    for _ in range(2):
+        rates.count("t", "u")
+    for _ in range(3):
+        with pytest.raises(RateLimitedError) as refused:
+            rates.count("t", "u")
+        assert refused.value.metadata["limit"] == "user_requests_per_second"
+    rates.check_tenant("t")
+    rates.count("t", None)
+    with pytest.raises(RateLimitedError) as refused:
+        rates.count("t", "v")
+    assert refused.value.metadata == {"limit": "tenant_requests_per_second", "max": "3"}
+    assert 0 < refused.value.retry_delay_seconds < 2
+    with pytest.raises(RateLimitedError):
+        rates.check_tenant("t")
+    rates.check_tenant("other")
+    rates.count("other", "u")

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sessionhistory_server.rpc.load import arrivals
 from sessionhistory_server.rpc.load import turns as module
+from sessionhistory_server.rpc.load.arrivals import Arrivals
 from sessionhistory_server.rpc.load.turns import Turns, Width
 from support.waiting import until
 
@@ -26,7 +28,6 @@ _NEVER = 1e6
 def _no_call_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """No call is slow because the machine is, unless a test says so."""
     monkeypatch.setattr(module, "SLOW_SECONDS", _NEVER)
-    monkeypatch.setattr(module, "_LONGEST_QUIET_SECONDS", _NEVER)
 
 
 async def _settle(turns: Turns) -> None:
@@ -42,9 +43,13 @@ def _executes(turn: Turn) -> bool:
 class _Line:
     """A line of calls, in the order in which they begin to execute."""
 
-    turns: Turns = field(default_factory=lambda: Turns(WIDTH))
+    arrivals: Arrivals = field(default_factory=Arrivals)
+    turns: Turns = field(init=False)
     calls: dict[str, Turn] = field(default_factory=dict)
     begun: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.turns = Turns(WIDTH, self.arrivals)
 
     def take(self, *names: str) -> None:
         """Take a turn for each call; the first letter names its tenant, and the second its user."""
@@ -121,11 +126,22 @@ async def test_calls_wait_until_the_event_loop_has_received_those_that_have_arri
     line = _Line()
     line.take("au1", "au2", "au3", "au4", "au5")
     line.calls["au1"].end()
-    for _ in range(5 * module.QUIET_TURNS):
-        line.turns.arrivals += 1
+    for _ in range(5 * arrivals.QUIET_TURNS):
+        line.arrivals.note()
         await asyncio.sleep(0)
     assert not _executes(line.calls["au5"])
     await _settle(line.turns)
+    assert _executes(line.calls["au5"])
+
+
+async def test_calls_that_never_stop_arriving_do_not_stop_the_others() -> None:
+    """After many arrivals a waiting call is begun, however many are still on their way."""
+    line = _Line()
+    line.take("au1", "au2", "au3", "au4", "au5")
+    line.calls["au1"].end()
+    for _ in range(arrivals.MOST_ARRIVALS + 5):
+        line.arrivals.note()
+        await asyncio.sleep(0)
     assert _executes(line.calls["au5"])
 
 

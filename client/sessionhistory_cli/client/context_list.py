@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def contexts(*, as_json: bool) -> None:
-    """List the contexts: servers with the options to call them. Keys are not shown.
+    """List the servers that have a name in the file of contexts. Keys are not shown.
 
     If the output is not a terminal, each context is one line of tab-separated values: name, server, tls or
     plaintext, key or nothing, and "current" for the one that SESSION_HISTORY_CONTEXT names.

@@ -61,6 +61,10 @@ join unnest(%(owners)s::text[], %(users)s::text[]) as wanted (tenant_id, user_id
 """
 
 
+# The constructor of a named tuple is slower.
+_new: Final = tuple.__new__
+
+
 class Usage(NamedTuple):
     """Stored sessions and bytes, or a change of them."""
 
@@ -69,11 +73,11 @@ class Usage(NamedTuple):
 
     def plus(self, other: Usage) -> Usage:
         """Return the sum."""
-        return Usage(self.sessions + other.sessions, self.bytes + other.bytes)
+        return _new(Usage, (self[0] + other[0], self[1] + other[1]))
 
     def minus(self, other: Usage) -> Usage:
         """Return the difference."""
-        return Usage(self.sessions - other.sessions, self.bytes - other.bytes)
+        return _new(Usage, (self[0] - other[0], self[1] - other[1]))
 
 
 NOTHING: Final = Usage(0, 0)

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 PAGE_SESSIONS: Final = 2_000
 PAGE_COUNTS: Final = usage.MAX_AT_ONCE
 
+_IS_CLAIMED: Final = "select true from usage_recounts where active_time > now() - %(age)s::interval"
+
+# excluded: Citus allows no now() in the update of a conflict.
 _CLAIM: Final = """
 insert into usage_recounts (only_row, claim, active_time) values (true, 1, now())
 on conflict (only_row) do update
-set claim = usage_recounts.claim + 1, active_time = now()
-where usage_recounts.active_time <= now() - %(age)s::interval
+set claim = usage_recounts.claim + 1, active_time = excluded.active_time
 returning claim
 """
 
@@ -47,6 +49,13 @@ select {_COLUMNS} from sessions
 where tenant_id = %(tenant_id)s::text
   and (user_id, create_time, session_key)
       > (%(user_id)s::text, %(time)s::timestamptz, %(session_key)s::uuid)
+{_IN_ORDER}
+"""
+
+_OF_USER: Final = f"""
+select {_COLUMNS} from sessions
+where tenant_id = %(tenant_id)s::text and user_id = %(user_id)s::text
+  and (create_time, session_key) > (%(time)s::timestamptz, %(session_key)s::uuid)
 {_IN_ORDER}
 """
 
@@ -103,9 +112,14 @@ class Page(NamedTuple):
 
 
 async def claim(connection: Connection, age: timedelta) -> int | None:
-    """Claim the recount; return ``None`` if another server has claimed or renewed it within ``age``."""
-    found = await connection.fetch(_CLAIM, {"age": age})
-    return int(found[0][0]) if found else None
+    """Claim the recount; return ``None`` if a server has claimed or renewed it within ``age``.
+
+    The transaction must hold the lock of the job.
+    """
+    if await connection.fetch(_IS_CLAIMED, {"age": age}):
+        return None
+    ((claimed,),) = await connection.fetch(_CLAIM, {})
+    return int(claimed)
 
 
 async def correct(connection: Connection, claimed: int, changes: Mapping[Owner, Usage]) -> bool:
@@ -133,9 +147,10 @@ async def of_users(connection: Connection, tenant_id: str, after: Position) -> P
     return await _page(connection, _OF_USERS, tenant_id, after)
 
 
-async def without_user(connection: Connection, tenant_id: str, after: Position) -> Page:
-    """Measure the next sessions of a tenant that have no user. Their user is the empty text."""
-    return await _page(connection, _WITHOUT_USER, tenant_id, after)
+async def of_owner(connection: Connection, owner: Owner, after: Position) -> Page:
+    """Measure the next sessions of a user, or those that have no user."""
+    query = _OF_USER if owner.user_id else _WITHOUT_USER
+    return await _page(connection, query, owner.tenant_id, after)
 
 
 async def counts(connection: Connection, tenant_id: str, after: str, through: str | None) -> dict[str, Usage]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sessionhistory_server.store.usage import NOTHING, Owner, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 KNOWN_SECONDS: Final = 60.0
 """For how long a worker knows the counts of a tenant or user that it does not serve."""
@@ -65,6 +65,11 @@ class Accounts:
 
     def __init__(self) -> None:
         self._accounts: dict[str | Owner, Account] = {}
+        self.changed: set[Owner] = set()
+        """The users with changes that are not written."""
+        self._seen: set[str | Owner] = set()
+        """The accounts for which calls have asked since they were read."""
+        self._forgotten_at = time.monotonic()
 
     def of(self, key: str | Owner) -> Account:
         """Return an account, which may be new."""
@@ -73,35 +78,42 @@ class Accounts:
             account = self._accounts[key] = Account()
         return account
 
+    def see(self, keys: Iterable[str | Owner]) -> list[Account]:
+        """Return the accounts for which a call asks."""
+        self._seen.update(keys)
+        accounts = [self.of(key) for key in keys]
+        now = time.monotonic()
+        for account in accounts:
+            account.seen_at = now
+        return accounts
+
     def note(self, owner: Owner, change: Usage) -> None:
         """Note a committed change of a user's sessions."""
         if len(self._accounts) < _MAX_ACCOUNTS or owner in self._accounts:
+            self.changed.add(owner)
             for key in (owner, owner.tenant_id):
                 account = self.of(key)
                 account.unwritten = account.unwritten.plus(change)
 
+    def take_changed(self) -> list[Owner]:
+        """Return the users with changes that are not written. The caller adds those that it cannot write."""
+        changed, self.changed = self.changed, set()
+        return list(changed)
+
     def note_written(self, changes: Mapping[Owner, Usage]) -> None:
         """Note that changes were added to the counts in the database."""
         for owner, change in changes.items():
-            self.of(owner).note_written(change)
             self.of(owner.tenant_id).note_written(change)
+            self.of(owner).note_written(change)
 
-    def unwritten(self) -> dict[Owner, Usage]:
-        """Return the changes that are not yet added to the counts in the database."""
-        return {
-            key: account.unwritten
-            for key, account in self._accounts.items()
-            if isinstance(key, Owner) and account.unwritten != NOTHING
-        }
-
-    def in_use(self) -> Iterator[str | Owner]:
-        """Yield the accounts for which calls have asked since they were read."""
-        for key, account in list(self._accounts.items()):
-            if account.seen_at > account.read_at:
-                yield key
+    def take_seen(self) -> list[str | Owner]:
+        """Return the accounts for which calls have asked since the last time."""
+        seen, self._seen = self._seen, set()
+        return list(seen)
 
     def forget_idle(self) -> None:
-        """Forget the accounts that no call has used lately."""
-        idle = [key for key, account in self._accounts.items() if account.is_idle]
-        for key in idle:
-            del self._accounts[key]
+        """Forget the accounts that no call has used lately, if that was not done lately."""
+        if time.monotonic() - self._forgotten_at >= KNOWN_SECONDS:
+            self._forgotten_at = time.monotonic()
+            for key in [key for key, account in self._accounts.items() if account.is_idle]:
+                del self._accounts[key]

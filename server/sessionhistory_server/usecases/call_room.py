@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.errors import limit_reached
@@ -20,10 +19,8 @@ if TYPE_CHECKING:
 
 def are_counted(limits: TenantLimits) -> bool:
     """Return whether a tenant has limits that depend on counts of what it stores."""
-    return any(
-        each is not None
-        for each in (limits.tenant_sessions, limits.user_sessions, limits.tenant_bytes, limits.user_bytes)
-    )
+    _, _, tenant_sessions, user_sessions, _, tenant_bytes, user_bytes = limits
+    return (tenant_sessions, user_sessions, tenant_bytes, user_bytes) != (None, None, None, None)
 
 
 class CallRoom(Room):
@@ -54,9 +51,6 @@ class CallRoom(Room):
 
     async def __aenter__(self) -> Self:
         """Read the counts that the worker does not know."""
-        now = time.monotonic()
-        for _, account in self._accounts:
-            account.seen_at = now
         if not all(account.is_known for _, account in self._accounts):
             await self._read()
         return self
@@ -75,6 +69,8 @@ class CallRoom(Room):
         return self._take("bytes", Usage(0, size_bytes))
 
     def _take(self, name: str, change: Usage) -> LimitReachedError | None:
+        if not self._accounts:
+            return None
         if not self._is_accepted:
             for kind, account in self._accounts:
                 limit = f"{kind}_{name}"

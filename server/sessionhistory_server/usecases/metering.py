@@ -22,7 +22,7 @@ from sessionhistory_server.usecases.accounts import Accounts
 from sessionhistory_server.usecases.call_room import CallRoom, are_counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from sessionhistory_server.model.caller import Caller
@@ -38,6 +38,8 @@ T = TypeVar("T")
 WRITE_SECONDS: Final = 1.0
 WRITE_SECONDS_DISTRIBUTED: Final = 5.0
 """On Citus every node has the counts, so that each change of them is a commit on all nodes."""
+_READ_SECONDS: Final = 2.0
+"""For how long a call waits for the counts that the worker does not know."""
 
 
 class _Open:
@@ -67,6 +69,7 @@ class Metering:
         self._accounts = Accounts()
         self._counting = asyncio.Lock()
         """Held while counts are written or read: a count that is read includes all written changes."""
+        self._writing: asyncio.Task[None] | None = None
         self._reader: Batcher[str | Owner, None] = Batcher(self._read_waiting, max_batch=usage.MAX_AT_ONCE)
 
     def room(
@@ -83,7 +86,7 @@ class Metering:
             return _OPEN
         limits = self._limits.of(caller.tenant_id)
         keys = _keys(caller.tenant_id, caller.user_id or user_id) if are_counted(limits) else []
-        accounts = [self._accounts.of(key) for key in keys]
+        accounts = self._accounts.see(keys)
         return CallRoom(limits, accounts, partial(self._read_soon, keys), is_accepted=is_accepted)
 
     def note(self, tenant_id: str, user_id: str | None, *, sessions: int = 0, size_bytes: int = 0) -> None:
@@ -140,21 +143,36 @@ class Metering:
         Raises:
             SessionHistoryError: the database cannot be written. The changes are kept for the next time.
         """
+        if self._writing is not None:
+            await asyncio.wait((self._writing,))  # a caller that was cancelled may have begun it
+        self._writing = asyncio.create_task(self._write())
+        await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
         async with self._counting:
-            for changes in _parts(self._accounts.unwritten().items()):
-                await self._database.write(partial(usage.add, changes=dict(changes)))
-                self._accounts.note_written(dict(changes))
+            owners = self._accounts.take_changed()
+            try:
+                while owners:
+                    some = owners[: usage.MAX_AT_ONCE]
+                    changes = {owner: self._accounts.of(owner).unwritten for owner in some}
+                    await self._database.write(partial(usage.add, changes=changes))
+                    self._accounts.note_written(changes)
+                    owners = owners[usage.MAX_AT_ONCE :]
+            finally:
+                self._accounts.changed.update(owners)
 
     async def refresh(self) -> None:
         """Read the counts again that calls have asked for, and forget those that none needs."""
-        for keys in _parts(self._accounts.in_use()):
+        seen = iter(self._accounts.take_seen())
+        while keys := list(islice(seen, usage.MAX_AT_ONCE)):
             await self._read(keys)
         self._accounts.forget_idle()
 
     async def _read_soon(self, keys: Iterable[str | Owner]) -> None:
-        """Read counts that a call needs. If they cannot be read, the call goes on without them."""
-        with suppress(SessionHistoryError):
-            await asyncio.gather(*map(self._reader.ask, keys))
+        """Read counts that a call needs. If they cannot be read soon, the call goes on without them."""
+        with suppress(SessionHistoryError, TimeoutError):
+            async with asyncio.timeout(_READ_SECONDS):
+                await asyncio.gather(*map(self._reader.ask, keys))
 
     async def _read_waiting(self, take: Callable[[], list[str | Owner]]) -> Sequence[None]:
         keys = take()
@@ -174,9 +192,3 @@ def _keys(tenant_id: str, user_id: str | None) -> list[str | Owner]:
 
 def _usage_of(measured: usage.Measured | None) -> Usage:
     return Usage(1, measured.bytes) if measured else NOTHING
-
-
-def _parts(items: Iterable[T]) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while part := list(islice(remaining, usage.MAX_AT_ONCE)):
-        yield part

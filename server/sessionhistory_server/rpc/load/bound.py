@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sessionhistory_server.errors import too_many_calls
+
 _RESERVE: Final = 4
 """The reserve is one in this many of the maximum."""
 
@@ -25,12 +27,14 @@ class Bound:
         """By tenant; without the tenants that have none."""
         self.total = 0
 
-    def has_room(self, tenant_id: str) -> bool:
-        """Return whether there is room for a call of a tenant."""
-        return self.total < self.maximum or (
-            self.total < self._with_reserve
-            and self._calls.get(tenant_id, 0) * (len(self._calls) + 1) < self.maximum
-        )
+    def check(self, tenant_id: str) -> None:
+        """Check that there is room for a call of a tenant.
+
+        Raises:
+            RefusedCallError: there is none.
+        """
+        if self.total >= self.maximum and not self._may_use_reserve(tenant_id):
+            raise too_many_calls(self.maximum, self.kind)
 
     def enter(self, tenant_id: str) -> Admission:
         """Count a call of a tenant, for which there is room; return its admission."""
@@ -46,6 +50,10 @@ class Bound:
             self._calls[tenant_id] = calls
         else:
             del self._calls[tenant_id]
+
+    def _may_use_reserve(self, tenant_id: str) -> bool:
+        calls = self._calls.get(tenant_id, 0)
+        return self.total < self._with_reserve and calls * (len(self._calls) + 1) < self.maximum
 
 
 class Admission:

@@ -6,7 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from sessionhistory_server import call_context
-from sessionhistory_server.errors import too_many_calls, waited_too_long
+from sessionhistory_server.errors import RefusedCallError, waited_too_long
+from sessionhistory_server.rpc.load.arrivals import Arrivals
 from sessionhistory_server.rpc.load.bound import Bound
 from sessionhistory_server.rpc.load.pace import Pace
 from sessionhistory_server.rpc.load.turns import Turns, Width
@@ -14,13 +15,11 @@ from sessionhistory_server.rpc.load.turns import Turns, Width
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from sessionhistory_server.errors import ResourceExhaustedError
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.observability.counters import Metrics
     from sessionhistory_server.rpc.dispatch import Method
     from sessionhistory_server.rpc.load.bound import Admission
     from sessionhistory_server.rpc.load.rate_limits import RateLimits
-    from sessionhistory_server.rpc.load.turns import Turn
     from sessionhistory_server.rpc.peers.connection import PeerConnection
 
 WIDTH: Final = Width(alone=64, shared=12, of_tenant=10)
@@ -55,11 +54,12 @@ class LoadControl:
         self._streams = Bound("streams", max_streams)
         self._vital_calls = Bound("calls", _VITAL_CALLS)
         self._vital_streams = Bound("streams", max_streams)
-        self._turns = Turns(WIDTH)
+        self._arrivals = Arrivals()
+        self._turns = Turns(WIDTH, self._arrivals)
         self._max_wait_seconds = max_wait_seconds
         self._rates = rates
         self._metrics = metrics
-        self._pace = Pace()
+        self._pace = Pace(self._arrivals)
 
     @property
     def is_idle(self) -> bool:
@@ -71,16 +71,17 @@ class LoadControl:
         """Refuse a call before its request is read, if it would be refused afterwards. Nothing is counted.
 
         Raises:
-            ResourceExhaustedError: the worker has too many calls, or the tenant has made too many.
+            RefusedCallError: the worker has too many calls, or the tenant has made too many.
         """
-        self._turns.arrivals += 1
-        if self._rates is not None and not method.is_vital:
-            refusal = self._rates.refusal_of_tenant(tenant_id)
-            if refusal is not None:
-                raise await self._refused(refusal)
-        bound, tenant_id = self._bound_of(method, tenant_id)
-        if not bound.has_room(tenant_id):
-            raise await self._refused(too_many_calls(bound.maximum, bound.kind))
+        self._arrivals.note()
+        try:
+            if self._rates is not None and not method.is_vital:
+                self._rates.check_tenant(tenant_id)
+            bound, tenant_id = self._bound_of(method, tenant_id)
+            bound.check(tenant_id)
+        except RefusedCallError as refusal:
+            await self._delay(refusal)
+            raise
 
     async def admit(self, method: Method, tenant_id: str) -> Admission:
         """Return the admission of a call whose request is read. It ends with its block.
@@ -89,12 +90,13 @@ class LoadControl:
         ``rpc.peers`` bounds their memory.
 
         Raises:
-            ResourceExhaustedError: the worker has too many calls.
+            RefusedCallError: the worker has too many calls.
         """
-        bound, tenant_id = self._bound_of(method, tenant_id)
-        if not bound.has_room(tenant_id):
-            raise await self._refused(too_many_calls(bound.maximum, bound.kind))
-        return bound.enter(tenant_id)
+        try:
+            return self._enter(method, tenant_id)
+        except RefusedCallError as refusal:
+            await self._delay(refusal)
+            raise
 
     async def run(
         self,
@@ -107,16 +109,20 @@ class LoadControl:
         """Admit and count a call, and run its work when it may execute.
 
         Raises:
-            ResourceExhaustedError: the worker has too many calls, the tenant or the user has made too many,
-                or the wait is too long.
+            RefusedCallError: the worker has too many calls, the tenant or the user has made too many, or the
+                wait is too long.
         """
-        with await self.admit(method, caller.tenant_id):
-            if method.is_vital:
-                await work(*arguments)
-                return
-            if self._rates is not None and (refusal := self._rates.count(caller.tenant_id, caller.user_id)):
-                raise await self._refused(refusal)
-            await self._run_in_turn(caller, connection, work, *arguments)
+        try:
+            with self._enter(method, caller.tenant_id):
+                if method.is_vital:
+                    await work(*arguments)
+                    return
+                if self._rates is not None:
+                    self._rates.count(caller.tenant_id, caller.user_id)
+                await self._run_in_turn(caller, connection, work, *arguments)
+        except RefusedCallError as refusal:
+            await self._delay(refusal)  # after the call has given up its places
+            raise
 
     async def _run_in_turn(
         self,
@@ -129,11 +135,24 @@ class LoadControl:
         turn = self._turns.take(caller.tenant_id, caller.user_id or connection, now)
         try:
             if turn.granted is not None:
-                await self._wait(turn, turn.granted)
+                await self._wait(turn.granted)
             call_context.current().end_turn = turn.end
             await work(*arguments)
         finally:
             turn.end()
+
+    async def _wait(self, granted: asyncio.Future[None]) -> None:
+        with self._metrics.waiting_call():
+            try:
+                async with asyncio.timeout(self._max_wait_seconds):
+                    await granted
+            except TimeoutError as error:
+                raise waited_too_long(self._max_wait_seconds) from error
+
+    def _enter(self, method: Method, tenant_id: str) -> Admission:
+        bound, tenant_id = self._bound_of(method, tenant_id)
+        bound.check(tenant_id)
+        return bound.enter(tenant_id)
 
     def _bound_of(self, method: Method, tenant_id: str) -> tuple[Bound, str]:
         """Return the bound of a call, and the tenant for which it counts there."""
@@ -141,17 +160,7 @@ class LoadControl:
             return self._vital_streams if method.terms.lasts else self._vital_calls, _VITAL
         return self._streams if method.streams_requests else self._calls, tenant_id
 
-    async def _wait(self, turn: Turn, granted: asyncio.Future[None]) -> None:
-        with self._metrics.waiting_call():
-            try:
-                async with asyncio.timeout(self._max_wait_seconds):
-                    await granted
-            except TimeoutError as error:
-                turn.end()
-                raise await self._refused(waited_too_long(self._max_wait_seconds)) from error
-
-    async def _refused(self, error: ResourceExhaustedError) -> ResourceExhaustedError:
-        """Return an error once it may be answered."""
-        self._metrics.count_refused_call(error.reason)
+    async def _delay(self, refusal: RefusedCallError) -> None:
+        """Count a refusal, and wait until it may be answered."""
+        self._metrics.count_refused_call(refusal.reason)
         await self._pace.keep()
-        return error

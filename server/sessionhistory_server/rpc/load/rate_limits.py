@@ -23,32 +23,32 @@ class RateLimits:
         self._limits = limits
         self._rates = rates
 
-    def refusal_of_tenant(self, tenant_id: str) -> RateLimitedError | None:
-        """Return the error for a call of a tenant that has reached its limit. The call is not counted."""
-        maximum = self._limits.of(tenant_id).tenant_requests_per_second
-        return self._refusal(TENANT, (tenant_id, None), maximum)
+    def check_tenant(self, tenant_id: str) -> None:
+        """Check that a tenant may make one more call. The call is not counted.
 
-    def count(self, tenant_id: str, user_id: str | None) -> RateLimitedError | None:
-        """Count a call, or return its error if the tenant or the user has reached a limit.
+        Raises:
+            RateLimitedError: it may not.
+        """
+        self._check(TENANT, (tenant_id, None), self._limits.of(tenant_id).tenant_requests_per_second)
 
-        A refused call counts nowhere: the calls of a user beyond its limit take nothing from its tenant's.
+    def count(self, tenant_id: str, user_id: str | None) -> None:
+        """Count a call. A refused call counts nowhere: a user beyond its limit takes nothing of its tenant's.
+
+        Raises:
+            RateLimitedError: the tenant or the user has reached its limit.
         """
         limits = self._limits.of(tenant_id)
         tenant, of_tenant = (tenant_id, None), limits.tenant_requests_per_second
         user, of_user = (tenant_id, user_id), limits.user_requests_per_second if user_id else None
-        refusal = self._refusal(USER, user, of_user) or self._refusal(TENANT, tenant, of_tenant)
-        if refusal is None:
-            for key, maximum in ((tenant, of_tenant), (user, of_user)):
-                if maximum is not None:
-                    self._rates.add(key)
-        return refusal
+        self._check(USER, user, of_user)
+        self._check(TENANT, tenant, of_tenant)
+        for key, maximum in ((tenant, of_tenant), (user, of_user)):
+            if maximum is not None:
+                self._rates.add(key)
 
-    def _refusal(
-        self, limit: str, key: tuple[str, str | None], maximum: int | None
-    ) -> RateLimitedError | None:
-        if maximum is None or self._rates.has_room(key, maximum):
-            return None
-        return RateLimitedError(limit, maximum, _retry_delay_seconds())
+    def _check(self, limit: str, key: tuple[str, str | None], maximum: int | None) -> None:
+        if maximum is not None and not self._rates.has_room(key, maximum):
+            raise RateLimitedError(limit, maximum, _retry_delay_seconds())
 
 
 def _retry_delay_seconds() -> float:

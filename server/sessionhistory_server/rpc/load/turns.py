@@ -13,8 +13,12 @@ from contextvars import Context
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from sessionhistory_server.fair_queue import FairQueue
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
+
+    from sessionhistory_server.rpc.load.arrivals import Arrivals
 
 PRESENT_SECONDS: Final = 10.0
 """For this long after its last call a tenant counts as present."""
@@ -24,11 +28,6 @@ SLOW_SECONDS: Final = 0.05
 
 MAX_SLOW: Final = 64
 """The calls of a tenant that execute beside the places, because they are slow."""
-
-QUIET_TURNS: Final = 8
-"""Waiting calls execute when this many turns of the event loop have brought no new call. gRPC delivers calls
-one by one, each some turns after the one before. Until then, those of all tenants wait there in one queue."""
-_LONGEST_QUIET_SECONDS: Final = 0.02
 
 
 class Width(NamedTuple):
@@ -72,32 +71,15 @@ class Turn:
 class _Tenant:
     """The calls of a tenant. It exists while there are any."""
 
-    __slots__ = ("calls", "executing", "flows", "name", "slow")
+    __slots__ = ("calls", "executing", "name", "slow", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name: Final = name
         self.calls = 0
         self.executing = 0
         self.slow = 0
-        self.flows: OrderedDict[Hashable, OrderedDict[Turn, None]] = OrderedDict()
-        """The waiting calls by user or connection. The first flow is served next."""
-
-    def add(self, turn: Turn) -> None:
-        self.flows.setdefault(turn.flow, OrderedDict())[turn] = None
-
-    def remove(self, turn: Turn) -> None:
-        queue = self.flows[turn.flow]
-        del queue[turn]
-        if not queue:
-            del self.flows[turn.flow]
-
-    def take(self) -> Turn:
-        """Remove the next call. The other flows are served before the next call of its flow."""
-        flow, queue = self.flows.popitem(last=False)
-        turn, _ = queue.popitem(last=False)
-        if queue:
-            self.flows[flow] = queue
-        return turn
+        self.waiting: FairQueue[Turn] = FairQueue()
+        """The waiting calls by user or connection."""
 
 
 class Turns:
@@ -106,8 +88,9 @@ class Turns:
     The queues have no bound of their own, because the calls of a worker have one.
     """
 
-    def __init__(self, width: Width) -> None:
+    def __init__(self, width: Width, arrivals: Arrivals) -> None:
         self._width = width
+        self._arrivals = arrivals
         self._tenants: dict[str, _Tenant] = {}
         self._waiting: OrderedDict[_Tenant, None] = OrderedDict()
         """The tenants with waiting calls. The first one is served next."""
@@ -117,8 +100,6 @@ class Turns:
         self._shared_until = -math.inf
         self._timer: asyncio.TimerHandle | None = None
         self._server: asyncio.Task[None] | None = None
-        self.arrivals = 0
-        """The number of calls that the event loop has received. Not all of them are here yet."""
 
     @property
     def is_idle(self) -> bool:
@@ -139,7 +120,7 @@ class Turns:
             tenant = self._tenants[tenant_id] = _Tenant(tenant_id)
         tenant.calls += 1
         turn = Turn(self, tenant, flow)
-        if not tenant.flows and self._has_place(tenant, now):
+        if not tenant.waiting and self._has_place(tenant, now):
             self._begin(turn, now)
         else:
             self._queue(turn)
@@ -156,8 +137,8 @@ class Turns:
         elif state is _State.IS_SLOW:
             tenant.slow -= 1
         else:
-            tenant.remove(turn)
-            if not tenant.flows:
+            tenant.waiting.remove(turn.flow, turn)
+            if not tenant.waiting:
                 del self._waiting[tenant]
         tenant.calls -= 1
         if not tenant.calls:
@@ -166,7 +147,7 @@ class Turns:
             self._serve_soon()
 
     def _serve_soon(self) -> None:
-        """Let waiting calls execute once the event loop has received the calls that have arrived."""
+        """Let waiting calls execute once all that have arrived are received: the next turn may be theirs."""
         if self._server is None:
             self._server = asyncio.create_task(self._serve_when_quiet(), context=Context())
 
@@ -174,11 +155,7 @@ class Turns:
         clock = asyncio.get_running_loop().time
         try:
             while self._next(clock()) is not None:
-                end, turns = clock() + _LONGEST_QUIET_SECONDS, 0
-                while turns < QUIET_TURNS and clock() < end:
-                    before = self.arrivals
-                    await asyncio.sleep(0)
-                    turns = 0 if self.arrivals > before else turns + 1
+                await self._arrivals.cease()
                 self._serve(clock())
         finally:
             self._server = None
@@ -209,7 +186,7 @@ class Turns:
     def _queue(self, turn: Turn) -> None:
         loop = asyncio.get_running_loop()
         turn.granted = loop.create_future()
-        turn.tenant.add(turn)
+        turn.tenant.waiting.add(turn.flow, turn)
         self._waiting.setdefault(turn.tenant)
         if self._timer is None:
             self._timer = loop.call_later(SLOW_SECONDS, self._relieve)
@@ -221,8 +198,8 @@ class Turns:
     def _serve(self, now: float) -> None:
         """Let waiting calls execute while there are places. The tenants take turns."""
         while tenant := self._next(now):
-            turn = tenant.take()
-            if tenant.flows:
+            turn = tenant.waiting.take()
+            if tenant.waiting:
                 self._waiting.move_to_end(tenant)
             else:
                 del self._waiting[tenant]

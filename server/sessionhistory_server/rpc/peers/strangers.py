@@ -11,7 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sessionhistory_server.limits import KIB
+from sessionhistory_server.limits import MIB
 from sessionhistory_server.rpc.peers import sockets
 
 if TYPE_CHECKING:
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from sessionhistory_server.rpc.peers.watcher import PeerWatcher
 
 _SWEEP_SECONDS: Final = 1.0
-_LOUD_BYTES: Final = 512 * KIB
-"""The bytes that a connection without a call may receive between two sweeps."""
-_LOUD_SWEEPS: Final = 2
+_LOUD_BYTES: Final = 4 * MIB
+"""The bytes that a connection may receive after its last call: the rest of a refused request may come."""
 _CROWDED: Final = 0.75
 """The share of its connections from which on a worker is crowded."""
 _IDLE_SWEEPS: Final = 5
@@ -32,11 +31,14 @@ _log = logging.getLogger(__name__)
 
 
 class _Seen(NamedTuple):
-    """A connection in the last sweep, with the numbers of sweeps in a row in which it was loud, and idle."""
+    """A connection in the last sweep."""
 
     received_bytes: int
-    loud: int = 0
+    """In all."""
+    unasked_bytes: int = 0
+    """Received since the last sweep in which it might be sending a request."""
     idle: int = 0
+    """The number of sweeps since its last call."""
 
 
 class Strangers:
@@ -63,23 +65,26 @@ class Strangers:
         """
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)  # a peer that makes no calls causes no event
-            # In a thread: to look at thousands of connections takes a tenth of a second.
-            self._look(await asyncio.to_thread(sockets.received_bytes, port))
-            await self._end(
-                [peer for peer, seen in self._seen.items() if seen.loud >= _LOUD_SWEEPS], "too much data"
-            )
-            if len(self._seen) >= self._crowded:
-                idle = [peer for peer, seen in self._seen.items() if seen.idle >= _IDLE_SWEEPS]
-                await self._end(idle, "too many connections")
+            await self.sweep(port)
+
+    async def sweep(self, port: int) -> None:
+        """Look at all connections to a port, and end those that take too much."""
+        # In a thread: to look at thousands of connections takes some hundredths of a second.
+        self._look(await asyncio.to_thread(sockets.received_bytes, port))
+        loud = [peer for peer, seen in self._seen.items() if seen.unasked_bytes > _LOUD_BYTES]
+        await self._end(loud, "too much data")
+        if len(self._seen) >= self._crowded:
+            idle = [peer for peer, seen in self._seen.items() if seen.idle >= _IDLE_SWEEPS]
+            await self._end(idle, "too many connections")
 
     def _look(self, found: Mapping[Address, int]) -> None:
-        receiving, active = self._watcher.take_receiving(), self._watcher.active()
+        active, receiving = self._watcher.active(), self._watcher.take_receiving()
         seen = {}
         for peer, received_bytes in found.items():
             before = self._seen.get(peer, _Seen(0))
-            is_loud = received_bytes - before.received_bytes > _LOUD_BYTES and peer not in receiving
-            loud, idle = before.loud + 1 if is_loud else 0, 0 if peer in active else before.idle + 1
-            seen[peer] = _Seen(received_bytes, loud, idle)
+            more = before.unasked_bytes + received_bytes - before.received_bytes
+            unasked_bytes = 0 if peer in receiving else more
+            seen[peer] = _Seen(received_bytes, unasked_bytes, 0 if peer in active else before.idle + 1)
         self._seen = seen
 
     async def _end(self, peers: list[Address], reason: str) -> None:

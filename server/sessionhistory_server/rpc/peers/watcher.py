@@ -79,8 +79,8 @@ class PeerWatcher:
         return exchange
 
     def active(self) -> set[Address]:
-        """Return the addresses of the peers that have calls, or have had one a short time ago."""
-        return _addresses(self._connections.values())
+        """Return the addresses of the peers that have calls, or have begun one since ``take_receiving``."""
+        return _addresses([each for each in self._connections.values() if each.exchanges or each.has_begun])
 
     def take_receiving(self) -> set[Address]:
         """Return the addresses of the peers that may be sending a request.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server import call_context
 from sessionhistory_server.errors import ResourceExhaustedError, transaction_conflict
+from sessionhistory_server.fair_queue import FairQueue
 from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class SessionGates:
 
 
 class PoolShare:
-    """The connections of a pool that one kind of work may use at a time.
+    """The connections of a pool that one kind of work may use at a time. Tenants that wait take turns.
 
     Args:
         connections: The number of connections of the share.
@@ -126,7 +127,8 @@ class PoolShare:
     """
 
     def __init__(self, connections: int, timeout_seconds: float) -> None:
-        self._free = asyncio.Semaphore(connections)
+        self._free = connections
+        self._waiting: FairQueue[asyncio.Future[None]] = FairQueue()
         self._timeout_seconds = timeout_seconds
 
     async def take(self) -> None:
@@ -135,16 +137,34 @@ class PoolShare:
         Raises:
             ResourceExhaustedError: no connection of the share became free in time.
         """
-        if self._free.locked():
-            call_context.current().end_turn()
+        if self._free:
+            self._free -= 1
+            return
+        call = call_context.current()
+        call.end_turn()
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._free.acquire()
+                await self._wait(call.subject.tenant_id)
         except TimeoutError as error:
             raise ResourceExhaustedError(
                 "all connections for long work are busy", reason="POOL_EXHAUSTED"
             ) from error
 
     def give_back(self) -> None:
-        """Return the connection to the share."""
-        self._free.release()
+        """Return the connection to the share, for the next call that waits."""
+        while self._waiting:
+            turn = self._waiting.take()
+            if not turn.done():  # its caller has not gone
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    async def _wait(self, tenant_id: str) -> None:
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.add(tenant_id, turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it has got a connection meanwhile
+                self.give_back()
+            raise

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @click.group()
-def tokens() -> None:
-    """Refuse JSON Web Tokens before they expire.
+def jwt() -> None:
+    """Refuse JSON Web Tokens, and list refused ones.
 
     The commands need a key or a token of the scope admin, and are about the tokens of its tenant.
     """
 
 
-@tokens.command()
+@jwt.command()
 @click.argument("token_id", metavar="TOKEN_ID")
 @click.option(
     "--expires",
@@ -53,7 +53,7 @@ def refuse(*, server: Server, token_id: str, expire_time: datetime, as_json: boo
         click.echo(f"{refused.token_id} refused until {timestamp(refused.expire_time)}")
 
 
-@tokens.command("list")
+@jwt.command("list")
 @json_option
 @server_options(timeout_seconds=10)
 def list_(*, server: Server, as_json: bool) -> None:

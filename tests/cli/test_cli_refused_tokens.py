@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def _run(*arguments: str, **variables: str) -> Result:
-    return await asyncio.to_thread(CliRunner().invoke, cli, ["tokens", *arguments], env=variables)
+    return await asyncio.to_thread(CliRunner().invoke, cli, ["jwt", *arguments], env=variables)
 
 
 async def test_a_token_is_refused_and_listed(serve: Serve, database_url: str) -> None:
