@@ -127,7 +127,8 @@ def _manager(
         return
     with needing(EMBEDDED):
         direct = importlib.import_module("sessionhistory_cli.server.keys")
-    with direct.opened(database_url, data_dir, tenant) as keys_of_database:
+    creates = click.get_current_context().info_name == "create"
+    with direct.opened(database_url, data_dir, tenant, creates=creates) as keys_of_database:
         yield keys_of_database
 
 

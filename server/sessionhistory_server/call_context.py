@@ -24,6 +24,8 @@ class Subject(NamedTuple):
     """The key that the act changes."""
     token_id: str = ""
     """The token that the act refuses."""
+    limits: str = ""
+    """The limits that the act sets, as NAME=VALUE, or unsets, as NAME, separated by spaces."""
 
 
 _UNKNOWN: Final = Subject()

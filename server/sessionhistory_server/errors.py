@@ -87,7 +87,7 @@ class ResourceExhaustedError(RetryableError):
 
 
 class LimitReachedError(ResourceExhaustedError):
-    """What a tenant, a user or a session stores has reached a limit, which an operator has set.
+    """The call would exceed a limit, set by an operator, of the things that are stored.
 
     The same call succeeds only after something is removed, or the limit is raised.
     """
@@ -134,31 +134,40 @@ class InternalError(SessionHistoryError):
         )
 
 
-def scope_missing(method: str, scope: str) -> PermissionDeniedError:
+def scope_missing(method: str, scope: str, *, has_credential: bool) -> PermissionDeniedError:
     """Return the error for a caller whose scopes do not allow a method."""
-    return PermissionDeniedError(
-        f"{method} needs the scope {scope!r}, which this caller does not have",
-        reason="SCOPE_MISSING",
-        scope=scope,
-    )
+    fact = "which this caller does not have" if has_credential else "which no caller has without a credential"
+    text = f"{method} needs the scope {scope!r}, {fact}"
+    return PermissionDeniedError(text, reason="SCOPE_MISSING", scope=scope)
 
 
 def credentials_missing() -> UnauthenticatedError:
     """Return the error for a call without a credential on a server that asks for one."""
     return UnauthenticatedError(
-        "this server needs a credential: send a key or a token as the metadata `authorization: Bearer …`",
+        "this server needs a credential: send a key or a token as the metadata `authorization: Bearer …`,"
+        " or call with a registered certificate, whichever the server accepts",
         reason="CREDENTIALS_MISSING",
     )
 
 
 def credentials_invalid() -> UnauthenticatedError:
     """Return the error for a credential that is unknown or revoked, or has another secret."""
-    return UnauthenticatedError("the credential is unknown or revoked", reason="CREDENTIALS_INVALID")
+    return UnauthenticatedError(
+        "the credential is unknown or revoked: send a valid one", reason="CREDENTIALS_INVALID"
+    )
+
+
+def credential_of_another_kind() -> UnauthenticatedError:
+    """Return the error for a credential of a kind, or a scheme, that the server does not accept."""
+    return UnauthenticatedError(
+        "this server accepts no credential of this kind: send another one as `authorization: Bearer …`",
+        reason="CREDENTIALS_INVALID",
+    )
 
 
 def credentials_expired() -> UnauthenticatedError:
     """Return the error for a credential that has expired."""
-    return UnauthenticatedError("the credential has expired", reason="CREDENTIALS_EXPIRED")
+    return UnauthenticatedError("the credential has expired: send a new one", reason="CREDENTIALS_EXPIRED")
 
 
 def token_refused(fact: str) -> UnauthenticatedError:
@@ -201,14 +210,14 @@ def certificate_expired() -> UnauthenticatedError:
 def user_mismatch() -> PermissionDeniedError:
     """Return the error for a request that names another user than the one its caller is bound to."""
     return PermissionDeniedError(
-        "the request names another user than the caller's key is bound to", reason="USER_MISMATCH"
+        "the request names another user than the caller's credential is bound to", reason="USER_MISMATCH"
     )
 
 
 def application_mismatch() -> PermissionDeniedError:
     """Return the error for a request that names another application than the caller is bound to."""
     return PermissionDeniedError(
-        "the request names another application than the caller's key is bound to",
+        "the request names another application than the caller's credential is bound to",
         reason="APPLICATION_MISMATCH",
     )
 
@@ -238,16 +247,17 @@ def too_many_api_keys(maximum: int, *, of_tenant: bool) -> FailedPreconditionErr
 
 
 def limit_reached(limit: str, maximum: int, count: int, **ids: str) -> LimitReachedError:
-    """Return the error for a call that would exceed a limit of what is stored.
+    """Return the error for a call that would exceed a limit of stored things.
 
     Args:
         limit: The name of the limit, a field of ``TenantLimits``.
         maximum: Its value.
-        count: What the tenant, the user or the session of the caller stores now.
+        count: The number that the tenant, the user or the session of the caller stores now.
         ids: The caller's own ids, for the metadata.
     """
     return LimitReachedError(
-        f"the limit {limit} of {maximum} is reached: {count} are stored already",
+        f"the limit {limit} of {maximum} is reached, and {count} are stored: remove some,"
+        " or let the operator raise it",
         reason="LIMIT_REACHED",
         limit=limit,
         max=str(maximum),
@@ -392,21 +402,24 @@ def server_overloaded() -> ResourceExhaustedError:
 def too_many_calls(maximum: int, kind: str) -> RefusedCallError:
     """Return the error for a call above the number that a worker accepts. Nothing was done."""
     return RefusedCallError(
-        f"the server has {maximum:,} {kind} in progress already", reason="SERVER_OVERLOADED"
+        f"the server has {maximum:,} {kind} in progress: retry after the delay in RetryInfo",
+        reason="SERVER_OVERLOADED",
     )
 
 
 def waited_too_long(seconds: float) -> RefusedCallError:
     """Return the error for a call that was not executed, because others came before. Nothing was done."""
     return RefusedCallError(
-        f"the server is busy: the call was not begun within {seconds:g} seconds", reason="SERVER_OVERLOADED"
+        f"the server is busy, and did not begin the call within {seconds:g} seconds: retry after the delay in"
+        " RetryInfo",
+        reason="SERVER_OVERLOADED",
     )
 
 
 def too_many_unknown_credentials() -> ResourceExhaustedError:
     """Return the error for a call with an unknown credential while many such calls wait."""
     return ResourceExhaustedError(
-        "too many calls with unknown credentials wait for the server to look for them",
+        "too many calls with unknown credentials wait: retry after the delay in RetryInfo",
         reason="SERVER_OVERLOADED",
     )
 

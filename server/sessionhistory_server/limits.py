@@ -47,7 +47,7 @@ MAX_CALLS: Final = 64
 MAX_REQUEST_BYTES: Final = 4 * MIB
 MAX_RESPONSE_BYTES: Final = 3 * MIB + 512 * KIB
 
-MAX_STREAMS: Final = 256
+MAX_CALLS_OF_CONNECTION: Final = 256
 """Concurrent calls on one connection."""
 MAX_CONNECTIONS: Final = 4_096
 """Connections of a worker. It accepts fewer if the system lets it open too few files."""

@@ -72,7 +72,9 @@ async def test_the_key_of_a_context(
     (folder / "the.key").write_text(f"{secret}\n")
     done = await command(*_SESSIONS, "--context", "c", SESSION_HISTORY_API_KEY=_WRONG)
     assert done.stderr == _NONE
-    assert "refuses the key" in _error(await command(*_SESSIONS, "--context", "c", "--api-key", _WRONG))
+    assert "refuses the credential" in _error(
+        await command(*_SESSIONS, "--context", "c", "--api-key", _WRONG)
+    )
 
 
 async def test_a_context_gets_no_key_of_another_server(

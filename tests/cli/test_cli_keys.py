@@ -136,6 +136,8 @@ async def test_a_tenant_of_its_own(serve: Serve, database_url: str) -> None:
         (("list", "--tenant", "t"), "--tenant needs --database-url or --data-dir"),
         (("list", "--database-url", "postgresql://x/y", "--data-dir", "z"), "not both"),
         (("list", "--database-url", "no url"), "no valid libpq URL"),
+        (("list", "--data-dir", "/no/such/folder"), "no data directory"),
+        (("revoke", "A" * 16, "--data-dir", "/no/such/folder"), "no data directory"),
         (("list", "--api-key", "two words"), "in ASCII and without spaces"),
         (("list", "--server", "db.example:1", "--api-key", "secret"), "in plain text to another machine"),
     ],

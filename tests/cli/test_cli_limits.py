@@ -71,11 +71,38 @@ async def test_a_wrong_limit_is_explained(wanted: str) -> None:
     assert "limit" in result.output or f"such as {wanted.partition('=')[0]}=1" in result.output
 
 
+async def test_a_limit_is_given_once() -> None:
+    """Which of two values would count is not clear."""
+    result = await _run(
+        "set", "user_bytes=1", "user_bytes=2", "--database-url", "postgresql://127.0.0.1:1/none"
+    )
+    assert (result.exit_code, "give each limit once" in result.output) == (2, True)
+
+
+async def test_a_change_is_in_the_trail(database_url: str) -> None:
+    """The event has the tenant, and the limits with their values; an unset one has none."""
+    here = ("--tenant", "acme", "--database-url", database_url, "--json")
+    set_ = await _run("set", "user_sessions=5", "tenant_bytes=none", *here)
+    unset = await _run("unset", "user_sessions", *here)
+    events = [json.loads(result.stderr.splitlines()[0]) for result in (set_, unset)]
+    found = [(event["act"], event["tenant"], event["limits"]) for event in events]
+    assert found == [
+        ("limit_change", "acme", "user_sessions=5 tenant_bytes=none"),
+        ("limit_change", "acme", "user_sessions"),
+    ]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--database-url", "a", "--data-dir", "b")])
 async def test_the_database_must_be_named_once(arguments: tuple[str, ...]) -> None:
     """No server sets limits."""
     result = await _run("list", *arguments)
     assert (result.exit_code, "give --database-url or --data-dir" in result.output) == (2, True)
+
+
+async def test_a_data_directory_that_is_missing_is_not_created_to_be_listed() -> None:
+    """Its name may be mistyped."""
+    result = await _run("list", "--data-dir", "/no/such/folder")
+    assert (result.exit_code, "no data directory /no/such/folder" in result.output) == (2, True)
 
 
 async def test_the_help_explains_each_limit() -> None:

@@ -168,7 +168,10 @@ async def test_a_server_that_wants_to_know_the_user(
     strict = await serve(database_url, require_user_id=True)
     for arguments in (["sessions"], ["history", "x"]):
         result = await command(*arguments, "--server", strict.address)
-        assert (result.exit_code, result.stderr) == (2, "Error: --user: is required by this server\n")
+        assert (result.exit_code, result.stderr) == (
+            2,
+            "Error: --user: is required: each call must name its user\n",
+        )
     result = await command("sessions", "--user", "ada", "--server", strict.address)
     assert (result.exit_code, result.stderr) == (0, "no such sessions\n")
 

@@ -59,7 +59,7 @@ _IN_RUST = {
 }
 _ADDRESS = "127.0.0.1:50051"
 _CREATED = "created session ID\n"
-_REFUSED = "INVALID_ARGUMENT, INVALID_FIELD: user_id: is required by this server\n"
+_REFUSED = "INVALID_ARGUMENT, INVALID_FIELD: user_id: is required: each call must name its user\n"
 _REFUSED_KEY = f"UNAUTHENTICATED, CREDENTIALS_INVALID: {credentials_invalid()}\n"
 _DEADLINE_SECONDS = 5
 _STREAM_DEADLINE_SECONDS = 300

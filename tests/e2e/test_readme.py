@@ -66,7 +66,7 @@ _ELSEWHERE = {
     " SESSION_HISTORY_API_KEY_FILE=my.key": _WITH_KEY_AND_TLS,
     "from pathlib import Path": _WITH_KEY_AND_TLS,
     "grpcurl -cacert server.pem -expand-headers -H 'authorization: Bearer ${ADMIN_KEY}' \\": (
-        "tests/rpc/test_refused_tokens.py makes the call"
+        "tests/rpc/test_api_keys.py and test_refused_tokens.py make the calls"
     ),
     "export SESSION_HISTORY_API_KEY=$(cat my.key)": _WITH_KEY_AND_TLS,
     "docker compose up": "takes a daemon and the ports; `make check` judges compose.yaml",

@@ -11,12 +11,15 @@ import pytest
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import limits
 from sessionhistory_server.config import Address, Settings, variable
+from sessionhistory_server.model.tenant_limits import TenantLimits
+from sessionhistory_server.observability import trail
 from sessionhistory_server.rpc.dispatch import CREDENTIALS
 from support.readme import all_blocks, code, page, table
 from support.tools import ROOT
 
 _LIMITS = page("docs/limits.md")
-_CONFIGURATION = table(page("docs/operations.md"), "Configuration")
+_OPERATIONS = page("docs/operations.md")
+_CONFIGURATION = table(_OPERATIONS, "Configuration")
 _PROTO = "".join(path.read_text() for path in sorted((ROOT / "protos").rglob("*_service.proto")))
 _SERVER = ROOT / "server" / "sessionhistory_server"
 
@@ -68,7 +71,7 @@ _ROWS = {
     "MAX_LIMITED_TENANTS": "tenants that have",
     "MIN_TTL_SECONDS": "ttl",
     "MAX_TTL_SECONDS": "ttl",
-    "MAX_STREAMS": "concurrent calls on a connection",
+    "MAX_CALLS_OF_CONNECTION": "concurrent calls on a connection",
     "MAX_CONNECTIONS": "connections of a worker",
     "MAX_WATCHES": "watches of health of a worker",
     "MAX_UNREAD_BYTES": "unread answers on a connection",
@@ -147,3 +150,24 @@ def test_every_rpc_is_listed_and_shown() -> None:
     assert listed == methods | {method.name for method in CREDENTIALS.methods}
     commands = "\n".join(block.text for block in all_blocks() if block.kind == "sh")
     assert set(re.findall(r"SessionHistoryService/(\w+)", commands)) == methods
+
+
+def _first_cells(heading: str) -> set[str]:
+    """Return the code in the first cells of the tables below a heading of the third level."""
+    section = _OPERATIONS.partition(f"\n### {heading}\n")[2].split("\n## ")[0].split("\n### ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    return {name for row in rows for name in code(row.split("|")[1])}
+
+
+def test_the_limits_of_tenants() -> None:
+    """Each limit that operators set has a row."""
+    assert _first_cells("Limits") >= {*TenantLimits._fields}
+
+
+def test_the_acts_of_the_trail() -> None:
+    """Each act has a row, and is named as a value of its field."""
+    names = {name for name in vars(trail) if name.isupper()} - {"EVENT", "TYPE_CHECKING"}
+    acts = {getattr(trail, name) for name in names}
+    assert _first_cells("The trail") >= acts
+    (row,) = re.findall(r"^\| `act` .*$", _OPERATIONS, re.MULTILINE)
+    assert {*code(row)} == acts | {"act"}

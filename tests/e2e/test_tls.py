@@ -16,6 +16,7 @@ import pytest
 from tls_support import append, connect, fingerprint, serves, stub, version
 from workers_support import deaths_of, is_running, pids_of
 
+from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.certificates import Authority, Pair
 from support.metrics import Metrics
 from support.processes import run
@@ -224,4 +225,8 @@ def test_the_socket_on_which_a_server_calls_itself(secure: Server) -> None:
         assert serves(f"unix-abstract:{name}", None)
         with stub(f"unix-abstract:{name}", None) as history, pytest.raises(grpc.RpcError) as caught:
             history.AppendMessage(append())
+        assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+        entries = pb.MultiCallRequest(calls=[pb.MultiCallEntry(append_message=append())])
+        with stub(f"unix-abstract:{name}", None) as history, pytest.raises(grpc.RpcError) as caught:
+            list(history.MultiCall(entries))
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import credentials_service_pb2 as keys_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.observability import logs
@@ -191,6 +192,36 @@ async def test_refusals_in_one_request_are_events_of_their_own(
     await until(lambda: len(_events(log)) == 2)
     found = {(event["act"], event["method"], event["session_id"]) for event in _events(log)}
     assert found == {("refusal", "AppendMessage", "append_message"), ("refusal", "GetHistory", "get_history")}
+
+
+@pytest.mark.parametrize(
+    ("bound", "session_id"), [("user_id", "s"), ("user_id", "a secret text"), ("application_id", "s")]
+)
+async def test_a_refusal_of_a_bound_key_names_the_session(
+    serve: Serve, database_url: str, log: io.StringIO, bound: str, session_id: str
+) -> None:
+    """It is an event like the lack of a scope, in a call, in a stream and in an entry of MultiCall."""
+    service = await serve(database_url, auth=("keys",))
+    reason = "USER_MISMATCH" if bound == "user_id" else "APPLICATION_MISMATCH"
+    mine = holding(service, (await make_key(service, **{bound: "ada"}))[1]).stub
+    named = {"session_id": session_id}
+    if bound == "user_id":
+        named |= {"user_id": "eve"}
+    else:
+        named |= {"new_session": {"application_id": "eve"}}
+    append = pb.AppendMessageRequest(**named, message={"role": 1, "content": "x"})
+    with fails("PERMISSION_DENIED", reason):
+        await mine.AppendMessage(append)
+    stream = mine.AppendMessageStream()
+    header = stream_pb.AppendMessageStreamHeader(**named, message={"role": 1, "message_id": "m"})
+    with fails("PERMISSION_DENIED", reason):
+        await stream.write(stream_pb.AppendMessageStreamRequest(header=header))
+        await stream
+    async for _ in mine.MultiCall(pb.MultiCallRequest(calls=[{"append_message": append}])):
+        pass
+    await until(lambda: len(_events(log)) == 3)
+    shown = "" if " " in session_id else session_id
+    assert {(event["act"], event["session_id"]) for event in _events(log)} == {("refusal", shown)}
 
 
 async def test_a_change_of_a_key_is_an_act(serve: Serve, database_url: str, log: io.StringIO) -> None:

@@ -25,16 +25,15 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parents[1]
 NAMES = {*PLANS, *ON_ONE_MACHINE}
 
-# Statements of the jobs that purge and sweep, of the command that recounts everything, of a recount that
-# changes a summary, and of a compaction after an older release's truncation; `test_every_use_case` sends
-# them.
+# Statements of jobs, of operators' commands, of a worker that follows the limits, of a recount that changes a
+# summary, and of a compaction after an older release's truncation; `test_every_use_case` sends them.
 ELSEWHERE = {
-    "job: lock",
-    "purge: sessions",
-    "sweep: forget all",
-    "recount: sessions",
-    "recount: weigh",
-    "compaction: forget void",
+    *("job: lock", "purge: sessions", "sweep: forget all"),
+    *("recount: sessions", "recount: weigh", "compaction: forget void"),
+    *("keys: registered", "limits: changed", "limits: unset"),
+    *("usage: is claimed", "usage: claim", "usage: renew", "usage: next tenant", "usage: counts"),
+    *("usage: lock", "usage: forget users", "usage: forget tenant"),
+    *(name for name in NAMES if name.startswith("usage recount: ")),
 }
 
 PROBES = {

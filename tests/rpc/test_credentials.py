@@ -123,7 +123,7 @@ async def test_garbage_is_no_key(guarded: Service, secret: str) -> None:
     """A text that is no key, and a key that does not exist, are refused alike."""
     with fails("UNAUTHENTICATED", "CREDENTIALS_INVALID") as failure:
         await call(holding(guarded, secret), "GetSession", "s")
-    assert failure.message == "the credential is unknown or revoked"
+    assert failure.message == "the credential is unknown or revoked: send a valid one"
     assert failure.metadata == {}
 
 

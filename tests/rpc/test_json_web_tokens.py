@@ -6,9 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import io
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ from rpc_support import call, create, fresh_id
 from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.credentials import jwks_source
-from sessionhistory_server.observability import logs
 from sessionhistory_server.usecases import token_verification
 from support.errors import fails, failure_of
 from support.jwks_server import JwksServer, dripping
@@ -29,7 +26,8 @@ from support.tokens import IssuerKey, encode, jwks, jwt_settings, publish
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    import io
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from support.service import Service
@@ -61,20 +59,6 @@ async def service(serve: Serve, database_url: str, keys_file: Path) -> Service:
     """A service that accepts keys and tokens, with tenants."""
     settings = jwt_settings(keys_file, auth=("keys", "jwt"), jwt_claims="tenant=org,user=sub,scopes=scope")
     return await serve(database_url, **settings)
-
-
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """The output of the server's logging at debug level."""
-    stream = io.StringIO()
-    root = logging.getLogger()
-    before = (root.handlers[:], root.level)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.stderr", stream)
-        logs.configure(level="debug", log_format="json")
-        yield stream
-    root.handlers[:], level = before
-    root.setLevel(level)
 
 
 def token(key: IssuerKey = KEY, **claims: Any) -> str:
@@ -199,6 +183,9 @@ async def test_keys_and_tokens_are_accepted_beside_each_other(
             "SESSION_NOT_FOUND" if "jwt" in auth else "CREDENTIALS_INVALID"
         )
         assert await outcome(each, "") == "CREDENTIALS_INVALID"
+    with fails("UNAUTHENTICATED", "CREDENTIALS_INVALID") as failure:
+        await call(holding(only["jwt",], secret), "GetSession", "s")
+    assert failure.message.startswith("this server accepts no credential of this kind")
 
 
 async def test_a_token_expires_while_it_is_used(serve: Serve, database_url: str, keys_file: Path) -> None:

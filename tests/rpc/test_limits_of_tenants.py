@@ -1,4 +1,4 @@
-"""The limits that operators set for what tenants, users and sessions store.
+"""The limits that operators set for stored sessions, messages and bytes.
 
 A fixture or test asks for the database before the service, which writes counts when it stops. On Citus the
 database is emptied after that.
@@ -16,6 +16,7 @@ from stream_support import begin, contents, finish, header, stream, text
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from support.databases import execute
 from support.errors import fails
 from support.keys import holder
 from support.limits import limit, write_counts
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from support.service import Service
+
+pytestmark = pytest.mark.pooled
 
 NEW = spb.SessionFields()
 KIB = 1024
@@ -339,9 +342,4 @@ async def test_without_the_setting_nothing_is_limited_or_counted(
     await free.app._use_cases.metering.write()  # noqa: SLF001 - what it would have noted
     listed = await free.stub.ListSessions(pb.ListSessionsRequest())
     assert [session.session_id for session in listed.sessions] == ["s"]
-    assert (
-        await free.app._database.read(  # noqa: SLF001
-            lambda c: c.fetch("select from tenant_usage", {})
-        )
-        == []
-    )
+    assert execute(database_url, "select from tenant_usage") == []

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import grpc
+import psycopg
 import pytest
 from grpc_health.v1 import health_pb2
 from rpc_support import append, create, said, stored
@@ -70,6 +71,32 @@ async def test_operators_and_other_tenants_are_let_in(serve: Serve, database_url
         admin = credentials(service, (await make_key(service))[1])
         assert (await admin.ListApiKeys(credentials_pb.ListApiKeysRequest())).api_keys
     await asyncio.gather(*calls)
+    await _until_idle(service)
+
+
+async def test_a_flood_of_changes_of_keys_leaves_health_and_others_room(
+    serve: Serve, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenant that fills the bound of such calls uses few connections, and no place of health."""
+    monkeypatch.setattr(control, "_VITAL_CALLS", 10)
+    monkeypatch.setattr(turns, "SLOW_SECONDS", _NEVER)
+    service = await serve(database_url, auth=("keys",))
+    flood = credentials(service, (await make_key(service, tenant="flood"))[1])
+    other = credentials(service, (await make_key(service, tenant="other"))[1])
+    await flood.ListApiKeys(credentials_pb.ListApiKeysRequest())
+    await other.ListApiKeys(credentials_pb.ListApiKeysRequest())
+    new = credentials_pb.CreateApiKeyRequest(api_key={"scopes": ["SCOPE_READ"]})
+    load = service.app._load  # noqa: SLF001 - only tests ask
+    with psycopg.connect(database_url) as connection:
+        connection.execute("select from credential_state for update")
+        calls = [asyncio.ensure_future(flood.CreateApiKey(new)) for _ in range(10)]
+        await until(lambda: load._key_calls.total == 10)  # noqa: SLF001
+        with fails("RESOURCE_EXHAUSTED", "SERVER_OVERLOADED"):
+            await flood.CreateApiKey(new)
+        assert waiting(database_url) <= control.KEY_WIDTH.alone
+        assert (await service.health.Check(health_pb2.HealthCheckRequest())).status == SERVING
+        assert (await other.ListApiKeys(credentials_pb.ListApiKeysRequest())).api_keys
+    assert len(await asyncio.gather(*calls)) == 10
     await _until_idle(service)
 
 

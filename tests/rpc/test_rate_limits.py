@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,8 @@ from stream_support import finish, header, stream, text
 
 from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
+from sessionhistory_server.rpc import receive
+from sessionhistory_server.rpc.load import pace
 from sessionhistory_server.rpc.load.rates import Rates
 from support.errors import fails
 from support.keys import credentials, holder, make_key
@@ -125,3 +128,28 @@ async def test_limits_apply_without_keys(serve: Callable[..., Awaitable[Service]
     await create(service, "t", user_id="v")
     await create(service, "w")
     await until(lambda: service.app._load.is_idle)  # noqa: SLF001 - only tests ask
+
+
+async def test_a_refusal_that_waits_holds_no_request(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user beyond its limit is refused after its request is read, which may be large."""
+    parsed: list[Any] = []
+
+    def parse(request_type: Any, data: bytes) -> Any:
+        parsed.append(request_type.FromString(data))
+        return parsed[-1]
+
+    ada = await holder(service, tenant="ada")
+    await limit(service, "ada", user_requests_per_second=0)
+    monkeypatch.setattr(receive, "parse", parse)
+    monkeypatch.setattr(pace, "_AT_ONCE", 0)
+    monkeypatch.setattr(pace, "_PER_SECOND", 1e-6)
+    monkeypatch.setattr(pace, "_LONGEST_SECONDS", 1e6)
+    refused = asyncio.ensure_future(create(ada, "s", user_id="u"))
+    load = service.app._load  # noqa: SLF001 - only tests ask
+    await until(lambda: len(load._pace._waiting) == 1)  # noqa: SLF001
+    await until(lambda: sys.getrefcount(parsed[0]) == 2)  # the list and the argument
+    load._pace._answer_next()  # noqa: SLF001
+    with limited():
+        await refused

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     Serve = Callable[..., Awaitable[Service]]
 
+pytestmark = pytest.mark.pooled
+
 KEY = IssuerKey("k")
 LATER = Timestamp(seconds=4_000_000_000, nanos=1_000)
 CLAIMS = "tenant=org,user=sub,application=azp,scopes=scope"
@@ -84,7 +86,7 @@ async def test_a_refused_token_is_refused_by_all(two: list[Service]) -> None:
     await _until_refused(two, text)
     with fails("UNAUTHENTICATED", "CREDENTIALS_INVALID") as failure:
         await call(holding(two[0], text), "GetSession", "s")
-    assert failure.message == "the token is refused: it was withdrawn"
+    assert failure.message == "the token is refused: its id is in the list of refused tokens"
     for service in two:
         assert await _reason(service, other) == "SESSION_NOT_FOUND"
 

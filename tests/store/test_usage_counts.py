@@ -1,4 +1,4 @@
-"""The counts of what tenants and users store equal their sessions, messages and summaries."""
+"""The counts of tenants and users equal their sessions, messages and summaries."""
 
 from __future__ import annotations
 

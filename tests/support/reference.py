@@ -111,7 +111,10 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
     ) -> tuple[Kept, list[mpb.Message], bool]:
         """Find or create the session, and store the messages unless they are stored already."""
         name, user_id = request.session_id, request.user_id
-        new = name not in self.sessions
+        holder = self.sessions.get(name)
+        # Until the session would be created, a stranger's session is as a missing one.
+        taken = holder is not None and bool(user_id) and holder.shown.user_id != user_id
+        new = holder is None or (taken and request.HasField("new_session"))
         require(not new or request.HasField("new_session"), "NOT_FOUND", "SESSION_NOT_FOUND")
         require(new or self._is_visible(name, user_id), "NOT_FOUND", "SESSION_NOT_FOUND")
         kept = Kept(spb.Session(status=spb.SESSION_STATUS_ACTIVE)) if new else self.sessions[name]
@@ -124,6 +127,7 @@ class Reference(Sessions, Edits, Recounts, States, Streams, Compactions):
         pinned = sum(message.pinned for message in [*left, *messages])
         require(pinned <= PINNED_CAP, "FAILED_PRECONDITION", "TOO_MANY_PINNED")
         require_version(request, kept.shown.state_version)
+        require(not taken, "NOT_FOUND", "SESSION_NOT_FOUND")
         if new:
             kept = self._new_session(name or self._made_id(), user_id, request.new_session)
         if after is not None:

@@ -23,10 +23,16 @@ def test_a_lone_tenant_may_use_all_but_the_reserve() -> None:
     """The reserve is for tenants with less than an equal share."""
     bound = Bound("calls", 100)
     assert _enter(bound, "flood") == 100
-    assert _enter(bound, "calm") == 25
-    assert bound.total == 125
     with pytest.raises(RefusedCallError, match="100 calls"):
-        bound.check("third")
+        bound.check("flood")
+
+
+def test_one_tenant_does_not_take_the_whole_reserve() -> None:
+    """Each leaves half of the free places to the next one."""
+    bound = Bound("calls", 100)
+    tenants = ("flood", "second", "third", "fourth", "fifth", "sixth")
+    assert [_enter(bound, tenant) for tenant in tenants] == [100, 13, 6, 3, 2, 1]
+    assert bound.total == 125
 
 
 def test_the_reserve_serves_many_tenants() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,7 +28,8 @@ class _Worker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.received: dict[int, int] = {}
         self.ended: set[int] = set()
-        self.watcher = PeerWatcher(seconds=30, max_memory_mib=4_096, count_ended=lambda: None)
+        self.counted = 0
+        self.watcher = PeerWatcher(seconds=30, max_memory_mib=4_096, count_ended=self._count)
         self._strangers = Strangers(_MAX_CONNECTIONS, self.watcher)
         sockets = module.sockets
         ip, _ = sockets.address_of(_PEER.format(1)) or ("", 0)
@@ -36,12 +38,15 @@ class _Worker:
         )
         monkeypatch.setattr(sockets, "shut_down_addresses", self._shut_down)
 
+    def _count(self) -> None:
+        self.counted += 1
+
     def _shut_down(self, found: Collection[tuple[object, int]]) -> list[tuple[object, int]]:
         self.ended |= {port for _, port in found}
         return list(found)
 
-    def begin_call(self, port: int, *, asks: bool, is_open: bool = False) -> None:
-        """Register a call; it waits for its request if it asks."""
+    def begin_call(self, port: int, *, asks: bool, is_open: bool = False) -> Exchange:
+        """Register a call, and return it; it waits for its request if it asks."""
         connections = self.watcher._connections  # noqa: SLF001 - gRPC would register it
         connection = connections.setdefault(
             _PEER.format(port), PeerConnection(_PEER.format(port), cast("Any", None))
@@ -50,6 +55,7 @@ class _Worker:
         exchange = Exchange(connection, cast("Any", None), cast("Any", None), 0.0, is_open=is_open)
         exchange.asks_since = 0.0 if asks else math.inf
         connection.exchanges.add(exchange)
+        return exchange
 
     def end_calls(self, port: int) -> None:
         """End all calls of a connection."""
@@ -87,6 +93,28 @@ async def test_a_call_that_waits_for_its_request(worker: _Worker, *, is_open: bo
     assert worker.ended == ({7} if is_open else set())
 
 
+async def test_a_request_that_is_complete_before_the_next_look(worker: _Worker) -> None:
+    """Its bytes are no data without a call, although the call has begun before the last look."""
+    complete = asyncio.Event()
+
+    class _Context:
+        async def read(self) -> bytes:
+            await complete.wait()
+            return b""
+
+    exchange = worker.begin_call(7, asks=False)
+    exchange._context = cast("Any", _Context())  # noqa: SLF001 - gRPC would deliver the request
+    worker.received[7] = 0
+    request = asyncio.create_task(exchange.request())
+    await asyncio.sleep(0)
+    await worker.sweep()
+    worker.received[7] = 6 * MIB
+    complete.set()
+    await request
+    await worker.sweep()
+    assert not worker.ended
+
+
 async def test_a_quiet_connection_stays(worker: _Worker) -> None:
     """Pings and updates of windows are few bytes, and the rest of a refused request is not many."""
     for second in range(1, 20):
@@ -107,5 +135,6 @@ async def test_idle_connections_in_a_crowd(worker: _Worker, connections: int, en
     assert not worker.ended
     await worker.sweep()
     assert worker.ended == ended - {1}
+    assert worker.counted == len(worker.ended)
     await worker.sweep()
     assert worker.ended == ended

@@ -164,7 +164,10 @@ async def test_a_failure_is_logged_once(
             source.contents = contents
             await keeper.refresh_if_due()
             _pass(monkeypatch, 301)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records if record.name == jwks_keeper.__name__] == [
+        "WARNING",
+        "INFO",
+    ]
     assert "--jwt-jwks is gone" in caplog.text
     assert "a secret" not in caplog.text
 
@@ -193,3 +196,20 @@ async def test_a_stop_ends_a_read(keeper: JwksKeeper, source: Source) -> None:
     await keeper.close()
     with pytest.raises(UnavailableError):
         await call
+
+
+async def test_a_system_without_threads_is_a_failure_like_others(
+    keeper: JwksKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys are read once the system has a thread again."""
+
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        await keeper.refresh_if_due()
+    assert keeper.keys is None
+    _pass(monkeypatch, 31)
+    await keeper.refresh_if_due()
+    assert keeper.keys is not None

@@ -98,7 +98,7 @@ def test_other_keys_hardly_ever_take_room(clock: _Clock) -> None:
 
 
 def test_a_call_that_is_refused_counts_nowhere() -> None:
-    """A user beyond its limit takes nothing of what its tenant may do."""
+    """A user beyond its limit takes nothing from its tenant."""
     limits: Any = _Limits("t", TenantLimits(tenant_requests_per_second=3, user_requests_per_second=2))
     rates = RateLimits(limits, Rates(SharedIntegers(1, NUMBERS), 0, _Clock()))
     for _ in range(2):

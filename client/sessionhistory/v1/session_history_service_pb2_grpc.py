@@ -31,16 +31,17 @@ class SessionHistoryServiceStub(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
-    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
-    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
-    no effect.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name
+    of the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such
+    a call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the
+    metadata has the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED
+    or POOL_EXHAUSTED had no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
-    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
-    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
-    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
+    `authorization: Bearer …`, or a registered certificate of the client. The credential decides the tenant,
+    and may be bound to a user or to an application. A request that names another user or application than that
+    is PERMISSION_DENIED. A stream whose credential is revoked or expires breaks within a few seconds,
+    UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -187,16 +188,17 @@ class SessionHistoryServiceServicer(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
-    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
-    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
-    no effect.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name
+    of the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such
+    a call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the
+    metadata has the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED
+    or POOL_EXHAUSTED had no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
-    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
-    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
-    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
+    `authorization: Bearer …`, or a registered certificate of the client. The credential decides the tenant,
+    and may be bound to a user or to an application. A request that names another user or application than that
+    is PERMISSION_DENIED. A stream whose credential is revoked or expires breaks within a few seconds,
+    UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and
@@ -540,16 +542,17 @@ class SessionHistoryService(object):
 
     If a field is wrong, google.rpc.BadRequest names it by its path. If a retry after a delay may succeed,
     google.rpc.RetryInfo has the delay. If a call is ABORTED because an expectation of the caller does not
-    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name of
-    the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such a
-    call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the metadata has
-    the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED or POOL_EXHAUSTED had
-    no effect.
+    hold, the metadata of ErrorInfo has the actual value. If a call is LIMIT_REACHED, the metadata has the name
+    of the limit, its value as `max`, and as `count` how much the tenant, the user or the session stores. Such
+    a call may succeed after something is removed, or the limit is raised. If a call is RATE_LIMITED, the
+    metadata has the name of the limit, and its value as `max`. A call that is RATE_LIMITED, SERVER_OVERLOADED
+    or POOL_EXHAUSTED had no effect.
 
     A server may require credentials: an API key or a JSON Web Token in the metadata of each call,
-    `authorization: Bearer …`. The credential decides the tenant, and may be bound to a user or to an
-    application. A request that names another user or application than that is PERMISSION_DENIED. A stream
-    whose credential is revoked or expires breaks within a few seconds, UNAUTHENTICATED.
+    `authorization: Bearer …`, or a registered certificate of the client. The credential decides the tenant,
+    and may be bound to a user or to an application. A request that names another user or application than that
+    is PERMISSION_DENIED. A stream whose credential is revoked or expires breaks within a few seconds,
+    UNAUTHENTICATED.
 
     A request that names a session may also name the user it acts for, `user_id`. The session of another user
     is then NOT_FOUND. A deleted or expired session is NOT_FOUND for every call but UndeleteSession and

@@ -58,7 +58,8 @@ def explain(error: SessionHistoryError, endpoint: Endpoint, *, timeout_seconds: 
         case CredentialsMissingError():
             text = f"{target} needs a key: {_key_place(endpoint)}"
         case UnauthenticatedError() | PermissionDeniedError():
-            text = f"{target} refuses the key: {visible(str(error))} ({_reason(error)})"
+            refused = "call" if isinstance(error, PermissionDeniedError) else "credential"
+            text = f"{target} refuses the {refused}: {visible(str(error))} ({_reason(error)})"
         case _ if error.code is grpc.StatusCode.UNIMPLEMENTED:
             text = f"another service answers at {target}: name the right --server"
         case _:

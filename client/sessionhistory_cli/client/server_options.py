@@ -63,6 +63,8 @@ class Server:
     @property
     def _key_place(self) -> str:
         context = self.endpoint.context
+        if callable(self.api_key):
+            return "the key in the file"
         return f"{KEY_VARIABLE} (--api-key)" if context is None else f"the key for the context {context.name}"
 
     def explain(self, error: SessionHistoryError) -> click.ClickException:

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reached(database_url: str | None, data_dir: Path | None) -> Iterator[str]:
+def reached(database_url: str | None, data_dir: Path | None, *, creates: bool) -> Iterator[str]:
     """Yield the URL of a database, or of the embedded Postgres of a data directory.
 
+    Args:
+        database_url: The URL.
+        data_dir: The data directory, in place of a URL.
+        creates: Whether to create a data directory that does not exist.
+
     Raises:
-        click.ClickException: the database cannot be used, or refuses a change.
+        click.ClickException: the database does not exist or cannot be used, or refuses a change.
     """
+    if data_dir is not None and not creates and not data_dir.exists():
+        raise click.UsageError(f"there is no data directory {data_dir}: `session-history serve` creates it")
     logs.configure(level="warning", log_format="auto")
     with ExitStack() as stack:
         stack.enter_context(_explain_errors())

@@ -32,13 +32,17 @@ _PAGE_SIZE: Final = 1_000
 
 
 @contextmanager
-def opened(database_url: str | None, data_dir: Path | None, tenant: str | None) -> Iterator[DatabaseKeys]:
+def opened(
+    database_url: str | None, data_dir: Path | None, tenant: str | None, *, creates: bool
+) -> Iterator[DatabaseKeys]:
     """Yield the keys of a tenant in a database, or in the embedded Postgres of a data directory.
+
+    With ``creates``, the data directory need not exist.
 
     Raises:
         click.ClickException: the database cannot be used, or refuses a change.
     """
-    with reached(database_url, data_dir) as url:
+    with reached(database_url, data_dir, creates=creates) as url:
         try:
             yield DatabaseKeys(url, tenant or DEFAULT_TENANT)
         except model.CertificateNameTakenError as error:

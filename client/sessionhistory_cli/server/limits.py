@@ -22,7 +22,7 @@ from sessionhistory_server.store import tenant_limits
 from sessionhistory_server.usecases import direct
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from sessionhistory_server.store.postgres.database import Work
 
@@ -57,8 +57,10 @@ class _LimitType(ParamType):
         number = int(found["number"]) * _UNITS[found["unit"]] if found else -1
         if found and found["unit"] and not name.endswith("_bytes"):
             number = -1
-        if not (name.endswith("_per_second") or 0) <= number <= MAX_INT64:
-            self.fail(f"{value!r} needs a number, such as {_example(name)}, or {_NO_LIMIT}", param, ctx)
+        least = 1 if name.endswith("_per_second") else 0
+        if not least <= number <= MAX_INT64:
+            rule = f"a number from {least}, such as {_example(name)}, or {_NO_LIMIT}"
+            self.fail(f"{value!r} needs {rule}", param, ctx)
         return name, number
 
 
@@ -130,10 +132,13 @@ def set_(
 
     Bytes may have a unit: KiB, MiB, GiB or TiB.
     """
-    change = partial(tenant_limits.set_limits, tenant_id=tenant_id, limits=dict(wanted))
-    _run(database_url, data_dir, change, writes=True)
-    _note(tenant_id)
-    _show([SetLimit(tenant_id, name, value) for name, value in dict(wanted).items()], as_json=as_json)
+    chosen = dict(wanted)
+    if len(chosen) < len(wanted):
+        raise click.UsageError("a limit has two values: give each limit once")
+    change = partial(tenant_limits.set_limits, tenant_id=tenant_id, limits=chosen)
+    _run(database_url, data_dir, change, writes=True, creates=True)
+    _note(tenant_id, [f"{name}={_shown(value)}" for name, value in chosen.items()])
+    _show([SetLimit(tenant_id, name, value) for name, value in chosen.items()], as_json=as_json)
 
 
 @limits.command("list")
@@ -156,11 +161,18 @@ def unset(
     """Unset limits. The tenant then has those of every tenant, if there are any."""
     change = partial(tenant_limits.unset_limits, tenant_id=tenant_id, names=names)
     found = _run(database_url, data_dir, change, writes=True)
-    _note(tenant_id)
+    _note(tenant_id, names)
     show_result({"unset": found}, f"unset: {', '.join(found) or 'none was set'}", as_json=as_json)
 
 
-def _run(database_url: str | None, data_dir: Path | None, work: Work[T], *, writes: bool = False) -> T:
+def _run(
+    database_url: str | None,
+    data_dir: Path | None,
+    work: Work[T],
+    *,
+    writes: bool = False,
+    creates: bool = False,
+) -> T:
     if (database_url is None) == (data_dir is None):
         raise click.UsageError("give --database-url or --data-dir")
 
@@ -168,12 +180,12 @@ def _run(database_url: str | None, data_dir: Path | None, work: Work[T], *, writ
         async with direct.opened(url) as database:
             return await (database.write(work) if writes else database.read(work))
 
-    with reached(database_url, data_dir) as url:
+    with reached(database_url, data_dir, creates=creates) as url:
         return asyncio.run(run(url))
 
 
-def _note(tenant_id: str) -> None:
-    trail.write(Subject(tenant_id, act=trail.LIMIT_CHANGE), "OK")
+def _note(tenant_id: str, changed: Iterable[str]) -> None:
+    trail.write(Subject(tenant_id, act=trail.LIMIT_CHANGE, limits=" ".join(changed)), "OK")
 
 
 def _show(found: list[SetLimit], *, as_json: bool) -> None:

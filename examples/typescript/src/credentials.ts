@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import * as grpc from "@grpc/grpc-js";
 
 /** The targets that lead to this machine. */
-const LOCAL = /^(127\.|localhost:|\[::1\]:|unix:)/;
+const LOCAL = /^(127(\.\d+){3}:|localhost:|\[::1\]:|unix:)/;
 
 /** Returns TLS with the files that the environment names, else plaintext. */
 export function channelCredentials(): grpc.ChannelCredentials {

@@ -1,4 +1,4 @@
-"""Add limits of tenants, and counts of what tenants and users store. On Citus every node has these tables."""
+"""Add limits of tenants, and counts of stored sessions and bytes. On Citus every node has these tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TIME = sa.TIMESTAMP(timezone=True)
 
 
 def upgrade() -> None:
-    """Create the tables, all empty. The first recount fills in what is stored already."""
+    """Create the tables, all empty. The first recount counts the sessions that exist."""
     op.create_table(
         "limits",
         sa.Column("tenant_id", sa.Text(), nullable=False, comment="empty: for every tenant without its own"),

@@ -20,7 +20,7 @@ def supervised_jobs(database: Database, note: NoteChange | None = None) -> Itera
 
     Args:
         database: The database.
-        note: Notes what tenants and users store no longer; ``None``: the server counts nothing.
+        note: Notes the sessions and bytes that are removed; ``None``: the server counts nothing.
     """
     counting = [usage_recount.job()] if note is not None else []
     for job in (retention.job(note), *counting):

@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class NoteChange(Protocol):
-    """A function that notes a change of what a tenant and a user store."""
+    """A function that notes a change of the sessions and bytes of a tenant and a user."""
 
     def __call__(
         self, tenant_id: str, user_id: str | None, *, sessions: int = 0, size_bytes: int = 0
@@ -45,7 +45,7 @@ def job(note: NoteChange | None = None) -> Job:
     """Return the job. Its sweep begins at the first summary.
 
     Args:
-        note: Notes what tenants and users store no longer.
+        note: Notes the sessions and bytes that are removed.
     """
     return Job("retention", _Retention(note).run_once, INTERVAL_SECONDS, 4 * INTERVAL_SECONDS)
 
@@ -74,7 +74,7 @@ async def purge_batch(
         database: The database of the sessions.
         skipped: The keys of sessions to leave for the next run. The function adds the keys of sessions that
             it cannot purge now.
-        note: Notes what tenants and users store no longer.
+        note: Notes the sessions and bytes that are removed.
     """
     keys = await database.read(lambda c: purging.due(c, besides=skipped, limit=BATCH_SESSIONS))
     for key in keys:
@@ -98,7 +98,7 @@ async def sweep_slice(database: Database | JobDatabase, after: SweepPosition) ->
 
 
 def _record(purged: Purged, note: NoteChange | None) -> None:
-    """Write a purge into the trail, and note what its tenant and user store no longer."""
+    """Write a purge into the trail, and note the sessions and bytes that are removed."""
     trail.write(Subject(purged.tenant_id, session_id=purged.session_id, act=trail.PURGE), "OK")
     if note is not None:
         note(purged.tenant_id, purged.user_id, sessions=-1, size_bytes=-purged.size_bytes)

@@ -1,4 +1,4 @@
-"""Count again what tenants and users store.
+"""Count the stored sessions and bytes of tenants and users again.
 
 That finds the sessions of servers that count nothing, and the changes of workers that were killed. A count
 that differs from the sessions may only be late. So it is compared twice, with a pause in which each worker
@@ -60,7 +60,7 @@ async def run_once(database: JobDatabase, age: timedelta = INTERVAL) -> None:
 
 
 class _Difference(NamedTuple):
-    """What a user stores, and the count of it, at a time by the monotonic clock."""
+    """The sessions and bytes of a user, and their count, at a time by the monotonic clock."""
 
     stored: Usage
     counted: Usage
@@ -68,7 +68,7 @@ class _Difference(NamedTuple):
 
     @property
     def missing(self) -> Usage:
-        """What the count lacks."""
+        """The sessions and bytes that the count lacks."""
         return self.stored.minus(self.counted)
 
     def correction(self, later: _Difference) -> Usage:

@@ -129,7 +129,11 @@ class JwksKeeper:
                 loop.call_soon_threadsafe(_finish, future, result)
 
         self._has_reader = True
-        threading.Thread(target=read, name="jwks", daemon=True).start()
+        try:
+            threading.Thread(target=read, name="jwks", daemon=True).start()
+        except RuntimeError:
+            self._has_reader = False
+            raise JwksError("cannot be read: the system has no thread left") from None
         try:
             return await asyncio.wait_for(future, FETCH_SECONDS)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""What every kind of credential has: a verifier, and a text that the call presents."""
+"""The interface that verifies credentials of one kind, and a credential as a call presents it."""
 
 from __future__ import annotations
 

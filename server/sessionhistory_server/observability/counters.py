@@ -174,7 +174,7 @@ class Metrics:
         self._numbers[_APPENDED] += messages
 
     def count_ended_connection(self) -> None:
-        """Count a connection that the server ended because of unread answers or unfinished requests."""
+        """Count a connection that the server ended."""
         self._numbers[_ENDED_CONNECTIONS] += 1
 
     def count_window(self, cut: str) -> None:

@@ -80,7 +80,7 @@ class _MetricsCollector(Collector):
         yield refused_calls
         yield CounterMetricFamily(
             "sessionhistory_ended_connections",
-            "Connections ended because their peers did not read answers or did not finish requests.",
+            "Connections ended because of unread answers or unfinished requests, or without calls.",
             value=totals.ended_connections,
         )
         windows = CounterMetricFamily(

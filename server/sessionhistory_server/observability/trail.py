@@ -48,4 +48,6 @@ def write(subject: Subject, code: str) -> None:
         fields["api_key_id"] = subject.api_key_id
     if subject.token_id:
         fields["token_id"] = subject.token_id
+    if subject.limits:
+        fields["limits"] = subject.limits
     _log.info(EVENT, extra=fields)

@@ -10,7 +10,11 @@ from sessionhistory_server.call_context import Subject
 from sessionhistory_server.credentials import api_keys
 from sessionhistory_server.credentials.identity import anyone
 from sessionhistory_server.credentials.verifier import Presented
-from sessionhistory_server.errors import UnauthenticatedError, credentials_invalid, credentials_missing
+from sessionhistory_server.errors import (
+    UnauthenticatedError,
+    credential_of_another_kind,
+    credentials_missing,
+)
 from sessionhistory_server.rpc.streaming.credential import StreamCredential
 
 if TYPE_CHECKING:
@@ -102,7 +106,7 @@ class Authentication:
         is_key = self._tokens is None or text.startswith(api_keys.PREFIX)
         verifier = self._keys if is_key else self._tokens
         if verifier is None:
-            raise credentials_invalid()
+            raise credential_of_another_kind()
         return Presented(verifier, text)
 
     @contextmanager
@@ -142,5 +146,5 @@ def _token(authorization: str | None) -> str:
     if authorization is None:
         raise credentials_missing()
     if authorization[: len(_SCHEME)].lower() != _SCHEME.lower():
-        raise credentials_invalid()
+        raise credential_of_another_kind()
     return authorization[len(_SCHEME) :].strip()

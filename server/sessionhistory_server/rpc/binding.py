@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sessionhistory_server import call_context
 from sessionhistory_server.errors import user_mismatch
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def acting_user(method: Method, request: Any, bound: str | None) -> str | None: 
     if bound is None:
         return named or None
     if {named, getattr(request, "new_user_id", "")} - {"", bound}:
+        _note_for_trail(request)
         raise user_mismatch()
     fields = request.DESCRIPTOR.fields_by_name
     if "user_id" in fields:
@@ -32,3 +34,10 @@ def acting_user(method: Method, request: Any, bound: str | None) -> str | None: 
     elif "header" in fields and request.HasField("header"):
         request.header.user_id = bound
     return bound
+
+
+def _note_for_trail(request: Any) -> None:  # noqa: ANN401 - of any method
+    """Note the session that a refused request names."""
+    named = getattr(request, "header", request)
+    call = call_context.current()
+    call.subject = call.subject._replace(session_id=getattr(named, "session_id", ""))

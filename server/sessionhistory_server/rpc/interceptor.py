@@ -13,6 +13,7 @@ import grpc.aio
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import CallContext
 from sessionhistory_server.errors import SessionHistoryError, scope_missing
+from sessionhistory_server.model.caller import WRITE
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.invoke import recorded
 
@@ -78,10 +79,11 @@ class Interceptor(grpc.GenericRpcHandler):
             request_id = call_context.current().request_id
             context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
             exchange = self._watcher.enter(context, began, is_open=method.terms.is_open)
-            is_refused = method.terms.scope and exchange.connection.peer.startswith(_OWN_SOCKET)
+            is_refused = not method.terms.is_open and exchange.connection.peer.startswith(_OWN_SOCKET)
             work = _refuse(method) if is_refused else receive(method, exchange, context)
             outcome = await recorded(method, began, work, context)
             if isinstance(outcome, SessionHistoryError):
+                await self._receiver.pace(outcome)
                 await _abort(context, outcome, request_id)
                 return None
             if outcome is not None:
@@ -92,7 +94,9 @@ class Interceptor(grpc.GenericRpcHandler):
 
 
 async def _refuse(method: Method) -> None:
-    raise scope_missing(method.name, method.terms.scope or "")
+    raise scope_missing(
+        method.name, method.terms.scope or WRITE, has_credential=False
+    )  # entries of MultiCall may write
 
 
 async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:

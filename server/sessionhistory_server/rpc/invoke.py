@@ -18,6 +18,7 @@ from sessionhistory_server.call_context import Subject
 from sessionhistory_server.errors import (
     DeadlineExceededError,
     InternalError,
+    PermissionDeniedError,
     SessionHistoryError,
     scope_missing,
 )
@@ -54,12 +55,17 @@ async def invoke(caller: Caller, method: Method, request: object, response: obje
     if missing_scope is not None or terms.act is not None:
         _note_for_trail(caller, method, request)
     if missing_scope is not None:
-        raise scope_missing(method.name, missing_scope)
+        raise scope_missing(method.name, missing_scope, has_credential=caller.credential_id is not None)
     if terms.check is not None:
         checks = Checks(must_name_user=caller.must_name_user)
         terms.check(checks, request)
         checks.finish()
-    await method.call(caller, request, response)
+    try:
+        await method.call(caller, request, response)
+    except PermissionDeniedError:  # the new session would be of another application
+        if terms.act is None:
+            _note_for_trail(caller, method, request)
+        raise
 
 
 def _note_for_trail(caller: Caller, method: Method, request: object) -> None:

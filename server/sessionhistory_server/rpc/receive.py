@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from sessionhistory_server.credentials.identity import Identity
+    from sessionhistory_server.errors import SessionHistoryError
     from sessionhistory_server.rpc.authentication import Authentication
     from sessionhistory_server.rpc.dispatch import Method
     from sessionhistory_server.rpc.load.control import LoadControl
@@ -46,7 +47,7 @@ class Receiver:
     async def unary(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a single request with a single response."""
         identity = await self._authentication.identify(method, context)
-        await self._load.refuse_early(method, identity.tenant_id)
+        self._load.refuse_early(method, identity.tenant_id)
         request = parse(method.request_type, await exchange.request())
         limited = _limit(context, self._rules.default_deadline_seconds)
         caller, response = _caller(identity, method, request), method.response_type()
@@ -61,7 +62,7 @@ class Receiver:
     async def server_stream(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a single request with a stream of responses. A stream that lasts has no default deadline."""
         identity = await self._authentication.identify(method, context)
-        await self._load.refuse_early(method, identity.tenant_id)
+        self._load.refuse_early(method, identity.tenant_id)
         request = parse(method.request_type, await exchange.request())
         exchange.release()
         default = None if method.terms.lasts else self._rules.default_deadline_seconds
@@ -69,7 +70,7 @@ class Receiver:
         sender = Sender(context, exchange, self._rules)
         caller = _caller(identity, method, request)
         with (
-            await self._load.admit(method, identity.tenant_id),
+            self._load.admit(method, identity.tenant_id),
             self._authentication.stream(method, context) as credential,
         ):
             await credential.during(within(limited, invoke(caller, method, request, sender)))
@@ -77,7 +78,7 @@ class Receiver:
     async def client_stream(self, method: Method, exchange: Exchange, context: Context) -> bytes:
         """Answer a stream of requests with a single response. Its turn ends when the stream is accepted."""
         identity = await self._authentication.identify(method, context)
-        await self._load.refuse_early(method, identity.tenant_id)
+        self._load.refuse_early(method, identity.tenant_id)
         response = method.response_type()
         with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
@@ -90,13 +91,17 @@ class Receiver:
     async def both_streams(self, method: Method, exchange: Exchange, context: Context) -> None:
         """Answer a stream of requests with a stream of responses."""
         identity = await self._authentication.identify(method, context)
-        await self._load.refuse_early(method, identity.tenant_id)
+        self._load.refuse_early(method, identity.tenant_id)
         with self._authentication.stream(method, context) as credential:
             reader = self._reader(method, exchange, context, credential)
             await reader.begin()
             sender = Sender(context, exchange, self._rules)
-            with await self._load.admit(method, identity.tenant_id):
+            with self._load.admit(method, identity.tenant_id):
                 await invoke(_caller(identity, method, reader.first), method, reader, sender)
+
+    async def pace(self, error: SessionHistoryError) -> None:
+        """Wait until the error of a call that has ended may be answered."""
+        await self._load.pace(error)
 
     def _reader(
         self, method: Method, exchange: Exchange, context: Context, credential: StreamCredential

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc.aio
 
-from sessionhistory_server.limits import KIB, MAX_STREAMS, MIB
+from sessionhistory_server.limits import KIB, MAX_CALLS_OF_CONNECTION, MIB
 from sessionhistory_server.listening import ListenError
 from sessionhistory_server.rpc.dispatch import CREDENTIALS, HEALTH, SERVICE, methods_of, name_of
 from sessionhistory_server.rpc.interceptor import Interceptor
@@ -48,11 +48,11 @@ OPTIONS: Final = (
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # Limit the calls of a connection, and its age. The grace is for streams that last.
-    ("grpc.max_concurrent_streams", MAX_STREAMS),
+    ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
     # The calls of all connections that wait in gRPC. Above the first limit gRPC drops calls of any caller at
     # random. Without a limit a flood takes a gigabyte, and blocks the worker for seconds.
-    ("grpc.server.max_pending_requests", 8 * MAX_STREAMS),
-    ("grpc.server.max_pending_requests_hard_limit", 16 * MAX_STREAMS),
+    ("grpc.server.max_pending_requests", 8 * MAX_CALLS_OF_CONNECTION),
+    ("grpc.server.max_pending_requests_hard_limit", 16 * MAX_CALLS_OF_CONNECTION),
     ("grpc.server_handshake_timeout_ms", 10_000),
     ("grpc.max_connection_idle_ms", 10 * _MINUTE_MILLIS),
     ("grpc.max_connection_age_ms", 60 * _MINUTE_MILLIS),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Room:
-    """Room without limits. A subclass reserves what a write takes, until the call ends."""
+    """Room without limits. A subclass reserves the room that a write takes, until the call ends."""
 
     max_messages: int | None = None
     """The limit of messages in a session."""

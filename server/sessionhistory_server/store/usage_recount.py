@@ -1,4 +1,4 @@
-"""Count again what tenants and users store, from their sessions, in bounded steps.
+"""Count the sessions and bytes of tenants and users again, in bounded steps.
 
 One server at a time recounts. It claims the recount, and adds corrections only while the claim is its own.
 """
@@ -104,7 +104,7 @@ class Position(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What the next sessions of a tenant store, by user in ascending order, and their end."""
+    """The usage by the next sessions of a tenant, by user in ascending order, and their end."""
 
     usage: dict[str, Usage]
     end: Position | None

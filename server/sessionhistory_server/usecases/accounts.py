@@ -14,7 +14,10 @@ KNOWN_SECONDS: Final = 60.0
 """For how long a worker knows the counts of a tenant or user that it does not serve."""
 
 _MAX_ACCOUNTS: Final = 200_000
-"""Above this limit changes are not noted: the next recount finds them."""
+"""Above this limit the worker keeps no more users: it neither limits them, nor notes their changes.
+
+The next recount finds these. Callers choose the names of users, so that a caller could fill the memory.
+"""
 
 
 class Account:
@@ -27,7 +30,7 @@ class Account:
         self.unwritten = NOTHING
         """Changes that are committed, and not yet added to the count in the database."""
         self.reserved = NOTHING
-        """What the calls in flight may add."""
+        """The sessions and bytes that the calls in flight may add."""
         self.read_at = -KNOWN_SECONDS
         """When the count was read, by the monotonic clock."""
         self.seen_at = -KNOWN_SECONDS
@@ -72,10 +75,12 @@ class Accounts:
         self._forgotten_at = time.monotonic()
 
     def of(self, key: str | Owner) -> Account:
-        """Return an account, which may be new."""
+        """Return an account, which may be new. A new one of a user is not kept if there are too many."""
         account = self._accounts.get(key)
         if account is None:
-            account = self._accounts[key] = Account()
+            account = Account()
+            if isinstance(key, str) or len(self._accounts) < _MAX_ACCOUNTS:
+                self._accounts[key] = account
         return account
 
     def see(self, keys: Iterable[str | Owner]) -> list[Account]:

@@ -1,4 +1,4 @@
-"""The room that the limits leave for one call, and what the call has reserved of it."""
+"""The room that the limits leave for one call, and the part that the call has reserved."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def are_counted(limits: TenantLimits) -> bool:
-    """Return whether a tenant has limits that depend on counts of what it stores."""
+    """Return whether a tenant has limits that depend on counts of sessions or bytes."""
     _, _, tenant_sessions, user_sessions, _, tenant_bytes, user_bytes = limits
     return (tenant_sessions, user_sessions, tenant_bytes, user_bytes) != (None, None, None, None)
 
@@ -56,7 +56,7 @@ class CallRoom(Room):
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Give back what is reserved. The committed changes are noted by now."""
+        """Give the reserved room back. The committed changes are noted by now."""
         for _, account in self._accounts:
             account.reserved = account.reserved.minus(self.reserved)
 

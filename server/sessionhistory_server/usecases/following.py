@@ -1,4 +1,4 @@
-"""Keep small tables in the memory of a worker, and keep that memory like the database."""
+"""Keep copies of small tables in the memory of a worker, and apply the changes in the database to them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""What tenants and users store: counted in memory beside the calls, and kept within the limits of tenants.
+"""Count the sessions and bytes of tenants and users beside the calls, and keep them within limits.
 
 A worker adds up the changes that its calls make, and writes them every second. It knows the counts of the
 tenants and users that it has served lately, and reads them again every second while it serves them. So the
-changes of other workers arrive some seconds late. Its own are known at once: a call reserves what it adds.
+changes of other workers arrive some seconds late. Its own are known at once: a call
+reserves the room for its change.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ _OPEN: Final = _Open()
 
 
 class Metering:
-    """Counts what tenants and users store, and leaves calls the room that the limits of tenants leave.
+    """Counts the sessions and bytes of tenants and users, and gives calls the room that limits leave.
 
     Args:
         database: The database of the sessions and of the counts.

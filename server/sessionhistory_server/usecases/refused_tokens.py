@@ -85,7 +85,7 @@ class TokenRefusals:
         self.are_read = False
         """Whether they were read once. Before that, no token may be accepted."""
 
-    def refuse(self, identity: Identity) -> bool:
+    def refuses(self, identity: Identity) -> bool:
         """Return whether the token of an identity is refused."""
         bindings = self._ends.get((identity.tenant_id, identity.credential_id or ""))
         if bindings is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class HeldLimits:
-    """The limits of all tenants, which ``Following`` keeps like the database.
+    """The limits of all tenants, a copy of the table, which ``Following`` refreshes.
 
     To ask for those of a tenant reads nothing. Before the first read, there are none.
     """

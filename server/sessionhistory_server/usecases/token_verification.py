@@ -72,8 +72,8 @@ class TokenVerifier:
             self._identities.move_to_end(digest)
         if identity.expire_time <= time.time():
             raise credentials_expired()
-        if self._refusals.refuse(identity):
-            raise token_refused("it was withdrawn")
+        if self._refusals.refuses(identity):
+            raise token_refused("its id is in the list of refused tokens")
         return identity if self._refusals.are_read else None
 
     def may_exist(self, _: str) -> bool:

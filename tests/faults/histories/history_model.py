@@ -76,6 +76,8 @@ def _append(
     created = not state.owner and creates
     if created:
         state = State(owner=user)
+    if state.owner != user and creates and expected not in (None, 0):
+        return state, ("refused", "SEQUENCE_MISMATCH")  # as if the session were missing
     if state.owner != user or state.deleted:
         return state, _NOT_FOUND
     there = {message.message_id: message for message in state.messages}

@@ -16,7 +16,7 @@ class Bound:
     Args:
         kind: The noun for the calls in errors.
         maximum: The calls of all tenants. Above it the reserve, a quarter more, is for calls of tenants that
-            have less than an equal share of the maximum.
+            have less than an equal share of the maximum, and fewer calls than the reserve has room for.
     """
 
     def __init__(self, kind: str, maximum: int) -> None:
@@ -53,7 +53,8 @@ class Bound:
 
     def _may_use_reserve(self, tenant_id: str) -> bool:
         calls = self._calls.get(tenant_id, 0)
-        return self.total < self._with_reserve and calls * (len(self._calls) + 1) < self.maximum
+        # Fewer calls than are free: the next tenant finds room, too.
+        return calls < self._with_reserve - self.total and calls * (len(self._calls) + 1) < self.maximum
 
 
 class Admission:

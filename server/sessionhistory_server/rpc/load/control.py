@@ -15,6 +15,7 @@ from sessionhistory_server.rpc.load.turns import Turns, Width
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from sessionhistory_server.errors import SessionHistoryError
     from sessionhistory_server.model.caller import Caller
     from sessionhistory_server.observability.counters import Metrics
     from sessionhistory_server.rpc.dispatch import Method
@@ -24,10 +25,13 @@ if TYPE_CHECKING:
 
 WIDTH: Final = Width(alone=64, shared=12, of_tenant=10)
 
+KEY_WIDTH: Final = Width(alone=4, shared=4, of_tenant=2)
+"""The places of calls that manage credentials: few, so that a flood of them delays no other calls."""
+
 _VITAL_CALLS: Final = 256
-"""The calls of health, reflection and keys that may be in progress."""
-_VITAL: Final = ""
-"""They count as those of one tenant, because callers of health have none."""
+"""The calls of health that may be in progress, and those of credentials."""
+_NO_TENANT: Final = ""
+"""The tenant for which calls of health and reflection count: their callers have none."""
 
 
 class LoadControl:
@@ -52,10 +56,12 @@ class LoadControl:
     ) -> None:
         self._calls = Bound("calls", max_calls)
         self._streams = Bound("streams", max_streams)
-        self._vital_calls = Bound("calls", _VITAL_CALLS)
+        self._open_calls = Bound("calls", _VITAL_CALLS)
+        self._key_calls = Bound("calls", _VITAL_CALLS)
         self._vital_streams = Bound("streams", max_streams)
         self._arrivals = Arrivals()
         self._turns = Turns(WIDTH, self._arrivals)
+        self._key_turns = Turns(KEY_WIDTH, self._arrivals)
         self._max_wait_seconds = max_wait_seconds
         self._rates = rates
         self._metrics = metrics
@@ -64,26 +70,23 @@ class LoadControl:
     @property
     def is_idle(self) -> bool:
         """Whether no call is in progress."""
-        bounds = (self._calls, self._streams, self._vital_calls, self._vital_streams)
-        return self._turns.is_idle and not any(bound.total for bound in bounds)
+        bounds = (self._calls, self._streams, self._open_calls, self._key_calls, self._vital_streams)
+        is_busy = any(bound.total for bound in bounds)
+        return self._turns.is_idle and self._key_turns.is_idle and not is_busy
 
-    async def refuse_early(self, method: Method, tenant_id: str) -> None:
+    def refuse_early(self, method: Method, tenant_id: str) -> None:
         """Refuse a call before its request is read, if it would be refused afterwards. Nothing is counted.
 
         Raises:
             RefusedCallError: the worker has too many calls, or the tenant has made too many.
         """
         self._arrivals.note()
-        try:
-            if self._rates is not None and not method.is_vital:
-                self._rates.check_tenant(tenant_id)
-            bound, tenant_id = self._bound_of(method, tenant_id)
-            bound.check(tenant_id)
-        except RefusedCallError as refusal:
-            await self._delay(refusal)
-            raise
+        if self._rates is not None and not method.is_vital:
+            self._rates.check_tenant(tenant_id)
+        bound, tenant_id = self._bound_of(method, tenant_id)
+        bound.check(tenant_id)
 
-    async def admit(self, method: Method, tenant_id: str) -> Admission:
+    def admit(self, method: Method, tenant_id: str) -> Admission:
         """Return the admission of a call whose request is read. It ends with its block.
 
         Calls whose requests are not complete count nothing here, because their peers may never finish them.
@@ -92,11 +95,9 @@ class LoadControl:
         Raises:
             RefusedCallError: the worker has too many calls.
         """
-        try:
-            return self._enter(method, tenant_id)
-        except RefusedCallError as refusal:
-            await self._delay(refusal)
-            raise
+        bound, tenant_id = self._bound_of(method, tenant_id)
+        bound.check(tenant_id)
+        return bound.enter(tenant_id)
 
     async def run(
         self,
@@ -112,27 +113,34 @@ class LoadControl:
             RefusedCallError: the worker has too many calls, the tenant or the user has made too many, or the
                 wait is too long.
         """
-        try:
-            with self._enter(method, caller.tenant_id):
-                if method.is_vital:
-                    await work(*arguments)
-                    return
-                if self._rates is not None:
-                    self._rates.count(caller.tenant_id, caller.user_id)
-                await self._run_in_turn(caller, connection, work, *arguments)
-        except RefusedCallError as refusal:
-            await self._delay(refusal)  # after the call has given up its places
-            raise
+        with self.admit(method, caller.tenant_id):
+            if method.terms.is_open:
+                await work(*arguments)
+                return
+            if self._rates is not None and not method.is_vital:
+                self._rates.count(caller.tenant_id, caller.user_id)
+            turns = self._key_turns if method.is_vital else self._turns
+            await self._run_in_turn(turns, caller, connection, work, *arguments)
+
+    async def pace(self, error: SessionHistoryError) -> None:
+        """Count a refusal, and wait until it may be answered. Another error is answered at once.
+
+        Call it after the call has ended, because a refusal that waits must hold no place and no request.
+        """
+        if isinstance(error, RefusedCallError):
+            self._metrics.count_refused_call(error.reason)
+            await self._pace.keep()
 
     async def _run_in_turn(
         self,
+        turns: Turns,
         caller: Caller,
         connection: PeerConnection,
         work: Callable[..., Awaitable[None]],
         *arguments: Any,  # noqa: ANN401 - those of the work
     ) -> None:
         now = asyncio.get_running_loop().time()
-        turn = self._turns.take(caller.tenant_id, caller.user_id or connection, now)
+        turn = turns.take(caller.tenant_id, caller.user_id or connection, now)
         try:
             if turn.granted is not None:
                 await self._wait(turn.granted)
@@ -149,18 +157,10 @@ class LoadControl:
             except TimeoutError as error:
                 raise waited_too_long(self._max_wait_seconds) from error
 
-    def _enter(self, method: Method, tenant_id: str) -> Admission:
-        bound, tenant_id = self._bound_of(method, tenant_id)
-        bound.check(tenant_id)
-        return bound.enter(tenant_id)
-
     def _bound_of(self, method: Method, tenant_id: str) -> tuple[Bound, str]:
         """Return the bound of a call, and the tenant for which it counts there."""
+        if method.is_vital and method.terms.lasts:
+            return self._vital_streams, _NO_TENANT
         if method.is_vital:
-            return self._vital_streams if method.terms.lasts else self._vital_calls, _VITAL
+            return (self._open_calls, _NO_TENANT) if method.terms.is_open else (self._key_calls, tenant_id)
         return self._streams if method.streams_requests else self._calls, tenant_id
-
-    async def _delay(self, refusal: RefusedCallError) -> None:
-        """Count a refusal, and wait until it may be answered."""
-        self._metrics.count_refused_call(refusal.reason)
-        await self._pace.keep()

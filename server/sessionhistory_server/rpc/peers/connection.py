@@ -48,7 +48,7 @@ class PeerConnection:
         """Whether new calls are refused: memory is short, and answers are unread or requests unfinished."""
         self.is_ended = False
         self.has_begun = False
-        """Whether a call has begun since ``PeerWatcher.take_receiving``."""
+        """Whether a call has begun, or a request has arrived, since ``PeerWatcher.take_receiving``."""
         self.quiet_sweeps = 0
         """The number of sweeps in a row that have found no calls on the connection."""
         self.shared = shared
@@ -163,7 +163,7 @@ class Exchange:
             self._task.uncancel()
             raise DeadlineExceededError(self._lateness) from error
         finally:
-            self.asks_since = math.inf
+            self._ask_no_more()
         if data is grpc.aio.EOF:
             await asyncio.sleep(_CANCELLATION_SECONDS)
             raise MalformedRequestError("the call ended without a request", reason="MALFORMED_REQUEST")
@@ -175,7 +175,12 @@ class Exchange:
         try:
             return await self._context.read()
         finally:
-            self.asks_since = math.inf
+            self._ask_no_more()
+
+    def _ask_no_more(self) -> None:
+        self.asks_since = math.inf
+        if not self.is_open:
+            self.connection.has_begun = True
 
     def expire(self, seconds: float) -> None:
         """End the wait for the request, which has taken longer than this many seconds."""

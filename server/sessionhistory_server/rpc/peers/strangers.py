@@ -49,7 +49,7 @@ class Strangers:
 
     Args:
         max_connections: How many connections the worker accepts.
-        watcher: Knows which peers have calls.
+        watcher: Knows which peers have calls, and counts ended connections.
     """
 
     def __init__(self, max_connections: int, watcher: PeerWatcher) -> None:
@@ -90,4 +90,5 @@ class Strangers:
     async def _end(self, peers: list[Address], reason: str) -> None:
         ended = await asyncio.to_thread(sockets.shut_down_addresses, set(peers))
         if ended:
+            self._watcher.note_ended(len(ended))
             _log.warning("connections without calls ended: %s", reason, extra={"connections": len(ended)})

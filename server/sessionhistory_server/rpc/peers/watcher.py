@@ -132,6 +132,11 @@ class PeerWatcher:
             memory.free()
         return memory.resident_bytes() - self._max_memory_bytes
 
+    def note_ended(self, number: int) -> None:
+        """Count connections that were ended because they took room or time without a call."""
+        for _ in range(number):
+            self._count_ended()
+
     def _end(self, connections: Collection[PeerConnection], reason: str) -> None:
         found = sockets.shut_down([connection.peer for connection in connections])
         for connection in connections:

@@ -92,6 +92,7 @@ class MultiCallServicer:
         call = self._invoked(caller, method, request, filled, sender)
         error = await recorded(method, began, call, sender.context)
         if error is not None:
+            await self._load.pace(error)
             outcome.error = status.details_of(error, caller.log_id)
         serialized = response.SerializeToString()
         sender.prepared(len(serialized), reserved)

@@ -99,7 +99,7 @@ class Checks:
 
     def user_id(self, field: str, value: str) -> None:
         """Check the user that the caller acts for."""
-        self.require(value or not self._must_name_user, field, "is required by this server")
+        self.require(value or not self._must_name_user, field, "is required: each call must name its user")
         self.any_user_id(field, value)
 
     def any_user_id(self, field: str, value: str) -> None:
