@@ -104,8 +104,9 @@ class Verifiers(NamedTuple):
         database = Database(url, pool_size=1, pool_timeout_seconds=_POOL_TIMEOUT_SECONDS)
         await database.open_pool()
         try:
-            keys, refusals = KeyVerifier(database), TokenRefusals(database)
-            following = Following(database, [keys, refusals])
+            following = Following(database)
+            keys, refusals = KeyVerifier(database, following), TokenRefusals(database)
+            following.follow(refusals)
             await following.refresh()
             tokens = TokenVerifier(issuer.rules, JwksFile(issuer.file), refusals, following)
             await tokens.refresh_soon()

@@ -47,7 +47,7 @@ def _p99(make: Callable[[Server], Traffic], in_flight: int, bench: Bench) -> Gen
             alone = measure()
             seconds = _LEAD_SECONDS + bench.scale.round_seconds + _LEAD_SECONDS
             with bench.h2load.flooding(calm.port, flooding.calls, seconds, in_flight=in_flight):
-                time.sleep(_LEAD_SECONDS)
+                time.sleep(_LEAD_SECONDS)  # until all calls of the flood are in flight
                 measured = measure()
             medians.append(measured.quantile(0.5) / alone.quantile(0.5))
             yield Round(_MILLIS * measured.quantile(0.99), _MILLIS * alone.quantile(0.99))

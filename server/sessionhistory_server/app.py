@@ -37,6 +37,7 @@ from sessionhistory_server.store.postgres.monitor import Monitor
 from sessionhistory_server.store.windows.read import Defaults
 from sessionhistory_server.tokens import TokenCounters
 from sessionhistory_server.usecases.credentials import AcceptedCredentials
+from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.registry import use_cases
 from sessionhistory_server.usecases.tenant_limits import HeldLimits
 
@@ -122,9 +123,11 @@ class App:
             max_memory_mib=settings.max_memory_mib,
             count_ended=self.metrics.count_ended_connection,
         )
-        self._credentials = AcceptedCredentials(settings, self._database, [*filter(None, [self._limits])])
+        self._following = Following(self._database)
+        if self._limits is not None:
+            self._following.follow(self._limits)
+        self._credentials = AcceptedCredentials(settings, self._database, self._following)
         self._authentication = Authentication(
-            self._credentials.following,
             keys=self._credentials.keys,
             tokens=self._credentials.tokens,
             certificates=self._credentials.certificates,
@@ -177,9 +180,8 @@ class App:
             stack.callback(self._stream_rules.sends.end)
             if tokens := self._credentials.tokens:
                 _supervise(stack, "tokens", tokens.run)
-            if self._credentials.follows:
-                follow = partial(self._credentials.following.run, self._after_refresh)
-                _supervise(stack, "following", follow)
+            if self._following.has_tables:
+                _supervise(stack, "following", partial(self._following.run, self._after_refresh))
             note = None if self._limits is None else self._use_cases.metering.note
             for job in supervised_jobs(self._database, note):
                 _run(stack, job)
@@ -212,7 +214,7 @@ class App:
         Raises:
             SessionHistoryError: the database cannot be read.
         """
-        await self._credentials.following.refresh()
+        await self._following.refresh()
 
     async def stop(self, *, drain_seconds: float = 0) -> None:
         """Report NOT_SERVING, wait for balancers to notice, let calls finish, close the database."""

@@ -90,7 +90,7 @@ async def test_a_context_gets_no_key_of_another_server(
 
 
 async def test_a_key_in_a_file(command: Command, serve: Serve, database_url: str, tmp_path: Path) -> None:
-    """With TLS and a file of the key, by options or by variables; what is typed counts first."""
+    """With TLS and a file of the key, by options or by variables. A typed option replaces a variable."""
     authority, file = Authority(tmp_path / "authority"), tmp_path / "the.key"
     pair = authority.issue("server")
     service = await serve(database_url, auth=("keys",), credentials=authority.credentials(), **pair.settings)

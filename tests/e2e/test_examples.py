@@ -9,7 +9,7 @@ import pytest
 
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server import call_context
-from sessionhistory_server.errors import credentials_invalid
+from sessionhistory_server.credentials.errors import credentials_invalid
 from sessionhistory_server.rpc.authentication import Authentication
 from support.certificates import Authority
 from support.examples import Example

@@ -140,7 +140,7 @@ async def test_a_new_key_is_found_if_the_call_before_has_gone(
         return found
 
     def waiting_calls() -> int:
-        return patient.app._credentials.following._waiting  # noqa: SLF001 - no call shows it
+        return patient.app._following._waiting  # noqa: SLF001 - no call shows it
 
     monkeypatch.setattr(generations, "state", state)
     before, cancelled = (asyncio.create_task(_reason(patient, _unknown())) for _ in range(2))

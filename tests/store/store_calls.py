@@ -208,10 +208,11 @@ async def call_streams(history: UseCases) -> None:
 
 async def call_keys(history: UseCases, database: Database) -> None:
     """Create, use, list, rotate and revoke a key."""
-    verifier = KeyVerifier(database)
+    following = Following(database)
+    verifier = KeyVerifier(database, following)
     fields = ApiKeyFields("", ("read",), None, None, require_user_id=False, expire_time=None)
     key, secret = await history.api_keys.create(caller(), fields)
-    await Following(database, [verifier]).refresh_soon()
+    await following.refresh_soon()
     assert verifier.find(secret)
     await verifier.store_uses()
     await history.api_keys.rotate(caller(), key.api_key_id, overlap=timedelta(), expire_time=None)
@@ -230,11 +231,13 @@ async def call_refusals(history: UseCases, database: Database) -> None:
     for token_id in ("first", "second", "first"):
         await history.refused_tokens.refuse(caller(), token_id, 10**15)
     await history.refused_tokens.find(caller(), page_size=1, page_token="")
-    await Following(database, [TokenRefusals(database)]).refresh_soon()
+    following = Following(database)
+    following.follow(TokenRefusals(database))
+    await following.refresh_soon()
 
 
 async def call_limits(database: Database) -> None:
-    """Set and unset limits, count what is stored, and count it again."""
+    """Set and unset limits. Count the stored sessions and bytes, and count them again."""
     held = HeldLimits(database)
     set_limits = partial(tenant_limits.set_limits, tenant_id="", limits={"tenant_bytes": 2**40})
     await database.write(set_limits)

@@ -111,7 +111,7 @@ def streams(draw: st.DrawFn) -> Callable[[UseCases], Awaitable[object]]:
 
 @st.composite
 def others(draw: st.DrawFn) -> Callable[[UseCases], Awaitable[object]]:
-    """Draw another call that changes what is stored."""
+    """Draw another call that changes stored sessions or messages."""
     who, name, other, keep = caller(draw(users)), draw(names), draw(names), draw(keeps)
     summary = SentMessage(message_content("", "SYSTEM", content="short"), draw(sizes))
     branch = NewBranch(other, draw(users), SessionContent())
@@ -352,5 +352,5 @@ async def test_changes_during_a_recount_stay(
     ],
 )
 def test_only_lasting_differences_are_corrected(before: int, after: int, moved: int, expected: int) -> None:
-    """By the smaller one, if it is more than what has moved."""
+    """By the smaller one, unless the changes between the two comparisons may explain it."""
     assert usage_recount._lasting(before, after, moved) == expected  # noqa: SLF001

@@ -44,9 +44,8 @@ def _exchange(context: Any) -> Exchange:
 
 
 def _open() -> Authentication:
-    """Return the authentication of a server that asks for no credentials, which follows no tables."""
-    no_tables: Any = None
-    return Authentication(no_tables, keys=None, tokens=None, certificates=None, must_name_user=False)
+    """Return the authentication of a server that asks for no credentials."""
+    return Authentication(keys=None, tokens=None, certificates=None, must_name_user=False)
 
 
 async def _left(*, lasts: bool, seconds: float | None) -> float:

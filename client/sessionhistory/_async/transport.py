@@ -120,7 +120,7 @@ class AsyncTransport:
                 delay_seconds = attempts.delay(ours)
                 if delay_seconds is None:
                     raise ours from error
-                await asyncio.sleep(delay_seconds)
+                await asyncio.sleep(delay_seconds)  # as the service or the number of attempts asks
                 before, metadata = metadata, await self._metadata.of_attempt(attempts.remaining_seconds)
                 if isinstance(ours, UnauthenticatedError) and metadata[-1] == before[-1]:
                     raise ours from error  # the function has no other key

@@ -1,9 +1,9 @@
 """Count the stored sessions and bytes of tenants and users again.
 
-That finds the sessions of servers that count nothing, and the changes of workers that were killed. A count
-that differs from the sessions may only be late. So it is compared twice, with a pause in which each worker
-writes its changes, and corrected only if it differs by more than what has changed in between. It is corrected
-by the difference, so that changes that servers add meanwhile stay.
+The recount finds the sessions of servers that count nothing, and the changes of workers that were killed. A
+count that differs from the sessions may only be late. So the recount compares it twice. In the pause each
+worker writes its changes. The recount corrects a count only if the changes during the pause cannot explain
+the difference. It adds the difference to the count, so that changes that servers write meanwhile stay.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class _Difference(NamedTuple):
 
 
 def _lasting(before: int, after: int, moved: int) -> int:
-    """Return the smaller of two differences if it is more than what has moved between them, else 0."""
+    """Return the smaller of two differences; 0 if the changes between them, ``moved``, may explain it."""
     smaller = min(before, after, key=abs)
     return smaller if before * after > 0 and abs(smaller) > moved else 0
 

@@ -10,9 +10,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from sessionhistory_server.credentials.errors import token_keys_unavailable, too_many_unknown_credentials
 from sessionhistory_server.credentials.jwks import Jwks, JwksError
 from sessionhistory_server.credentials.jwks_source import FETCH_SECONDS
-from sessionhistory_server.errors import token_keys_unavailable, too_many_unknown_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import jwt
 from jwt.utils import base64url_decode
 
+from sessionhistory_server.credentials.errors import token_refused
 from sessionhistory_server.credentials.identity import Identity
 from sessionhistory_server.credentials.strict_json import parse_object
-from sessionhistory_server.errors import token_refused
 from sessionhistory_server.limits import (
     ID_CHARACTERS,
     MAX_ID_CHARACTERS,

@@ -20,7 +20,15 @@ class Verifier(Protocol):
         """
 
     def may_exist(self, text: str) -> bool:
-        """Return whether a refresh of the tables in memory could make a credential known."""
+        """Return whether a refresh could make a credential known."""
+
+    async def refresh_soon(self) -> None:
+        """Look for a credential that may exist.
+
+        Raises:
+            UnavailableError: the credentials cannot be read.
+            ResourceExhaustedError: too many calls wait.
+        """
 
     def refusal(self, text: str) -> UnauthenticatedError:
         """Return the error for a credential that is not known."""

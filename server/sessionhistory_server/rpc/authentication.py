@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Final
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import Subject
 from sessionhistory_server.credentials import api_keys
+from sessionhistory_server.credentials.errors import credential_of_another_kind, credentials_missing
 from sessionhistory_server.credentials.identity import anyone
 from sessionhistory_server.credentials.verifier import Presented
-from sessionhistory_server.errors import (
-    UnauthenticatedError,
-    credential_of_another_kind,
-    credentials_missing,
-)
+from sessionhistory_server.errors import UnauthenticatedError
 from sessionhistory_server.rpc.streaming.credential import StreamCredential
 
 if TYPE_CHECKING:
@@ -24,8 +21,6 @@ if TYPE_CHECKING:
     from sessionhistory_server.credentials.verifier import Verifier
     from sessionhistory_server.rpc.dispatch import Method
     from sessionhistory_server.rpc.peers.connection import Context
-    from sessionhistory_server.usecases.following import Following
-    from sessionhistory_server.usecases.token_verification import TokenVerifier
 
 _SCHEME: Final = "Bearer "
 _CERTIFICATE: Final = "x509_pem_cert"
@@ -36,7 +31,6 @@ class Authentication:
     """The authentication of the calls of a worker.
 
     Args:
-        following: Refreshes the tables in memory.
         keys: Verifies API keys; ``None``: they are not accepted.
         tokens: Verifies JSON Web Tokens; ``None``: they are not accepted.
         certificates: Verifies the certificates of clients; ``None``: they identify no caller. Without any
@@ -46,14 +40,12 @@ class Authentication:
 
     def __init__(
         self,
-        following: Following,
         *,
         keys: Verifier | None,
-        tokens: TokenVerifier | None,
+        tokens: Verifier | None,
         certificates: Verifier | None,
         must_name_user: bool,
     ) -> None:
-        self._following = following
         self._keys = keys
         self._tokens = tokens
         self._certificates = certificates
@@ -85,7 +77,7 @@ class Authentication:
     async def _look_up(self, verifier: Verifier, text: str) -> Identity:
         """Return the identity of the holder of a credential that may have been created just now."""
         if verifier.may_exist(text):
-            await (self._tokens if verifier is self._tokens else self._following).refresh_soon()
+            await verifier.refresh_soon()
         identity = verifier.find(text)
         if identity is None:
             raise verifier.refusal(text)

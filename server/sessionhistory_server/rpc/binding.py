@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sessionhistory_server import call_context
-from sessionhistory_server.errors import user_mismatch
+from sessionhistory_server.credentials.errors import user_mismatch
 
 if TYPE_CHECKING:
     from sessionhistory_server.rpc.dispatch import Method

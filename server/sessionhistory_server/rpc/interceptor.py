@@ -12,7 +12,8 @@ import grpc.aio
 
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import CallContext
-from sessionhistory_server.errors import SessionHistoryError, scope_missing
+from sessionhistory_server.credentials.errors import scope_missing
+from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.caller import WRITE
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.invoke import recorded

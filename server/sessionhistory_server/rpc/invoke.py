@@ -15,12 +15,12 @@ import grpc
 
 from sessionhistory_server import call_context
 from sessionhistory_server.call_context import Subject
+from sessionhistory_server.credentials.errors import scope_missing
 from sessionhistory_server.errors import (
     DeadlineExceededError,
     InternalError,
     PermissionDeniedError,
     SessionHistoryError,
-    scope_missing,
 )
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.deadlines import cancelled_code

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, LiteralString, NamedTuple
 
-from sessionhistory_server.errors import (
-    NotFoundError,
+from sessionhistory_server.credentials.errors import (
     api_key_not_found,
     api_key_without_secret,
     too_many_api_keys,
 )
+from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.limits import MAX_API_KEYS, MAX_API_KEYS_OF_TENANT
 from sessionhistory_server.model.api_key import ApiKey, CertificateNameTakenError
 from sessionhistory_server.store import generations

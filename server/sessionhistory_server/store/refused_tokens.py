@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sessionhistory_server.errors import too_many_refused_tokens
+from sessionhistory_server.credentials.errors import too_many_refused_tokens
 from sessionhistory_server.limits import (
     MAX_LEEWAY_SECONDS,
     MAX_REFUSED_TOKENS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sessionhistory_server.errors import application_mismatch, user_mismatch
+from sessionhistory_server.credentials.errors import application_mismatch, user_mismatch
 
 if TYPE_CHECKING:
     from sessionhistory_server.model.caller import Caller

@@ -26,6 +26,9 @@ def are_counted(limits: TenantLimits) -> bool:
 class CallRoom(Room):
     """The room for a call. Calls in flight of one worker together exceed no limit that it knows of.
 
+    A write that goes on after its caller has gone has no reservation. A worker has at most one such write for
+    each of its connections.
+
     Args:
         limits: The limits of the tenant.
         accounts: The account of the tenant, and that of the user unless it is not known; none if no limit

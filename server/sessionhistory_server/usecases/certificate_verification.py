@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.credentials.certificates import CertificateReader
-from sessionhistory_server.errors import (
+from sessionhistory_server.credentials.errors import (
     certificate_ambiguous,
     certificate_expired,
     certificate_unknown,
@@ -56,6 +56,10 @@ class CertificateVerifier:
     def may_exist(self, text: str) -> bool:
         """Return whether the certificate has a name that could be registered."""
         return bool(self._reader.read(text).names)
+
+    async def refresh_soon(self) -> None:
+        """Look for a certificate that may have been registered just now, as for a key."""
+        await self._keys.refresh_soon()
 
     def refusal(self, text: str) -> UnauthenticatedError:
         """Return the error for a certificate that is not registered."""

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from sessionhistory_server.jwt_settings import jwks_source, jwt_rules
 from sessionhistory_server.usecases.certificate_verification import CertificateVerifier
-from sessionhistory_server.usecases.following import Following
 from sessionhistory_server.usecases.key_verification import KeyVerifier
 from sessionhistory_server.usecases.refused_tokens import TokenRefusals
 
 if TYPE_CHECKING:
     from sessionhistory_server.config import Settings
     from sessionhistory_server.store.postgres.database import Database
-    from sessionhistory_server.usecases.following import Followed
+    from sessionhistory_server.usecases.following import Following
     from sessionhistory_server.usecases.token_verification import TokenVerifier
 
 
@@ -23,31 +22,25 @@ class AcceptedCredentials:
     Args:
         settings: The settings of the service.
         database: The database of the tables.
-        others: Other tables to follow.
+        following: Refreshes the tables.
     """
 
-    def __init__(self, settings: Settings, database: Database, others: list[Followed]) -> None:
+    def __init__(self, settings: Settings, database: Database, following: Following) -> None:
         accepted = {*settings.auth}
-        self.held_keys = KeyVerifier(database) if accepted & {"keys", "certificates"} else None
+        is_held = accepted & {"keys", "certificates"}
+        self.held_keys = KeyVerifier(database, following) if is_held else None
         """The keys and registered certificates in memory; ``None``: neither is accepted."""
-        refusals = TokenRefusals(database) if "jwt" in accepted else None
-        own: list[Followed | None] = [self.held_keys, refusals]
-        self._followed = [*filter(None, own), *others]
-        self.following = Following(database, self._followed)
         self.keys = self.held_keys if "keys" in accepted else None
+        self.tokens = _token_verifier(settings, database, following) if "jwt" in accepted else None
         self.certificates = None
         if self.held_keys and "certificates" in accepted:
             self.certificates = CertificateVerifier(self.held_keys)
-        self.tokens = _token_verifier(settings, refusals, self.following) if refusals else None
-
-    @property
-    def follows(self) -> bool:
-        """Whether there is a table to follow."""
-        return bool(self._followed)
 
 
-def _token_verifier(settings: Settings, refusals: TokenRefusals, following: Following) -> TokenVerifier:
+def _token_verifier(settings: Settings, database: Database, following: Following) -> TokenVerifier:
     # Imported here, because a server without tokens starts sooner without PyJWT and cryptography.
     from sessionhistory_server.usecases.token_verification import TokenVerifier  # noqa: PLC0415
 
+    refusals = TokenRefusals(database)
+    following.follow(refusals)
     return TokenVerifier(jwt_rules(settings), jwks_source(settings), refusals, following)

@@ -8,15 +8,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sessionhistory_server.errors import (
-    SessionHistoryError,
-    UnavailableError,
-    too_many_unknown_credentials,
-)
+from sessionhistory_server.credentials.errors import too_many_unknown_credentials
+from sessionhistory_server.errors import SessionHistoryError, UnavailableError
 from sessionhistory_server.store import generations
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from sessionhistory_server.store.generations import GenerationState
     from sessionhistory_server.store.postgres.database import Database
@@ -44,12 +41,11 @@ class Following:
 
     Args:
         database: The database of the tables.
-        tables: The tables in memory, which are refreshed one after the other.
     """
 
-    def __init__(self, database: Database, tables: Sequence[Followed]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._tables = tables
+        self._tables: list[Followed] = []
         self._state: GenerationState | None = None
         self._refreshing = asyncio.Lock()
         self._tried_at = -math.inf
@@ -58,6 +54,15 @@ class Following:
         """When the last attempt began that has ended, and was not cancelled."""
         self._failure: SessionHistoryError | None = None
         self._waiting = 0
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether there is a table to follow."""
+        return bool(self._tables)
+
+    def follow(self, table: Followed) -> None:
+        """Refresh a table with the others, one after the other."""
+        self._tables.append(table)
 
     async def refresh_soon(self) -> None:
         """Wait for a refresh that begins from now on. All calls that wait share it.

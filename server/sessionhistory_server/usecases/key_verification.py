@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.credentials.certificate_ring import CertificateRing
+from sessionhistory_server.credentials.errors import credentials_expired, credentials_invalid
 from sessionhistory_server.credentials.identity import Identity
 from sessionhistory_server.credentials.key_ring import NO_HASH, HeldKey, KeyRing
-from sessionhistory_server.errors import SessionHistoryError, credentials_expired, credentials_invalid
+from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.store import api_keys
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from sessionhistory_server.errors import UnauthenticatedError
     from sessionhistory_server.store.api_keys import ChangedKey
     from sessionhistory_server.store.postgres.database import Database
+    from sessionhistory_server.usecases.following import Following
 
 USES_SECONDS: Final = 60.0
 """How often the last uses of keys are stored."""
@@ -31,10 +33,16 @@ class KeyVerifier:
     """A verifier of API keys. It holds all keys in memory, so a call with a known key reads nothing.
 
     A key with the name of a certificate is in a ring of its own, where no secret finds it.
+
+    Args:
+        database: The database of the keys.
+        following: Refreshes them.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, following: Following) -> None:
         self._database = database
+        self._following = following
+        following.follow(self)
         self._ring = KeyRing()
         self._certificates = CertificateRing()
         self._uses: dict[str, float] = {}
@@ -79,6 +87,15 @@ class KeyVerifier:
     def note_use(self, identity: Identity, now: float) -> None:
         """Note that a call has used the key of an identity, at a time in seconds since the Unix epoch."""
         self._uses[identity.credential_id or ""] = now
+
+    async def refresh_soon(self) -> None:
+        """Look for a key that may have been created just now.
+
+        Raises:
+            UnavailableError: the keys cannot be read.
+            ResourceExhaustedError: too many calls wait.
+        """
+        await self._following.refresh_soon()
 
     async def read_all(self) -> None:
         """Replace all keys in memory."""

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from sessionhistory_server.credentials import jwt_verification
+from sessionhistory_server.credentials.errors import credentials_expired, token_refused
 from sessionhistory_server.credentials.jwks_keeper import JwksKeeper
-from sessionhistory_server.errors import credentials_expired, token_refused
 
 if TYPE_CHECKING:
     from sessionhistory_server.credentials.identity import Identity
