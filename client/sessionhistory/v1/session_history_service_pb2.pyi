@@ -1,3 +1,5 @@
+from google.protobuf import any_pb2 as _any_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from sessionhistory.v1 import append_message_stream_pb2 as _append_message_stream_pb2
@@ -524,3 +526,99 @@ class MultiCallOutcome(_message.Message):
     get_history: GetHistoryResponse
     error: bytes
     def __init__(self, index: _Optional[int] = ..., append_message: _Optional[_Union[AppendMessageResponse, _Mapping]] = ..., get_history: _Optional[_Union[GetHistoryResponse, _Mapping]] = ..., error: _Optional[bytes] = ...) -> None: ...
+
+class CallStreamRequest(_message.Message):
+    __slots__ = ("header", "calls")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    header: CallStreamHeader
+    calls: _containers.RepeatedCompositeFieldContainer[StreamedCall]
+    def __init__(self, header: _Optional[_Union[CallStreamHeader, _Mapping]] = ..., calls: _Optional[_Iterable[_Union[StreamedCall, _Mapping]]] = ...) -> None: ...
+
+class CallStreamHeader(_message.Message):
+    __slots__ = ("unordered",)
+    UNORDERED_FIELD_NUMBER: _ClassVar[int]
+    unordered: bool
+    def __init__(self, unordered: bool = ...) -> None: ...
+
+class StreamedCall(_message.Message):
+    __slots__ = ("number", "timeout", "request_id", "append_message", "append_messages", "get_history", "list_messages", "get_message", "get_session", "update_state")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    GET_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    LIST_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    GET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    GET_SESSION_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_STATE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    timeout: _duration_pb2.Duration
+    request_id: str
+    append_message: AppendMessageRequest
+    append_messages: AppendMessagesRequest
+    get_history: GetHistoryRequest
+    list_messages: ListMessagesRequest
+    get_message: GetMessageRequest
+    get_session: GetSessionRequest
+    update_state: UpdateStateRequest
+    def __init__(self, number: _Optional[int] = ..., timeout: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., request_id: _Optional[str] = ..., append_message: _Optional[_Union[AppendMessageRequest, _Mapping]] = ..., append_messages: _Optional[_Union[AppendMessagesRequest, _Mapping]] = ..., get_history: _Optional[_Union[GetHistoryRequest, _Mapping]] = ..., list_messages: _Optional[_Union[ListMessagesRequest, _Mapping]] = ..., get_message: _Optional[_Union[GetMessageRequest, _Mapping]] = ..., get_session: _Optional[_Union[GetSessionRequest, _Mapping]] = ..., update_state: _Optional[_Union[UpdateStateRequest, _Mapping]] = ...) -> None: ...
+
+class CallStreamResponse(_message.Message):
+    __slots__ = ("outcomes", "ending")
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    ENDING_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[CallOutcome]
+    ending: CallStreamEnding
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[CallOutcome, _Mapping]]] = ..., ending: _Optional[_Union[CallStreamEnding, _Mapping]] = ...) -> None: ...
+
+class CallOutcome(_message.Message):
+    __slots__ = ("number", "error", "append_message", "append_messages", "get_history", "list_messages", "get_message", "get_session", "update_state")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    APPEND_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    GET_HISTORY_FIELD_NUMBER: _ClassVar[int]
+    LIST_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    GET_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    GET_SESSION_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_STATE_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    error: CallError
+    append_message: AppendMessageResponse
+    append_messages: AppendMessagesResponse
+    get_history: GetHistoryResponse
+    list_messages: ListMessagesResponse
+    get_message: GetMessageResponse
+    get_session: GetSessionResponse
+    update_state: UpdateStateResponse
+    def __init__(self, number: _Optional[int] = ..., error: _Optional[_Union[CallError, _Mapping]] = ..., append_message: _Optional[_Union[AppendMessageResponse, _Mapping]] = ..., append_messages: _Optional[_Union[AppendMessagesResponse, _Mapping]] = ..., get_history: _Optional[_Union[GetHistoryResponse, _Mapping]] = ..., list_messages: _Optional[_Union[ListMessagesResponse, _Mapping]] = ..., get_message: _Optional[_Union[GetMessageResponse, _Mapping]] = ..., get_session: _Optional[_Union[GetSessionResponse, _Mapping]] = ..., update_state: _Optional[_Union[UpdateStateResponse, _Mapping]] = ...) -> None: ...
+
+class CallError(_message.Message):
+    __slots__ = ("code", "message", "details")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
+
+class CallStreamEnding(_message.Message):
+    __slots__ = ("reason", "grace")
+    class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        REASON_UNSPECIFIED: _ClassVar[CallStreamEnding.Reason]
+        REASON_AGE: _ClassVar[CallStreamEnding.Reason]
+        REASON_IDLE: _ClassVar[CallStreamEnding.Reason]
+        REASON_STOPPING: _ClassVar[CallStreamEnding.Reason]
+    REASON_UNSPECIFIED: CallStreamEnding.Reason
+    REASON_AGE: CallStreamEnding.Reason
+    REASON_IDLE: CallStreamEnding.Reason
+    REASON_STOPPING: CallStreamEnding.Reason
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    GRACE_FIELD_NUMBER: _ClassVar[int]
+    reason: CallStreamEnding.Reason
+    grace: _duration_pb2.Duration
+    def __init__(self, reason: _Optional[_Union[CallStreamEnding.Reason, str]] = ..., grace: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ...) -> None: ...

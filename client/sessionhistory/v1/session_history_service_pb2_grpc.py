@@ -23,7 +23,7 @@ class SessionHistoryServiceStub(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -161,6 +161,11 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
                 )
+        self.CallStream = channel.stream_stream(
+                '/sessionhistory.v1.SessionHistoryService/CallStream',
+                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamRequest.SerializeToString,
+                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamResponse.FromString,
+                )
 
 
 class SessionHistoryServiceServicer(object):
@@ -180,7 +185,7 @@ class SessionHistoryServiceServicer(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -402,6 +407,28 @@ class SessionHistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CallStream(self, request_iterator, context):
+        """Makes many calls over one stream that stays open. It is for processes that make many calls a second,
+        because a request of its own costs more than a call on an open stream. Each call behaves as if it were
+        made alone: it has its own user, deadline, request id and outcome, and the metrics count it as a call of
+        its method.
+
+        The server sends each outcome as soon as it exists, in any order. Calls that name the same session behave
+        as if each began when the one before it had ended, unless the header says that their order does not
+        matter. A call that waits for a locked session delays only the calls that name this session.
+
+        At most 256 calls of a stream may be in progress, 64 of them for one session. A call beyond that is
+        RESOURCE_EXHAUSTED, STREAM_FULL, and had no effect. A stream that breaks a rule ends with
+        INVALID_ARGUMENT, which names the rule, once the calls in progress are answered.
+
+        Before the server ends a stream, it sends `ending`. The caller then makes new calls on another stream, and
+        ends its side of this one. The server answers all calls that it has read. A call without an outcome at
+        the end of the stream may or may not have been carried out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionHistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -510,6 +537,11 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.SerializeToString,
             ),
+            'CallStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.CallStream,
+                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamRequest.FromString,
+                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'sessionhistory.v1.SessionHistoryService', rpc_method_handlers)
@@ -534,7 +566,7 @@ class SessionHistoryService(object):
     ALREADY_EXISTS       SESSION_EXISTS, MESSAGE_ID_REUSED
     ABORTED              SEQUENCE_MISMATCH, ETAG_MISMATCH, STATE_VERSION_MISMATCH, COMPACTION_MISMATCH
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
-    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED
+    RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
     TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
@@ -915,5 +947,22 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_stream(request, target, '/sessionhistory.v1.SessionHistoryService/MultiCall',
             sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def CallStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(request_iterator, target, '/sessionhistory.v1.SessionHistoryService/CallStream',
+            sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamRequest.SerializeToString,
+            sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sessionhistory_server.rpc.services.api_keys import ApiKeysServicer
+from sessionhistory_server.rpc.services.call_stream import CallStreamServicer
 from sessionhistory_server.rpc.services.forks import ForksServicer
 from sessionhistory_server.rpc.services.messages import MessagesServicer
 from sessionhistory_server.rpc.services.multi_call import MultiCallServicer
@@ -28,8 +29,9 @@ def servicers(
     """Return the servicers, each on its use cases."""
     messages = MessagesServicer(use_cases.messages, metrics)
     windows = WindowsServicer(use_cases.windows, metrics)
+    sessions = SessionsServicer(use_cases.sessions)
     return [
-        SessionsServicer(use_cases.sessions),
+        sessions,
         messages,
         windows,
         StreamsServicer(use_cases.streams, metrics),
@@ -39,4 +41,5 @@ def servicers(
         ApiKeysServicer(use_cases.api_keys),
         RefusedTokensServicer(use_cases.refused_tokens),
         MultiCallServicer(messages, windows, accounting, load),
+        CallStreamServicer(messages, windows, sessions, accounting, load),
     ]
