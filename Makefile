@@ -52,7 +52,7 @@ test: .venv/dev.stamp ## Run the tests, on all cores (ARGS= is passed on to pyte
 faults: .venv/dev.stamp ## Run the fault tests in their long form (half an hour), and record their figures (SHARE=0.02 tries it)
 	$(label) "tests/faults, and the tests of workers"
 	@$(BIN)/python -m pytest tests/faults tests/e2e/test_workers.py tests/e2e/test_worker_deaths.py \
-		--ignore=tests/faults/test_report.py --long-faults --faults-share=$(SHARE) --capture=no -p no:randomly --durations=0 --durations-min=5 $(ARGS)
+		--ignore=tests/faults/test_report.py --long-faults --faults-share=$(SHARE) --capture=no --timeout=1800 -p no:randomly --durations=0 --durations-min=5 $(ARGS)
 	$(label) "the RPCs through PgBouncer"
 	@SESSION_HISTORY_TEST_POOLER=transaction $(BIN)/python -m pytest tests/rpc tests/tokens/test_recount.py \
 		--numprocesses auto --dist worksteal

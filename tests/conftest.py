@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from support.databases import Databases
 
+pytest_plugins = ["support.standstill"]
+
 # The tests connect to this machine directly, even if the environment names a proxy.
 os.environ.update(no_grpc_proxy="127.0.0.1,localhost,::1")
 
