@@ -97,6 +97,13 @@ class Bench:
         return server
 
     @cached_property
+    def production(self) -> Server:
+        """The same with credentials and limits."""
+        server = self._stack.enter_context(launch.production(self.folder, self.database_url))
+        self.warm(server)
+        return server
+
+    @cached_property
     def on_citus(self) -> Bench:
         """A run of the same scale on the given Citus, with the same build of the service.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).parents[1]
+PEERS_PYTHON: Final = ROOT / ".tools" / "peers" / "bin" / "python"
+"""The Python with the packages of the peers and of the control, if they are installed."""
 PATIENCE_SECONDS: Final = 60.0
 STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _STOP_SECONDS: Final = 20.0
@@ -149,8 +151,34 @@ def _listens(port: int) -> bool:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and of its descendants that still run."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """Return the CPU time of a process and of its descendants, including those that have ended."""
+    children = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    running = sum(map(_cpu_seconds_of_child, children))
+    ended = sum(map(int, _fields(pid)[13:15])) / os.sysconf("SC_CLK_TCK")
+    return time.clock_gettime(_cpu_clock(pid)) + running + ended
+
+
+def _cpu_seconds_of_child(pid: int) -> float:
+    try:
+        return cpu_seconds(pid)
+    except OSError:  # it has ended meanwhile, and its time is in that of its parent
+        return 0.0
+
+
+def _cpu_clock(pid: int) -> int:
+    """Return the clock of the CPU time of a process, as the C library's `clock_getcpuclockid` does.
+
+    /proc counts in steps of 10 ms, which is too coarse for processes that work little.
+    """
+    return (~pid << 3) | 2
+
+
+def parent(pid: int) -> int:
+    """Return the id of the parent of a process."""
+    return int(_fields(pid)[1])
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of a process's /proc/PID/stat, from its state on."""
     _, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
-    ticks = sum(map(int, fields.split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK") + sum(map(cpu_seconds, map(int, children)))
+    return fields.split()

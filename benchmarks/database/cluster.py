@@ -1,4 +1,4 @@
-"""Start Postgres without the service, on a data directory that the service has created."""
+"""The processes of a Postgres on this machine: find them, and start one without the service."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from benchmarks.errors import InvalidError
-from benchmarks.processes import PATIENCE_SECONDS, finish, last_line
+from benchmarks.processes import PATIENCE_SECONDS, finish, last_line, parent
 from sessionhistory_server.embedded import account as accounts
 from sessionhistory_server.embedded import cluster, program, sockets, wheel
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sessionhistory_server.embedded.account import Account
+
+
+def postmaster(url: str) -> int:
+    """Return the process id of the Postgres behind a URL, which is the parent of its other processes."""
+    with psycopg.connect(url) as connection:
+        return parent(connection.info.backend_pid)
 
 
 def start_seconds(data_dir: Path, log: Path) -> float:

@@ -1,4 +1,4 @@
-"""Session History, through its asyncio client. Arguments: the server's address, and turns."""
+"""Session History, through its asyncio client. Arguments: the server's address, turns, API key or ""."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class _Conversation:
         return [message.content or "" for message in appended.history.messages]
 
 
-async def _main(target: str, turns_each: int) -> None:
-    async with AsyncSessionHistoryClient(target) as client:
+async def _main(target: str, turns_each: int, key: str) -> None:
+    async with AsyncSessionHistoryClient(target, key=key or None) as client:
 
         async def begin(_place: int) -> _Conversation:
             return _Conversation(client, str(uuid.uuid4()))
@@ -44,4 +44,4 @@ async def _main(target: str, turns_each: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(_main(sys.argv[1], int(sys.argv[2]), sys.argv[3]))

@@ -4,6 +4,7 @@ from typing import Final
 
 from benchmarks.rows import (
     citus,
+    control,
     depth,
     floods,
     latency,
@@ -20,6 +21,7 @@ ROWS: Final = (
     *latency.ROWS,
     *floods.ROWS,
     *turns.ROWS,
+    *control.ROWS,
     *depth.ROWS,
     *prompt_cache.ROWS,
     *resources.ROWS,

@@ -42,11 +42,11 @@ def _throughput(make: Callable[[Server], Traffic], bench: Bench) -> Rounds:
 
 def _turns(bench: Bench) -> Rounds:
     with ExitStack() as stack:
-        clients = [start_client(stack, side, TURNS) for side in (bench.on_citus, bench)]
+        clients = [start_client(stack, side.service, side.folder, TURNS) for side in (bench.on_citus, bench)]
         for client in clients:
             client.wait_until_ready()
         for _ in bench.rounds():
-            yield _round(client.per_second(bench.scale.round_seconds) for client in clients)
+            yield _round(client.turns(bench.scale.round_seconds).per_second for client in clients)
 
 
 def _alone(make: Callable[[Bench], Traffic], bench: Bench) -> Rounds:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -26,7 +26,20 @@ if TYPE_CHECKING:
     from benchmarks.servers.calls import Call
 
 _COMMAND: Final[list[str | Path]] = [Path(sys.executable).with_name("session-history")]
+_LIMITS: Final = (
+    "tenant_sessions=1000000000",
+    "tenant_bytes=1000TiB",
+    "session_messages=1000000000",
+    "tenant_requests_per_second=1000000",
+)
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+
+
+class Program(NamedTuple):
+    """A server that is no gRPC server, with its port and its process id."""
+
+    port: int
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,12 @@ def make_key(url: str, tenant: str = "default") -> str:
     return made.stdout.strip()
 
 
+def set_limits(url: str) -> None:
+    """Set limits for every tenant in a database, above all that a run needs."""
+    command = [*_COMMAND, "limits", "set", *_LIMITS, "--database-url", url]
+    subprocess.run(command, capture_output=True, text=True, check=True, env=processes.environment())
+
+
 def distribute(folder: Path, url: str) -> None:
     """Run `session-history migrate --distribute`; ``folder`` gets its log.
 
@@ -71,18 +90,18 @@ def distribute(folder: Path, url: str) -> None:
 @contextmanager
 def service(
     folder: Path,
-    *where: str | Path,
+    *options: str | Path,
     workers: int = 1,
     key: str | None = None,
     command: Sequence[str | Path] = _COMMAND,
 ) -> Iterator[Server]:
     """Run `session-history serve` for the block, which begins when health is SERVING.
 
-    The ports are free ones; everything else is the default.
+    The ports are free ones; everything that no option sets is the default.
 
     Args:
         folder: A folder for its log.
-        where: The option that names the database, `--database-url` or `--data-dir`, and its value.
+        options: Options of `serve`, among them the one that names the database.
         workers: The number of worker processes.
         key: An API key. With it, the server asks for one.
         command: The program `session-history`, or a program of the benchmark that takes its place.
@@ -96,11 +115,35 @@ def service(
     ports = ("--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{processes.free_port()}")
     many = ("--workers", str(workers)) if _has_workers() else ()
     auth = () if key is None else ("--auth", "keys")
-    with processes.running([*command, "serve", *where, *ports, *many, *auth], log) as process:
+    with processes.running([*command, "serve", *options, *ports, *many, *auth], log) as process:
         processes.wait_for_port(port, process, log)
         with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
             _wait_until_serving(channel)
             yield Server(port, process.pid, channel, key)
+
+
+@contextmanager
+def production(folder: Path, url: str) -> Iterator[Server]:
+    """Run the service with credentials and limits for the block, as production does."""
+    set_limits(url)
+    with service(folder, "--database-url", url, "--limits", key=make_key(url)) as server:
+        yield server
+
+
+@contextmanager
+def control(folder: Path, url: str) -> Iterator[Program]:
+    """Run the control of ``benchmarks.servers.control`` for the block.
+
+    Raises:
+        SkippedError: its packages are not installed.
+    """
+    if not processes.PEERS_PYTHON.exists():
+        raise SkippedError("the control's packages are not installed: make peers")
+    port, log = processes.free_port(), folder / "control.log"
+    command = [*processes.module("servers.control", python=processes.PEERS_PYTHON), str(port), url]
+    with processes.running(command, log) as process:
+        processes.wait_for_port(port, process, log)
+        yield Program(port, process.pid)
 
 
 @contextmanager

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -16,10 +19,12 @@ from benchmarks.bench import Bench
 from benchmarks.database import fill
 from benchmarks.errors import InvalidError, SkippedError
 from benchmarks.load import traffic
+from benchmarks.load.drivers import CONVERSATIONS
 from benchmarks.measurement import Result, Round, Row, measure
 from benchmarks.report import plot, table
 from benchmarks.report.document import document
 from benchmarks.rows import ROWS
+from benchmarks.rows.turns import start_client
 from benchmarks.scale import QUICK
 from benchmarks.servers import launch
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -94,6 +99,51 @@ def test_rows(bench: Bench) -> None:
     assert "GetHistory, one worker" in texts
     assert "budget 4,000, steps of 1,000" in texts
     assert shown(results).count("ceiling") == 2
+
+
+def test_rows_of_the_control(bench: Bench) -> None:
+    """The rows of the control are measured, or say how to install its packages."""
+    results = [measure(row, bench) for row in ROWS if row.name.startswith("control-")]
+
+    if processes.PEERS_PYTHON.exists():
+        assert [(one.row.name, one.note) for one in results if not one.rounds] == []
+        assert results[1].measured == pytest.approx(
+            results[1].others["service, server"] + results[1].others["service, Postgres"]
+        )
+    else:
+        assert {(one.status, one.note) for one in results} == {
+            ("skipped", "the control's packages are not installed: make peers")
+        }
+
+
+def test_turns(bench: Bench) -> None:
+    """Turns follow each other in one or all conversations, or begin at a rate, whatever the others do."""
+    with ExitStack() as stack:
+        driver = start_client(stack, bench.production, bench.folder, 2)
+        driver.wait_until_ready()
+        one = driver.turns(0.2, conversations=1)
+        all_ = driver.turns(0.2)
+        few, again = (driver.turns(0.5, per_second=20) for _ in range(2))
+
+    assert 0 < sum(one.latencies) <= one.seconds
+    assert sum(all_.latencies) > all_.seconds
+    assert len(all_.latencies) >= CONVERSATIONS
+    assert 0 < len(few.latencies) == len(again.latencies) < 30
+    assert one.cpu_seconds > 0
+
+
+def test_cpu_of_processes_that_have_ended() -> None:
+    """The CPU time of a process contains that of its children, while they run and after their end."""
+    work = "import time\nwhile time.process_time() < 0.3: pass"
+    script = f'{sys.executable} -c "$1"; echo ended; read _'
+    command = ["sh", "-c", script, "sh", work]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        used = processes.cpu_seconds(process.pid)
+        process.communicate(b"\n")
+
+    assert 0.29 < used < 5
 
 
 def test_rows_of_citus_are_left_out_without_one(bench: Bench) -> None:
