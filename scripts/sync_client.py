@@ -19,8 +19,8 @@ _PACKAGE: Final = Path(__file__).parents[1] / "client" / "sessionhistory"
 _GENERATED: Final = _PACKAGE / "_sync"
 _RUFF: Final = Path(sys.executable).with_name("ruff")
 
-# Threads have no event loop, in whose turns calls could share a request.
-_ASYNCIO_ONLY: Final = {"grouping.py"}
+# Threads would gain nothing from a stream that they share.
+_ASYNCIO_ONLY: Final = {"call_stream.py", "call_streams.py", "streamed_calls.py"}
 
 _NAMES: Final = {
     "_async": "_sync",
@@ -42,8 +42,8 @@ _NAMES: Final = {
     "AsyncState": "State",
     "AsyncStreams": "Streams",
     "AsyncTransport": "Transport",
-    "grouping": "calls",
-    "GroupedCalls": "Calls",
+    "streamed_calls": "calls",
+    "StreamedCalls": "Calls",
 }
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
+from fake_streams import FakeStreams
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-_ONE_ANSWER = grpc.unary_unary_rpc_method_handler
 _METHODS = pb.DESCRIPTOR.services_by_name["SessionHistoryService"].methods_by_name
 
 
@@ -60,6 +60,7 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
     """Answers the calls with the prepared answers in order; then with empty responses.
 
     An answer is a response, a refusal, or ``None``, which keeps the caller waiting until ``released``.
+    It opens no streams of calls, as an older server, unless the test says otherwise.
     """
 
     answers: list[Message | Refusal | None] = field(default_factory=list)
@@ -72,6 +73,8 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
     given_up: int = 0
     """How many calls without an answer their callers have ended."""
     address: str = ""
+    streams: FakeStreams = field(default_factory=lambda: FakeStreams(grpc.StatusCode.UNIMPLEMENTED))
+    """Streams of calls, whose calls are not among ``calls``."""
 
     async def start(self) -> grpc.aio.Server:
         """Listen on a free port."""
@@ -84,6 +87,8 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any]:
         """Return the handler of a method."""
         method = _METHODS[details.method.rpartition("/")[2]]
+        if method.name == "CallStream":
+            return self.streams.handler()
         empty = GetMessageClass(method.output_type)()
 
         async def answer(request: Message, context: Any) -> Message | None:
@@ -101,12 +106,8 @@ class FakeServer(grpc.GenericRpcHandler):  # type: ignore[misc] # has no types
                 await self._keep_waiting()
             return answer or empty
 
-        async def stream(request: Message, context: Any) -> None:
-            await context.write(await answer(request, context))
-
-        make = grpc.unary_stream_rpc_method_handler if method.server_streaming else _ONE_ANSWER
-        return make(
-            stream if method.server_streaming else answer,
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
             GetMessageClass(method.input_type).FromString,
             lambda response: response.SerializeToString(),
         )

@@ -60,7 +60,7 @@ async def test_one_call_at_a_time_needs_one_connection(connect: Connect, fake: F
     """Sequential calls use one connection, however many calls there are."""
     client = connect(fake.address)
     for _ in range(20):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert len(set(peers(fake))) == 1
 
 
@@ -77,21 +77,8 @@ async def test_open_connections_are_used_in_turn(connect: Connect, fake: FakeSer
     client = connect(fake.address)
     await make_at_once(client, fake, 3)
     for _ in range(6):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert peers(fake, 3) == peers(fake)[:3] * 2
-
-
-async def test_calls_in_one_request_count_as_many(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """Calls in one MultiCall count as that many calls, so that later calls use other connections."""
-    client = connect_asyncio(fake.address)
-    fake.answers.append(None)
-    appends = asyncio.gather(*[client.append_message("s", HELLO) for _ in range(8)], return_exceptions=True)
-    await until(lambda: len(fake.calls) == 1)
-    await make_at_once(client, fake, MOST)
-    await appends
-    assert len(fake.calls[0].request.calls) == 8
-    first, *others = peers(fake)[: 1 + MOST]
-    assert first not in others
 
 
 async def test_a_connection_that_fails_is_avoided(
@@ -105,7 +92,7 @@ async def test_a_connection_that_fails_is_avoided(
     failing = peers(fake)[0]
     fake.refused.add(failing)
     for _ in range(10):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert peers(fake, 3).count(failing) == 1
     assert len(fake.calls) == 3 + 11
 
@@ -120,9 +107,9 @@ async def test_a_connection_is_avoided_for_a_while(
     await make_at_once(client, fake, 2)
     failing = peers(fake)[0]
     fake.refused.add(failing)
-    await client.get_session("s")
+    await client.list_sessions_page()
     fake.refused.clear()
-    await client.get_session("s")
+    await client.list_sessions_page()
     assert peers(fake, 2).count(failing) == 2
 
 
@@ -163,7 +150,7 @@ async def test_a_caller_may_want_one(connect: Connect, fake: FakeServer) -> None
 async def test_clients_share_no_connection(connect_asyncio: Connect, fake: FakeServer) -> None:
     """Clients do not share connections, so that many clients use many workers."""
     for _ in range(3):
-        await connect_asyncio(fake.address).get_session("s")
+        await connect_asyncio(fake.address).list_sessions_page()
     assert len(set(peers(fake))) == 3
 
 

@@ -244,7 +244,7 @@ async def test_an_error_of_the_service(world: World, cause: Callable[[World], Aw
     """The error's class is that of its reason, and it has all details of the service."""
     error = await fail(world, cause)
     check(error, CAUSES[cause], world.session_id)
-    assert re.fullmatch("[0-9a-f]{16}", error.request_id)
+    assert re.fullmatch("[0-9a-f]{16}(/[0-9]+)?", error.request_id)  # over a stream: its id, and a number
     if "request_id" in error.metadata:
         assert error.metadata["request_id"] == error.request_id
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sessionhistory import Message, Role
 from sessionhistory.errors import DeadlineExceededError
 from support.sockets import connections_to
 from support.waiting import until
@@ -42,7 +41,7 @@ async def open_connections(client: Client, fake: FakeServer, count: int) -> None
     fake.answers = [None] * count
     calls = []
     for number in range(1, count + 1):
-        calls.append(asyncio.ensure_future(client.get_session("s", timeout_seconds=300)))
+        calls.append(asyncio.ensure_future(client.list_sessions_page(timeout_seconds=300)))
         await until(lambda number=number: len(fake.calls) == number)
     fake.released.set()
     await asyncio.gather(*calls)
@@ -51,22 +50,12 @@ async def open_connections(client: Client, fake: FakeServer, count: int) -> None
 
 async def read(client: Client) -> None:
     """Make one call."""
-    await client.get_session("s", timeout_seconds=SHORT_SECONDS)
+    await client.list_sessions_page(timeout_seconds=SHORT_SECONDS)
 
 
 async def stream(client: Client) -> None:
     """Open a stream."""
     await client.append_message_stream("s", timeout_seconds=SHORT_SECONDS).__aenter__()
-
-
-async def append_two(client: Client) -> None:
-    """Make two calls, which the asyncio client puts into one request."""
-    message = Message(role=Role.USER)
-    calls = [client.append_message("s", message, timeout_seconds=SHORT_SECONDS) for _ in range(2)]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        assert isinstance(result, DeadlineExceededError)
-    raise results[0]
 
 
 async def test_one_of_several(connect: Connect, fake: FakeServer) -> None:
@@ -78,24 +67,24 @@ async def test_one_of_several(connect: Connect, fake: FakeServer) -> None:
     with pytest.raises(DeadlineExceededError):
         await read(client)
     for _ in range(10):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert peers(fake, 3).count(silent) == 1
     assert len(set(peers(fake))) == 3
     await until(lambda: left_open(fake) == 2)
 
 
-@pytest.mark.parametrize("fail", [read, stream, append_two])
+@pytest.mark.parametrize("fail", [read, stream])
 async def test_the_only_one(
     connect_asyncio: Connect, fake: FakeServer, fail: Callable[[Client], Awaitable[None]]
 ) -> None:
     """If the only connection is silent, the next call opens another one, whatever the first call was."""
     client = connect_asyncio(fake.address)
-    await client.get_session("s")
+    await client.list_sessions_page()
     (silent,) = peers(fake)
     fake.silent.add(silent)
     with pytest.raises(DeadlineExceededError):
         await fail(client)
-    await client.get_session("s")
+    await client.list_sessions_page()
     assert peers(fake)[-1] != silent
     await until(lambda: left_open(fake) == 1)
 
@@ -103,11 +92,11 @@ async def test_the_only_one(
 async def test_a_stream_of_threads(connect_twin: Connect, fake: FakeServer) -> None:
     """A silent stream of the client for threads does so too."""
     client = connect_twin("threads", fake.address)
-    await client.get_session("s")
+    await client.list_sessions_page()
     fake.silent.update(peers(fake))
     with pytest.raises(DeadlineExceededError):
         await stream(client)
-    await client.get_session("s")
+    await client.list_sessions_page()
     assert len(set(peers(fake))) == 2
 
 
@@ -117,8 +106,8 @@ async def test_one_that_was_never_heard_is_kept(connect: Connect, fake: FakeServ
     fake.answers = [None] * 3
     for _ in range(3):
         with pytest.raises(DeadlineExceededError):
-            await client.get_session("s", timeout_seconds=SHORT_SECONDS / 5)
-    await client.get_session("s")
+            await client.list_sessions_page(timeout_seconds=SHORT_SECONDS / 5)
+    await client.list_sessions_page()
     await until(lambda: len(fake.calls) == 4)
     assert len(set(peers(fake))) == 1
 
@@ -128,14 +117,14 @@ async def test_one_that_answers_others_is_kept(connect: Connect, fake: FakeServe
     client = connect(fake.address)
     await open_connections(client, fake, MOST)
     fake.answers = [None] * MOST
-    slow = [asyncio.ensure_future(client.get_session("s", timeout_seconds=3)) for _ in range(MOST)]
+    slow = [asyncio.ensure_future(client.list_sessions_page(timeout_seconds=3)) for _ in range(MOST)]
     await until(lambda: len(fake.calls) == 2 * MOST)
     for _ in range(MOST):
-        await client.get_session("s")
+        await client.list_sessions_page()
     results = await asyncio.gather(*slow, return_exceptions=True)
     assert {type(result) for result in results} == {DeadlineExceededError}
     for _ in range(MOST):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert set(peers(fake, 2 * MOST)) == set(peers(fake)[:MOST])
 
 
@@ -144,14 +133,14 @@ async def test_the_calls_on_one_that_is_given_up_go_on(connect: Connect, fake: F
     client = connect(fake.address)
     await open_connections(client, fake, MOST)
     fake.answers = [None] * (MOST + 1)
-    lasting = [asyncio.ensure_future(client.get_session("s", timeout_seconds=300)) for _ in range(MOST)]
+    lasting = [asyncio.ensure_future(client.list_sessions_page(timeout_seconds=300)) for _ in range(MOST)]
     await until(lambda: len(fake.calls) == 2 * MOST)
     with pytest.raises(DeadlineExceededError):
         await read(client)
     for _ in range(MOST):
-        await client.get_session("s")
+        await client.list_sessions_page()
     fake.released.set()
     await asyncio.gather(*lasting)
-    await client.get_session("s")
+    await client.list_sessions_page()
     assert len(set(peers(fake))) == MOST + 1
     await until(lambda: left_open(fake) == MOST)

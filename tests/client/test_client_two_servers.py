@@ -46,10 +46,10 @@ async def test_calls_go_to_both(connect: Callable[..., Client], fake: FakeServer
     client = connect(both(fake.address, other.address))
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (fake.calls and other.calls):
-            await client.get_session("s")
+            await client.list_sessions_page()
     before = len(fake.calls), len(other.calls)
     for _ in range(10):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert (len(fake.calls) - before[0], len(other.calls) - before[1]) == (5, 5)
 
 
@@ -60,7 +60,7 @@ async def test_the_callers_options_come_first(
     target = both(fake.address, other.address)
     client = connect(target, options=[("grpc.service_config", PICK_FIRST)])
     for _ in range(10):
-        await client.get_session("s")
+        await client.list_sessions_page()
     assert (len(fake.calls), len(other.calls)) == (10, 0)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import inspect
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from call_stream_support import HELLO, allow_slow_openings, begun, open_stream
 from client_samples import MESSAGE, OPTIONS, SESSION, SETTINGS
-from together_support import HELLO
 
 from sessionhistory import (
     AsyncSessionHistoryClient,
@@ -137,21 +136,21 @@ async def test_every_option_is_sent_with_a_stream(connect: Connect, fake: FakeSe
     assert header.history == SENT_OPTIONS
 
 
-async def test_every_option_is_sent_in_a_shared_request(connect_asyncio: Connect, fake: FakeServer) -> None:
-    """Calls that share a request have their options, and get every field of their windows."""
+async def test_every_option_is_sent_over_a_stream_of_calls(
+    connect_asyncio: Connect, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls over a stream have their options, and get every field of their windows."""
+    allow_slow_openings(monkeypatch)
     client = connect_asyncio(fake.address)
-    outcomes: list[dict[str, Any]] = [
-        {"index": 0, "get_history": {"history": ANSWER}},
-        {"index": 1, "append_message": {"session_id": "b", "message": {"role": 3}, "history": ANSWER}},
-    ]
-    fake.answers = [pb.MultiCallResponse(outcomes=outcomes)]
-    window, appended = await asyncio.gather(
-        client.get_history("a", **_arguments()), client.append_message("b", HELLO, history=OPTIONS)
+    stream = await open_stream(client, fake)
+    read, append = await begun(
+        stream, client.get_history("a", **_arguments()), client.append_message("b", HELLO, history=OPTIONS)
     )
-    (call,) = fake.calls
-    assert call.request.calls[0].get_history == _request("a")
-    assert call.request.calls[1].append_message.history == SENT_OPTIONS
-    assert (window, appended.history) == (WINDOW, WINDOW)
+    assert stream.calls[0].get_history == _request("a")
+    assert stream.calls[1].append_message.history == SENT_OPTIONS
+    await stream.answer("a", pb.GetHistoryResponse(history=ANSWER))
+    await stream.answer("b", pb.AppendMessageResponse(history=ANSWER))
+    assert (await read, (await append).history) == (WINDOW, WINDOW)
 
 
 async def test_every_field_of_a_window_is_read(connect: Connect, fake: FakeServer) -> None:

@@ -10,7 +10,7 @@ import grpc
 
 from sessionhistory._async.call_metadata import AsyncCallMetadata
 from sessionhistory._async.connections import CLOSED, AsyncConnections
-from sessionhistory._async.grouping import GroupedCalls
+from sessionhistory._async.streamed_calls import StreamedCalls
 from sessionhistory._transport import aio
 from sessionhistory._transport.failures import ended_by_close, failure
 from sessionhistory._transport.keys import check_transport
@@ -50,7 +50,7 @@ class AsyncTransport:
         self._connections = AsyncConnections(partial(aio.open_channel, target, credentials, options))
         self._metadata = AsyncCallMetadata(metadata, key)
         self._timeout_seconds = checked_seconds(timeout_seconds)
-        self._calls = GroupedCalls(self._connections, options)
+        self._calls = StreamedCalls(self._connections, options)
 
     async def call(
         self, method: str, request: Request, *, repeatable: bool = True, timeout_seconds: float | None

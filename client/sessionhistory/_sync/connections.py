@@ -41,7 +41,9 @@ class Connection:
         self.channel = channel
         self.stub: Any = Stub(channel)  # the methods have no types
         self.calls_under_way = 0
+        self.has_call_stream = False
         self.answers = 0
+        self.is_given_up = False
         self._avoided_until = 0.0
 
     def failed(self, error: grpc.RpcError) -> None:
@@ -54,9 +56,14 @@ class Connection:
         else:
             self.answers += 1
 
-    def rank(self, now: float) -> tuple[bool, int]:
+    @property
+    def is_in_use(self) -> bool:
+        """Whether the connection has calls, or a stream of them."""
+        return self.has_call_stream or self.calls_under_way > 0
+
+    def rank(self) -> tuple[bool, int]:
         """Return the sort key: the next call uses the connection with the lowest one."""
-        return self._avoided_until > now, self.calls_under_way
+        return self._avoided_until > time.monotonic(), self.calls_under_way
 
 
 class Connections:
@@ -75,18 +82,18 @@ class Connections:
         self.closed = False
 
     @contextmanager
-    def lend(self, calls: int = 1) -> Iterator[Any]:
-        """Lend the stub of the connection with the fewest calls in flight, for this many calls.
+    def lend(self) -> Iterator[Any]:
+        """Lend the stub of the connection with the fewest calls in flight, for a call.
 
         Raises:
             RuntimeError: the client is closed, or was first used in another event loop.
         """
-        connection = self.take(calls)
+        connection = self.take()
         try:
             with self.watch(connection):
                 yield connection.stub
         finally:
-            self.give_back(connection, calls)
+            self.give_back(connection)
 
     @contextmanager
     def watch(self, connection: Connection) -> Iterator[None]:
@@ -102,12 +109,12 @@ class Connections:
         except grpc.RpcError as error:
             connection.failed(error)
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and 0 < connection.answers == answers:
-                self._give_up(connection)
+                self.give_up(connection)
             raise
         connection.answers += 1
 
-    def take(self, calls: int = 1) -> Connection:
-        """Return the connection with the fewest calls in flight, and add this many calls to it.
+    def take(self) -> Connection:
+        """Return the connection with the fewest calls in flight, and add a call to it.
 
         Raises:
             RuntimeError: as above.
@@ -115,21 +122,44 @@ class Connections:
         with self._lock:
             self._require_open()
             connection = self._least_busy()
-            connection.calls_under_way += calls
+            connection.calls_under_way += 1
             return connection
 
-    def give_back(self, connection: Connection, calls: int = 1) -> None:
-        """Note that this many calls on the connection have ended."""
+    def give_back(self, connection: Connection) -> None:
+        """Note that a call on the connection has ended."""
         with self._lock:
-            connection.calls_under_way -= calls
+            connection.calls_under_way -= 1
+
+    def take_for_call_stream(self) -> Connection:
+        """Return a connection without a stream of calls, and note that it has one now.
+
+        The stream is not a call in flight, so that other calls open no connections because of it.
+
+        Raises:
+            RuntimeError: as above.
+        """
+        with self._lock:
+            self._require_open()
+            free = [each for each in self._connections if not each.has_call_stream]
+            connection = min(free, key=Connection.rank, default=None) or self._open()
+            connection.has_call_stream = True
+            return connection
+
+    def give_up(self, connection: Connection) -> None:
+        """Make no other calls on a connection, and close it when those in flight have ended."""
+        with self._lock:
+            if connection in self._connections:
+                connection.is_given_up = True
+                self._connections.remove(connection)
+                self._silent.append(connection)
 
     def close_silent(self) -> None:
         """Close the connections that were given up and have no calls in flight."""
         if not self._silent:
             return
         with self._lock:
-            ended = [each for each in self._silent if not each.calls_under_way]
-            self._silent = [each for each in self._silent if each.calls_under_way]
+            ended = [each for each in self._silent if not each.is_in_use]
+            self._silent = [each for each in self._silent if each.is_in_use]
         for connection in ended:
             connection.channel.close()
 
@@ -151,12 +181,6 @@ class Connections:
         with self._lock:
             self._require_open()
 
-    def _give_up(self, connection: Connection) -> None:
-        with self._lock:
-            if connection in self._connections:
-                self._connections.remove(connection)
-                self._silent.append(connection)
-
     def _require_open(self) -> None:
         if self.closed:
             raise RuntimeError(CLOSED)
@@ -171,10 +195,13 @@ class Connections:
         """
         calls = sum(each.calls_under_way for each in self._connections)
         if len(self._connections) <= min(calls, _MOST - 1):
-            connection = Connection(self._open_channel())
-        else:
-            now = time.monotonic()
-            connection = min(self._connections, key=lambda each: each.rank(now))
-            self._connections.remove(connection)
+            return self._open()
+        connection = min(self._connections, key=Connection.rank)
+        self._connections.remove(connection)
+        self._connections.append(connection)
+        return connection
+
+    def _open(self) -> Connection:
+        connection = Connection(self._open_channel())
         self._connections.append(connection)
         return connection

@@ -59,6 +59,7 @@ class CallStreamServicer:
         changed = asyncio.Event()
         writing = asyncio.create_task(_write(ready, changed, sender))
         await reader.accept()
+        await sender.send(b"")
         try:
             request = reader.first
             while request is not None:
@@ -115,5 +116,6 @@ async def _write(ready: list[bytes], changed: asyncio.Event, sender: Sender) -> 
     while True:
         await changed.wait()
         changed.clear()
-        await sender.send(b"".join(ready))
+        outcomes = b"".join(ready)
         ready.clear()
+        await sender.send(outcomes)
