@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.database import fill
 from benchmarks.errors import InvalidError, SkippedError
 from benchmarks.load import traffic
+from benchmarks.load.grpc_load import GrpcLoad
 from benchmarks.load.h2load import IN_FLIGHT, H2load
 from benchmarks.servers import launch
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -53,6 +54,7 @@ class Bench:
         self.on_progress = on_progress
         self._citus_url = citus_url
         self.h2load = H2load(folder)
+        self.grpc_load = GrpcLoad(folder)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -63,23 +65,9 @@ class Bench:
     ) -> None:
         self._stack.close()
 
-    def closed_loop(
-        self, server: Server, load: Traffic, *, in_flight: int = IN_FLIGHT, connections_each: int = 1
-    ) -> Load:
+    def closed_loop(self, server: Server, load: Traffic, *, in_flight: int = IN_FLIGHT) -> Load:
         """Keep ``in_flight`` requests in flight for a round."""
-        return self.h2load.for_seconds(
-            server.port,
-            load.calls,
-            self.scale.round_seconds,
-            in_flight=in_flight,
-            connections_each=connections_each,
-        )
-
-    def open_loop(self, server: Server, load: Traffic, per_second: float) -> Load:
-        """Begin ``per_second`` requests each second for a round, and keep their latencies."""
-        return self.h2load.for_seconds(
-            server.port, load.calls, self.scale.round_seconds, per_second=per_second, timed=True
-        )
+        return self.h2load.for_seconds(server.port, load.calls, self.scale.round_seconds, in_flight=in_flight)
 
     def alone(self, server: Server, call: Call) -> Load:
         """Make one call after the other for a round, and keep their latencies."""

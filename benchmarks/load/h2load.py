@@ -75,7 +75,6 @@ class H2load:
         seconds: float,
         *,
         in_flight: int = IN_FLIGHT,
-        connections_each: int = 1,
         per_second: float | None = None,
         timed: bool = False,
     ) -> Load:
@@ -86,18 +85,16 @@ class H2load:
             calls: The calls to send, concurrently and equally often.
             seconds: The duration.
             in_flight: The number of requests in flight at any time, in a closed loop.
-            connections_each: The number of connections that send the same call.
             per_second: Makes the load an open loop that begins this many requests each second.
             timed: Whether to record the latencies.
 
         Raises:
             InvalidError: no request was answered, or answers differ from the recorded ones.
         """
-        connections = len(calls) * connections_each
-        streams = in_flight // connections if per_second is None else _UNBOUNDED
-        options = [f"--duration={round(seconds * 1_000)}ms", f"--clients={connections_each}"]
+        streams = in_flight // len(calls) if per_second is None else _UNBOUNDED
+        options = [f"--duration={round(seconds * 1_000)}ms"]
         if per_second is not None:
-            options.append(f"--rps={per_second / connections:.3f}")
+            options.append(f"--rps={per_second / len(calls):.3f}")
         logs = self._run(port, calls, streams, options, seconds=seconds, timed=timed)
         loads = [_checked(call, log.read_text()) for call, log in zip(calls, logs, strict=True)]
         if not any(load.answered for load in loads):

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.report import svg
-from benchmarks.report.svg import MARGIN
+from benchmarks.report.latencies import Latencies
+from benchmarks.report.svg import BARS, LABELS, MARGIN
 from benchmarks.report.table import number
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     Rows = Mapping[str, Mapping[str, Any]]
 
-_LABELS: Final = 260
-_BARS: Final = 400
 _BAR: Final = 16
 _STEP: Final = 28
 _MARK_OVERHANG: Final = 4
@@ -49,9 +48,9 @@ class _Chart:
         largest = max(self.full, *(max(bar.value, bar.target or 0, bar.aim or 0) for bar in self.bars))
         yield svg.text(MARGIN, top + 16, self.title, "title")
         yield svg.text(MARGIN, top + 36, self.legend, "soft")
-        first, left = top + 56, MARGIN + _LABELS
+        first, left = top + 56, MARGIN + LABELS
         for place, bar in enumerate(self.bars):
-            yield from _draw_bar(bar, first + _STEP * place, _BARS / largest)
+            yield from _draw_bar(bar, first + _STEP * place, BARS / largest)
         bottom = first + _STEP * len(self.bars) - (_STEP - _BAR) + _MARK_OVERHANG
         yield svg.line(left, first - _MARK_OVERHANG, bottom, "axis")
 
@@ -59,7 +58,11 @@ class _Chart:
 def draw(document: Mapping[str, Any]) -> str:
     """Return the picture of a document. Rows without figures are left out."""
     rows = {row["name"]: row for row in document["rows"] if "ratio" in row}
-    charts = [chart for chart in (_shares(rows), _turns(rows), _depths(rows), _prompts(rows)) if chart.bars]
+    charts = [
+        chart
+        for chart in (_shares(rows), Latencies.of(rows), _turns(rows), _depths(rows), _prompts(rows))
+        if chart.bars
+    ]
     parts: list[str] = []
     top = MARGIN
     for chart in charts:
@@ -72,21 +75,25 @@ def draw(document: Mapping[str, Any]) -> str:
 
 
 def _shares(rows: Rows) -> _Chart:
-    names = ("append", "history", "append-two-workers", "history-two-workers")
+    names = {
+        "append-streams": "AppendMessage over streams",
+        "history-streams": "GetHistory over streams",
+        "append": "AppendMessage",
+        "history": "GetHistory",
+    }
     bars = [
         _Bar(
-            label=row["title"],
+            label=label,
             value=row["ratio"],
             shown=f"{row['ratio']:.0%}: {number(row['figures'][row['measured']])}/s",
             target=row["target"]["limit"],
             aim=row["target"]["aim"],
         )
-        for row in _known(rows, names)
+        for name, label in names.items()
+        for row in _known(rows, (name,))
     ]
-    title = "Calls a second, as a share of a gRPC server in Python that does nothing but answer"
-    legend = (
-        "64 requests in flight over 8 sessions; the full width is 100%. Lines: the target, dashed the aim."
-    )
+    title = "Calls a second, in percent of a unary gRPC server in Python that does nothing but answer"
+    legend = "64 calls in flight over 8 sessions, one worker. Lines: the target, dashed the aim."
     return _Chart(title, legend, bars, full=1)
 
 
@@ -157,10 +164,10 @@ def _caption(machine: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _draw_bar(bar: _Bar, top: int, scale: float) -> Iterator[str]:
-    left, baseline = MARGIN + _LABELS, top + _BAR - 4
+    left, baseline = MARGIN + LABELS, top + _BAR - 4
     yield svg.text(left - 10, baseline, bar.label, "label", anchor="end")
     yield svg.bar(left, top, bar.value * scale, _BAR, bar.style)
     for value, style in ((bar.target, "mark"), (bar.aim, "mark aim")):
         if value is not None:
             yield svg.line(left + value * scale, top - _MARK_OVERHANG, top + _BAR + _MARK_OVERHANG, style)
-    yield svg.text(left + _BARS + 12, baseline, bar.shown, "soft")
+    yield svg.text(left + BARS + 12, baseline, bar.shown, "soft")

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 WIDTH: Final = 860
 MARGIN: Final = 24
+LABELS: Final = 260
+"""The width of the labels on the left of bars."""
+BARS: Final = 400
+"""The width of the longest bar."""
 
 _STYLE: Final = """
 svg { --paper: #ffffff; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --own: #1f6feb; --peer: #9aa4af }

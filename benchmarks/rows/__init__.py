@@ -11,12 +11,14 @@ from benchmarks.rows import (
     postgres,
     prompt_cache,
     resources,
+    streams,
     throughput,
     turns,
     verification,
 )
 
 ROWS: Final = (
+    *streams.ROWS,
     *throughput.ROWS,
     *latency.ROWS,
     *floods.ROWS,

@@ -1,10 +1,9 @@
-"""The latency of a call: at half of the maximum load, and with one call at a time."""
+"""The latency of a call, with one call at a time."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Final, Self
 
@@ -18,29 +17,11 @@ from benchmarks.servers import launch
 from benchmarks.servers.calls import EMPTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
     from benchmarks.bench import Bench
-    from benchmarks.load.traffic import Traffic
-    from benchmarks.servers.launch import Server
 
 _MILLIS: Final = 1_000
-_TOP_LOADS: Final = 3
-
-
-def _p99(make: Callable[[Server], Traffic], bench: Bench) -> Generator[Round, None, str]:
-    load = make(bench.service)
-    with (
-        launch.ceiling(bench.folder, load.calls) as ceiling,
-        traffic.all_stored(bench.database_url, load) as loads,
-    ):
-        loads += [bench.closed_loop(bench.service, load) for _ in bench.rounds()[:_TOP_LOADS]]
-        rate = median(top.per_second for top in loads) / 2
-        for _ in bench.rounds():
-            loads.append(bench.open_loop(bench.service, load, rate))
-            ceilings = bench.open_loop(ceiling, load, rate)
-            yield Round(_MILLIS * loads[-1].quantile(0.99), _MILLIS * ceilings.quantile(0.99))
-    return f"at {rate:,.0f}/s"
 
 
 def _alone(bench: Bench) -> Generator[Round, None, None]:
@@ -90,19 +71,7 @@ class _Postgres:
             raise InvalidError("the statement alone stored nothing")
 
 
-_p99_row = partial(Row, measured="service", against="ceiling", unit="ms", target=Target(3, at_most=True))
-
 ROWS: Final = (
-    _p99_row(
-        name="append-p99",
-        title="p99 of AppendMessage, at half of the top load",
-        run=partial(_p99, traffic.appends),
-    ),
-    _p99_row(
-        name="history-p99",
-        title="p99 of GetHistory, at half of the top load",
-        run=partial(_p99, traffic.windows),
-    ),
     Row(
         name="append-alone",
         title="one AppendMessage at a time",

@@ -19,21 +19,10 @@ if TYPE_CHECKING:
     Rounds = Generator[Round, None, None]
 
 _BATCH: Final = 100
-_WORKERS: Final = 2
-# The kernel gives each connection to a random worker. With few connections, one worker may get most of the
-# work.
-_CONNECTIONS_EACH: Final = 4
 
 
 def _one_worker(make: Callable[[Server], Traffic], bench: Bench) -> Rounds:
     yield from _against_ceiling(bench, bench.service, make(bench.service))
-
-
-def _two_workers(make: Callable[[Server], Traffic], bench: Bench) -> Rounds:
-    where = ("--database-url", bench.database_url)
-    with launch.service(bench.folder, *where, workers=_WORKERS) as server:
-        bench.warm(server)
-        yield from _against_ceiling(bench, server, make(server), connections_each=_CONNECTIONS_EACH)
 
 
 def _append_recorded(server: Server) -> Traffic:
@@ -44,14 +33,14 @@ def _history_recorded(server: Server) -> Traffic:
     return traffic.windows(server, recordings.sizes_bytes(traffic.WINDOW_MESSAGES))
 
 
-def _against_ceiling(bench: Bench, server: Server, load: Traffic, *, connections_each: int = 1) -> Rounds:
+def _against_ceiling(bench: Bench, server: Server, load: Traffic) -> Rounds:
     with (
         launch.ceiling(bench.folder, load.calls) as ceiling,
         traffic.all_stored(bench.database_url, load) as loads,
     ):
         for _ in bench.rounds():
-            loads.append(bench.closed_loop(server, load, connections_each=connections_each))
-            answers = bench.closed_loop(ceiling, load, connections_each=connections_each)
+            loads.append(bench.closed_loop(server, load))
+            answers = bench.closed_loop(ceiling, load)
             yield Round(loads[-1].per_second, answers.per_second)
 
 
@@ -83,18 +72,6 @@ ROWS: Final = (
         title="GetHistory, one worker",
         run=partial(_one_worker, traffic.windows),
         target=Target(0.45, aim=0.65),
-    ),
-    _ceiling_row(
-        name="append-two-workers",
-        title="AppendMessage, two workers",
-        run=partial(_two_workers, traffic.appends),
-        target=Target(0.70, aim=0.90),
-    ),
-    _ceiling_row(
-        name="history-two-workers",
-        title="GetHistory, two workers",
-        run=partial(_two_workers, traffic.windows),
-        target=Target(0.60, aim=0.90),
     ),
     _ceiling_row(
         name="append-recorded",

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -91,31 +90,23 @@ def distribute(folder: Path, url: str) -> None:
 def service(
     folder: Path,
     *options: str | Path,
-    workers: int = 1,
     key: str | None = None,
     command: Sequence[str | Path] = _COMMAND,
 ) -> Iterator[Server]:
-    """Run `session-history serve` for the block, which begins when health is SERVING.
+    """Run `session-history serve` with one worker for the block, which begins when health is SERVING.
 
     The ports are free ones; everything that no option sets is the default.
 
     Args:
         folder: A folder for its log.
         options: Options of `serve`, among them the one that names the database.
-        workers: The number of worker processes.
         key: An API key. With it, the server asks for one.
         command: The program `session-history`, or a program of the benchmark that takes its place.
-
-    Raises:
-        SkippedError: the command has no option for several workers.
     """
-    if workers > 1 and not _has_workers():
-        raise SkippedError("session-history serve has no --workers")
     port, log = processes.free_port(), folder / "session-history.log"
     ports = ("--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{processes.free_port()}")
-    many = ("--workers", str(workers)) if _has_workers() else ()
     auth = () if key is None else ("--auth", "keys")
-    with processes.running([*command, "serve", *options, *ports, *many, *auth], log) as process:
+    with processes.running([*command, "serve", *options, *ports, "--workers=1", *auth], log) as process:
         processes.wait_for_port(port, process, log)
         with grpc.insecure_channel(f"127.0.0.1:{port}", [NO_PROXY]) as channel:
             _wait_until_serving(channel)
@@ -123,10 +114,10 @@ def service(
 
 
 @contextmanager
-def production(folder: Path, url: str) -> Iterator[Server]:
+def production(folder: Path, url: str, *options: str) -> Iterator[Server]:
     """Run the service with credentials and limits for the block, as production does."""
     set_limits(url)
-    with service(folder, "--database-url", url, "--limits", key=make_key(url)) as server:
+    with service(folder, "--database-url", url, "--limits", *options, key=make_key(url)) as server:
         yield server
 
 
@@ -167,10 +158,3 @@ def _wait_until_serving(channel: grpc.Channel) -> None:
         if answer.status == _SERVING:
             break
     watch.cancel()
-
-
-@cache
-def _has_workers() -> bool:
-    command = [*_COMMAND, "serve", "--help"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True)
-    return "--workers" in shown.stdout

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sessionhistory_server.call_order import OrderedCall
+
 
 class Subject(NamedTuple):
     """The ids and the act that the trail shows of a call; empty if unknown, or if there are none."""
@@ -34,7 +36,7 @@ _UNKNOWN: Final = Subject()
 class CallContext:
     """The request id, the method, the deadline and the subject of a call, and its credential as sent."""
 
-    __slots__ = ("_deadline", "authorization", "end_turn", "method", "request_id", "subject")
+    __slots__ = ("authorization", "deadline", "end_turn", "method", "order", "request_id", "subject")
 
     def __init__(
         self, request_id: str, method: str, deadline: float = math.inf, *, authorization: str | None = None
@@ -46,22 +48,19 @@ class CallContext:
         self.subject = _UNKNOWN
         self.end_turn: Callable[[], None] = _do_nothing
         """Leaves the call's place among those that execute to another call, because this one has to wait."""
-        self._deadline = deadline  # by the monotonic clock, in seconds
+        self.order: OrderedCall | None = None
+        """The call's place among the calls of a stream to one session; ``None``: the call is no such call."""
+        self.deadline = deadline
+        """By the monotonic clock, in seconds; infinite: none."""
 
     def limit(self, seconds: float) -> None:
         """Set the deadline of the call to this many seconds from now."""
-        self._deadline = time.monotonic() + seconds
+        self.deadline = time.monotonic() + seconds
 
     @property
     def seconds_left(self) -> float:
         """The seconds until the deadline: negative after it, infinite without a deadline."""
-        return self._deadline - time.monotonic()
-
-    def part(self, method: str) -> CallContext:
-        """Return the context of a call that is part of this one, with the same deadline."""
-        part = CallContext(self.request_id, method, self._deadline)
-        part.subject = Subject(self.subject.tenant_id, self.subject.credential_id)
-        return part
+        return self.deadline - time.monotonic()
 
 
 def _do_nothing() -> None:

@@ -120,6 +120,10 @@ class DeadlineExceededError(SessionHistoryError):
         super().__init__(message, reason="DEADLINE_EXCEEDED", **metadata)
 
 
+class UnimplementedError(SessionHistoryError):
+    """The server does not know the method."""
+
+
 class InternalError(SessionHistoryError):
     """The service has a defect; the log describes it under the same request id."""
 
@@ -260,9 +264,41 @@ def read_too_long(seconds: float, advice: str) -> DeadlineExceededError:
 
 
 def server_stopping() -> UnavailableError:
-    """Return the error for a stream that is open when the server stops."""
+    """Return the error for a streamed message that is open when the server stops."""
     return UnavailableError(
         "the server is stopping: send the stream again, with the same message_id", reason="SERVER_STOPPING"
+    )
+
+
+def stream_ending() -> UnavailableError:
+    """Return the error for a call that arrives on a stream of calls that ends. Nothing was done."""
+    return UnavailableError(
+        "the stream ends, and the call had no effect: make the call on another stream", reason="STREAM_ENDING"
+    )
+
+
+def stream_full(maximum: int) -> RefusedCallError:
+    """Return the error for a call of a session that has too many calls on a stream. Nothing was done."""
+    return RefusedCallError(
+        f"the stream has {maximum} calls of this session in progress: retry after the delay in RetryInfo",
+        reason="STREAM_FULL",
+        max=str(maximum),
+    )
+
+
+def not_begun_in_time() -> DeadlineExceededError:
+    """Return the error for a call whose session's earlier calls took too long. Nothing was done."""
+    return DeadlineExceededError(
+        "the deadline passed before the session's earlier calls on the stream had ended: the call had no"
+        " effect"
+    )
+
+
+def method_unknown() -> UnimplementedError:
+    """Return the error for a call on a stream with a method that the server does not know, or without one."""
+    return UnimplementedError(
+        "the call names no method that this server makes on streams: make the call alone",
+        reason="METHOD_UNKNOWN",
     )
 
 

@@ -42,8 +42,12 @@ MAX_PINNED_MESSAGES: Final = 64
 MAX_MESSAGE_BYTES: Final = MIB - 1
 MAX_BATCH_BYTES: Final = 3 * MIB - 1
 MAX_BATCH_MESSAGES: Final = 500
-MAX_CALLS: Final = 64
-"""Calls in one MultiCall."""
+MAX_STREAM_CALLS: Final = 256
+"""Calls in one message of a CallStream, and calls in progress on a stream above which it reads no more."""
+MAX_STREAM_CALLS_OF_SESSION: Final = 64
+"""Calls of one session that are in progress on a CallStream, or wait there for the session's earlier ones."""
+MAX_STREAM_BYTES: Final = 8 * MIB
+"""Messages with calls in progress on a CallStream, above which it reads no more."""
 MAX_REQUEST_BYTES: Final = 4 * MIB
 MAX_RESPONSE_BYTES: Final = 3 * MIB + 512 * KIB
 

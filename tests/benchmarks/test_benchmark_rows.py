@@ -55,7 +55,10 @@ TINY = replace(
 # One row of each kind.
 NAMES = (
     "history",
-    "append-p99",
+    "append-streams",
+    "history-streams",
+    "history-streams-half",
+    "append-streams-log",
     "append-alone",
     "flood-appends",
     "append-long",
@@ -78,7 +81,7 @@ MACHINE = dict.fromkeys(
 @pytest.fixture(scope="module")
 def bench(databases: Databases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """A run with very little data, on a database of its own."""
-    require("h2load", path=os.environ["PATH"])
+    require("h2load", "go", path=os.environ["PATH"])
     folder = tmp_path_factory.mktemp("bench")
     with databases.migrated() as url, Bench(TINY, folder, url) as running:
         yield running
@@ -96,9 +99,10 @@ def test_rows(bench: Bench) -> None:
         result.row.name: result.measured for result in results
     }
     texts = [element.text for element in ET.fromstring(plot.draw(figures)).iter() if element.text]
-    assert "GetHistory, one worker" in texts
+    assert "GetHistory over streams" in texts
+    assert "GetHistory, at 50% of the top load" in texts
     assert "budget 4,000, steps of 1,000" in texts
-    assert shown(results).count("ceiling") == 2
+    assert shown(results).count("/s ceiling") == 3
 
 
 def test_rows_of_the_control(bench: Bench) -> None:
@@ -183,6 +187,21 @@ def test_filled_sessions_are_as_made_ones(bench: Bench) -> None:
     execute(bench.database_url, "update messages set tokens_through = 0 where message_id like '000%4'")
     with pytest.raises(InvalidError, match=r"\['tokens_through'\]"):
         fill.check(bench.database_url, made, filled)
+
+
+@pytest.mark.parametrize("over_streams", [True, False])
+def test_calls_from_go_that_fail_are_no_figures(bench: Bench, *, over_streams: bool) -> None:
+    """A load from Go is invalid if a call fails, or if an answer has another size than the recorded one."""
+    load = traffic.windows(bench.service)
+    grown, deleted = load.sessions[:2]
+    bench.service.ask(pb.AppendMessageRequest(session_id=grown, message=traffic.message(1_000)))
+    execute(bench.database_url, f"delete from sessions where session_id = '{deleted}'")
+
+    for call, problem in zip(
+        load.calls, ("an answer has [0-9]+ bytes", "NotFound|a call .* failed"), strict=False
+    ):
+        with pytest.raises(InvalidError, match=problem):
+            bench.grpc_load.for_seconds(bench.service, [call], 0.1, over_streams=over_streams)
 
 
 def test_servers_are_reached_directly(tmp_path: Path, database_url: str, proxy_trap: ProxyTrap) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -13,7 +14,7 @@ from fake_server import info
 from fake_streams import asked, outcome
 
 from sessionhistory import Message, Role, SessionFields, errors
-from sessionhistory._async import call_stream, call_streams
+from sessionhistory._async import call_stream, call_streams, connections
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from support.waiting import until
 
@@ -179,6 +180,21 @@ async def test_many_calls_use_several_connections(
     for call in calls:
         call.cancel()
     await asyncio.wait(calls)
+
+
+async def test_a_server_that_is_overloaded(
+    connect_asyncio: Connect, fake: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After such an error, calls avoid the connection for a while: another one may lead to another worker."""
+    monkeypatch.setattr(connections, "_AVOIDED_SECONDS", math.inf)
+    client = connect_asyncio(fake.address)
+    stream = await open_stream(client, fake)
+    (call,) = await begun(stream, client.get_session("a"))
+    stream.answers_calls = True
+    await stream.answer("a", _error(grpc.StatusCode.RESOURCE_EXHAUSTED, "SERVER_OVERLOADED"))
+    await call
+    second = await open_stream(client, fake)
+    assert second.peer != stream.peer
 
 
 async def test_limits_of_sizes_hold_for_each(connect_asyncio: Connect, fake: FakeServer) -> None:

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2
 from sessionhistory.v1 import history_pb2, message_pb2, session_pb2
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.config import Address
+from support.call_streams import made, reading
 from support.errors import fails
 from support.locks import locked
 from support.metrics import Metrics
@@ -129,19 +130,16 @@ async def test_metrics_count_what_happens(serve: Serve, database_url: str) -> No
     assert not [name for name, *_ in found if name.endswith("_created")]
 
 
-async def test_calls_in_one_request_are_counted_as_themselves(
+async def test_calls_on_one_stream_are_counted_as_themselves(
     serve: Serve, database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Entries of MultiCall are counted and logged as calls of their own, with the request's id."""
+    """Calls of a CallStream are counted and logged as if they were made alone."""
     port = free_port()
     service = await serve(database_url, metrics_listen=Address("127.0.0.1", port))
-    read = pb.GetHistoryRequest(session_id="none")
-    request = pb.MultiCallRequest(calls=[{"append_message": _append(window=2)}, {"get_history": read}])
     with caplog.at_level(logging.INFO, _LOGGER):
-        async for _ in service.stub.MultiCall(request):
-            pass
+        await made(service.stub, {"append_message": _append(window=2)}, reading("none"))
         metrics = Metrics(port)
-        await until(lambda: metrics.show(1, "sessionhistory_rpcs_total", "OK", "MultiCall"))
+        await until(lambda: metrics.show(1, "sessionhistory_rpcs_total", "OK", "CallStream"))
     found = await metrics.fetch()
     assert found["sessionhistory_rpcs_total", "OK", "AppendMessage"] == 1
     assert found["sessionhistory_rpcs_total", "NOT_FOUND", "GetHistory"] == 1
@@ -186,7 +184,5 @@ async def test_metrics_tell_of_late_and_cancelled_calls(serve: Serve, database_u
         call.cancel()
         await counted("CANCELLED")
         await available(8)
-        entries = [{"get_history": read}]
-        with pytest.raises(grpc.aio.AioRpcError):
-            await service.stub.MultiCall(pb.MultiCallRequest(calls=entries), timeout=1).read()
+        await made(service.stub, reading("s") | {"timeout": {"seconds": 1}})
         await until(lambda: metrics.show(2, "sessionhistory_rpcs_total", "DEADLINE_EXCEEDED", "GetHistory"))

@@ -226,7 +226,7 @@ def test_the_socket_on_which_a_server_calls_itself(secure: Server) -> None:
         with stub(f"unix-abstract:{name}", None) as history, pytest.raises(grpc.RpcError) as caught:
             history.AppendMessage(append())
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
-        entries = pb.MultiCallRequest(calls=[pb.MultiCallEntry(append_message=append())])
+        calls = pb.CallStreamRequest(calls=[{"append_message": append()}])
         with stub(f"unix-abstract:{name}", None) as history, pytest.raises(grpc.RpcError) as caught:
-            list(history.MultiCall(entries))
+            list(history.CallStream(iter([calls])))
         assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED

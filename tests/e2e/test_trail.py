@@ -21,6 +21,7 @@ from sessionhistory_server.rpc.accounting import Accounting
 from sessionhistory_server.rpc.dispatch import CREDENTIALS, SERVICE, methods_of
 from sessionhistory_server.rpc.server import METHODS
 from sessionhistory_server.rpc.services.registry import servicers
+from support.call_streams import made
 from support.errors import fails
 from support.keys import credentials, holding, make_key, refused
 from support.waiting import until
@@ -64,7 +65,7 @@ _NO_ACTS = {
     "CompactHistory": "it adds a summary; the messages stay",
     "ForkSession": "it adds",
     "ResetSession": "it adds a session; the old one keeps its messages",
-    "MultiCall": "its entries are calls of their own",
+    "CallStream": "its calls are calls of their own",
     "ListApiKeys": "it reads",
     "ListRefusedTokens": "it reads",
 }
@@ -75,7 +76,7 @@ _FIELDS = ["timestamp", "level", "event", "request_id", "method"]
 _OWN_FIELDS = ["act", "code", "tenant", "credential", "session_id"]
 
 _CONTRACTS = (SERVICE, CREDENTIALS)
-_NAMED = [method for contract in _CONTRACTS for method in contract.methods if method.name != "MultiCall"]
+_NAMED = [method for contract in _CONTRACTS for method in contract.methods if method.name != "CallStream"]
 
 
 def _events(log: io.StringIO) -> list[dict[str, Any]]:
@@ -181,17 +182,29 @@ async def test_every_refusal_for_lack_of_rights_is_one_event(
     assert "a secret text" not in log.getvalue()
 
 
-async def test_refusals_in_one_request_are_events_of_their_own(
+async def test_refusals_on_one_stream_are_events_of_their_own(
     service: Service, log: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MultiCall itself needs no right; its entries do."""
+    """CallStream itself needs no right; its calls do."""
     _take_rights(service, monkeypatch)
-    entries = [{kind: {"session_id": kind}} for kind in ("append_message", "get_history")]
-    async for _ in service.stub.MultiCall(pb.MultiCallRequest(calls=entries)):
-        pass
+    await made(service.stub, *({kind: {"session_id": kind}} for kind in ("append_message", "get_history")))
     await until(lambda: len(_events(log)) == 2)
     found = {(event["act"], event["method"], event["session_id"]) for event in _events(log)}
     assert found == {("refusal", "AppendMessage", "append_message"), ("refusal", "GetHistory", "get_history")}
+
+
+async def test_an_act_on_a_stream_is_an_event(service: Service, log: io.StringIO) -> None:
+    """A call that removes messages is an act, on a stream as alone."""
+    message = {"role": "ROLE_USER", "content": "x"}
+    batch = {"session_id": "s", "messages": [message], "new_session": {}}
+    await made(
+        service.stub,
+        {"append_messages": batch, "request_id": "first"},
+        {"append_messages": batch | {"keep_through_sequence": 0}, "request_id": "second"},
+    )
+    await until(lambda: _events(log))
+    (event,) = _events(log)
+    assert (event["act"], event["request_id"], event["session_id"]) == ("truncation", "second", "s")
 
 
 @pytest.mark.parametrize(
@@ -200,7 +213,7 @@ async def test_refusals_in_one_request_are_events_of_their_own(
 async def test_a_refusal_of_a_bound_key_names_the_session(
     serve: Serve, database_url: str, log: io.StringIO, bound: str, session_id: str
 ) -> None:
-    """It is an event like the lack of a scope, in a call, in a stream and in an entry of MultiCall."""
+    """It is an event like the lack of a scope, in a call alone, in a stream and on a CallStream."""
     service = await serve(database_url, auth=("keys",))
     reason = "USER_MISMATCH" if bound == "user_id" else "APPLICATION_MISMATCH"
     mine = holding(service, (await make_key(service, **{bound: "ada"}))[1]).stub
@@ -217,8 +230,7 @@ async def test_a_refusal_of_a_bound_key_names_the_session(
     with fails("PERMISSION_DENIED", reason):
         await stream.write(stream_pb.AppendMessageStreamRequest(header=header))
         await stream
-    async for _ in mine.MultiCall(pb.MultiCallRequest(calls=[{"append_message": append}])):
-        pass
+    await made(mine, {"append_message": append})
     await until(lambda: len(_events(log)) == 3)
     shown = "" if " " in session_id else session_id
     assert {(event["act"], event["session_id"]) for event in _events(log)} == {("refusal", shown)}

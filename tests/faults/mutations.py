@@ -60,7 +60,9 @@ UNARY = {
 """A valid request of each RPC that takes one message and answers with one."""
 
 STREAMED = {
-    _SERVICE + "MultiCall": b"\n\x05\x12\x03\n\x01s",
+    _SERVICE + "CallStream": pb.CallStreamRequest(
+        header={}, calls=[{"number": 1, "timeout": {"seconds": 1}, "get_history": {"session_id": "s"}}]
+    ).SerializeToString(),
     _SERVICE + "AppendMessageStream": b"\n\x07\n\x01s\x1a\x02\x18\x03",
     f"{_HEALTH}Watch": b"\n\x00",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": b":\x00",

@@ -58,14 +58,15 @@ def test_answers_that_nobody_reads(attacked: Attacked, peers: int, calls: int) -
     assert "connection ended" in attacked.server.log
 
 
-def test_a_multi_call_that_nobody_reads(attacked: Attacked) -> None:
-    """A MultiCall whose answers are not read does not compute all its windows in advance."""
-    request = pb.MultiCallRequest(calls=[{"get_history": LARGE}] * 64)
+def test_a_stream_of_calls_that_nobody_reads(attacked: Attacked) -> None:
+    """A CallStream whose outcomes are not read does not compute all its windows in advance."""
+    calls = [{"number": number, "get_history": LARGE} for number in range(256)]
+    request = pb.CallStreamRequest(header={"unordered": True}, calls=calls)
     with ExitStack() as stack, attacked.watched():
         hostile = [stack.enter_context(Peer(attacked.address)) for _ in range(2)]
         for peer in hostile:
-            peer.call(f"{SERVICE}MultiCall", request.SerializeToString())
-            peer.call(f"{SERVICE}MultiCall", request.SerializeToString())
+            peer.call(f"{SERVICE}CallStream", request.SerializeToString())
+            peer.call(f"{SERVICE}CallStream", request.SerializeToString())
         eventually(lambda: attacked.serves() and all(peer.is_done_with for peer in hostile))
     assert attacked.peak_mib < BOUND_MIB
 
@@ -113,7 +114,7 @@ def test_header_bombs(database_url: str, start: Callable[..., Server]) -> None:
 
 def test_headers_alone_are_answered(attacked: Attacked) -> None:
     """A call of headers only is ended with a reason, also for streams."""
-    methods = ("GetHistory", "AppendMessage", "MultiCall", "AppendMessageStream")
+    methods = ("GetHistory", "AppendMessage", "CallStream", "AppendMessageStream")
     paths = [f"{SERVICE}{name}" for name in methods]
     with Peer(attacked.address) as peer:
         for path in paths * 50:

@@ -70,6 +70,10 @@ NAMES_NOTHING: dict[str, tuple[str, ...]] = {
         *(f"ToolCallDelta.{name}" for name in ("id", "index", "name", "arguments")),
     ),
     "set by the server, and ignored in a request": ("Message.sequence",),
+    "the caller's own name of a call, which only the outcome of the call and its log lines repeat": (
+        "StreamedCall.number",
+        "StreamedCall.request_id",
+    ),
     _NUMBER: (
         "*.page_size",
         "*.token_count",

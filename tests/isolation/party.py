@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf.message_factory import GetMessageClass
+from valid_requests import REQUEST_ID
 
 from sessionhistory_server.model.caller import DEFAULT_TENANT
 from support.keys import make_key
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from support.service import Service
-
-REQUEST_ID = "the-call-that-is-watched"
-"""The request id of a watched call."""
 
 
 class Party(NamedTuple):
@@ -57,7 +55,7 @@ class Party(NamedTuple):
         return [answer.FromString(response) async for response in call]
 
     def _named(self, request: Any) -> Message:
-        """Name the party's user in a request, in the header of a stream, or in each entry of MultiCall."""
+        """Name the party's user in a request, in the header of a stream, or in each call of a CallStream."""
         if self.user_id:
             for part in _parts(request):
                 part.user_id = self.user_id
@@ -70,5 +68,5 @@ def _parts(request: Any) -> list[Any]:
     if "user_id" in fields:
         return [request]
     if "calls" in fields:
-        return [getattr(entry, entry.WhichOneof("call")) for entry in request.calls]
+        return [getattr(call, call.WhichOneof("request")) for call in request.calls]
     return [request.header] if "header" in fields and request.HasField("header") else []

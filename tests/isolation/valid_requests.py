@@ -8,6 +8,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from support.fresh import fresh_id
 
+REQUEST_ID = "the-call-that-is-watched"
+"""The request id of a watched call."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -26,7 +29,7 @@ def _on_session(**fields: Any) -> Callable[[str], Fields]:
     return lambda session_id: {"session_id": session_id} | fields
 
 
-# By RPC: the fields of a request on a session, or of the header of a stream. The entries of MultiCall are
+# By RPC: the fields of a request on a session, or of the header of a stream. The calls of a CallStream are
 # requests of other RPCs.
 _VALID: dict[str, Callable[[str], Fields]] = {
     "CreateSession": _on_session(),
@@ -123,7 +126,7 @@ def naming(field: NamedField, session_id: str, value: str, changes: Fields) -> l
         part = part[0] if hasattr(part, "append") else part
     last = field.path[-1]
     setattr(part, last, type(getattr(part, last))(value))
-    rest = _REST_OF_STREAM if field.method.client_streaming else ()
+    rest = _REST_OF_STREAM if field.method.name == "AppendMessageStream" else ()
     return [first, *(request_of(field.method, **each) for each in rest)]
 
 
@@ -133,7 +136,7 @@ def request_of(method: MethodDescriptor, **fields: Any) -> Message:
 
 
 def _rpc_of(field: NamedField) -> str:
-    """Return the RPC whose request a field belongs to: an entry of MultiCall is one of another RPC."""
+    """Return the RPC whose request a field belongs to: a call of a CallStream is one of another RPC."""
     if field.path[0] != "calls":
         return field.method.name
     return "".join(word.title() for word in field.path[1].split("_"))
@@ -141,5 +144,5 @@ def _rpc_of(field: NamedField) -> str:
 
 def _wrapped(field: NamedField, fields: Fields) -> Fields:
     if field.path[0] == "calls":
-        return {"calls": [{field.path[1]: fields}]}
+        return {"calls": [{field.path[1]: fields, "request_id": REQUEST_ID}]}
     return {"header": fields} if field.path[0] == "header" else fields

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import grpc
 from google.protobuf import text_format
 from google.rpc import error_details_pb2, status_pb2
-from party import REQUEST_ID
+from valid_requests import REQUEST_ID
 
 from sessionhistory_server import call_context
 from sessionhistory_server.store.postgres.batching import Batcher
@@ -133,12 +133,12 @@ async def _answer(party: Party, method: MethodDescriptor, requests: Sequence[Mes
 
 
 def _response(response: Any) -> str:
-    """Return a response as text, with the errors of MultiCall's entries in clear."""
+    """Return a response as text, with the errors of the calls of a CallStream in clear."""
     text = text_format.MessageToString(response)
     failed = [each.error for each in getattr(response, "outcomes", ()) if each.HasField("error")]
     if not failed:
         return text
-    return "\n".join(_shown(status_pb2.Status.FromString(error)) for error in failed)
+    return "\n".join(_shown(error) for error in failed)
 
 
 def _shown(status: Any) -> str:

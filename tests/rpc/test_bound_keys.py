@@ -10,6 +10,7 @@ from rpc_support import METHODS, NAMING, append, call, create, fresh_id, get, sa
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory.v1 import session_pb2 as spb
+from support.call_streams import OpenCalls, reason_of
 from support.errors import fails
 from support.keys import holder, refused
 
@@ -150,19 +151,18 @@ async def test_a_bound_key_uses_no_other_application(guarded: Service, method: s
             await call(bound, method_of_list, "", "ada", application_id="other")
 
 
-async def test_the_entries_of_a_multi_call_are_bound(guarded: Service) -> None:
-    """An entry of another user fails alone, and an entry without a user is of the key's user."""
+@pytest.mark.parametrize("header", [None, {}, {"unordered": True}])
+async def test_the_calls_of_a_stream_are_bound(guarded: Service, header: dict[str, Any] | None) -> None:
+    """A call for another user fails alone, and a call without a user is for the key's user."""
     ada = await holder(guarded, user_id="ada")
     await append(ada, session_id := fresh_id(), said(), new_session=spb.SessionFields())
-    entries = [
-        {"get_history": {"session_id": session_id, "user_id": user_id}} for user_id in ("", "ada", "eve")
-    ]
-    errors = {}
-    async for response in ada.stub.MultiCall(pb.MultiCallRequest(calls=entries)):
-        errors |= {outcome.index: outcome.error for outcome in response.outcomes}
-    assert [b"USER_MISMATCH" in errors[index] for index in range(3)] == [False, False, True]
-    assert not errors[0]
-    assert not errors[1]
+    stream = OpenCalls(ada.stub, header)
+    for kind in ("get_history", "get_session", "append_message"):
+        fields = {"message": {"role": 1}} if kind == "append_message" else {}
+        named = [{kind: {"session_id": session_id, "user_id": each} | fields} for each in ("", "ada", "eve")]
+        *good, bad = await stream.make(*named)
+        assert not any(outcome.HasField("error") for outcome in good)
+        assert reason_of(bad) == ("PERMISSION_DENIED", "USER_MISMATCH")
 
 
 def _stream(session_id: str, user_id: str = "") -> list[stream_pb.AppendMessageStreamRequest]:

@@ -16,6 +16,7 @@ from sessionhistory_server.credentials import api_keys as key_text
 from sessionhistory_server.model.caller import ADMIN, ALL_SCOPES, READ, WRITE
 from sessionhistory_server.rpc.dispatch import CREDENTIALS, SERVICE
 from sessionhistory_server.rpc.reflection import REFLECTIONS
+from support.call_streams import made, reason_of
 from support.errors import fails, failure_of
 from support.keys import holder, holding, make_key
 from support.service import SERVING
@@ -55,7 +56,7 @@ def scope_of(method: MethodDescriptor) -> str | None:
     """Return the scope that a method needs, by the rules of the contract."""
     if method.containing_service is CREDENTIALS:
         return ADMIN
-    if method.name == "MultiCall":
+    if method.name == "CallStream":
         return None
     return READ if method.name in READING else WRITE
 
@@ -108,14 +109,14 @@ async def test_a_server_without_credentials_lets_no_caller_manage_keys(
 
 
 @pytest.mark.parametrize("scopes", [(READ,), (WRITE,)])
-async def test_each_entry_of_a_multi_call_needs_its_scope(guarded: Service, scopes: tuple[str, ...]) -> None:
-    """MultiCall itself needs none."""
+async def test_each_call_of_a_stream_needs_its_scope(guarded: Service, scopes: tuple[str, ...]) -> None:
+    """The stream itself needs none."""
     service = await holder(guarded, scopes=scopes)
-    entries = [{"append_message": {"session_id": "s"}}, {"get_history": {"session_id": "s"}}]
-    denied = {}
-    async for response in service.stub.MultiCall(pb.MultiCallRequest(calls=entries)):
-        denied |= {each.index: b"SCOPE_MISSING" in each.error for each in response.outcomes}
-    assert denied == {0: scopes == (READ,), 1: scopes == (WRITE,)}
+    writing = ("append_message", "append_messages", "update_state")
+    kinds = (*writing, "get_history", "list_messages", "get_message", "get_session")
+    outcomes = await made(service.stub, *({kind: {"session_id": "s"}} for kind in kinds))
+    denied = [reason_of(outcome) == ("PERMISSION_DENIED", "SCOPE_MISSING") for outcome in outcomes]
+    assert denied == [(kind in writing) == (scopes == (READ,)) for kind in kinds]
 
 
 @pytest.mark.parametrize("secret", GARBAGE, ids=range(len(GARBAGE)))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from support.databases import Databases
 
 TABLES = ("sessions", "messages", "summaries")
-NOT_OF_A_SESSION = {"MultiCall"}
+NOT_OF_A_SESSION = {"CallStream"}
 NEVER = 1_000
 STATEMENTS = 20
 """More statements than any call sends."""

@@ -17,6 +17,7 @@ from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
 from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.rpc.load import control, turns
 from sessionhistory_server.rpc.load.turns import Width
+from support.call_streams import OpenCalls, made, reading, reason_of
 from support.errors import fails
 from support.keys import credentials, holder, holding, make_key
 from support.locks import locked_session, waiting
@@ -175,21 +176,29 @@ async def test_open_streams_are_bounded_and_hold_no_turn(
     await _until_idle(service)
 
 
-async def test_entries_of_multi_call_take_turns(
+async def test_calls_of_a_stream_take_turns(
     serve: Serve, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each entry waits for its own turn, and counts as a call."""
+    """Each waits for its own turn, and counts as a call. The stream counts as a stream."""
     monkeypatch.setattr(control, "WIDTH", Width(alone=1, shared=1, of_tenant=1))
-    service = await serve(database_url, max_concurrent_calls=8)
+    service = await serve(database_url, max_concurrent_calls=8, max_streams=1)
     await create(service, "s")
-    entries = [pb.MultiCallEntry(get_history=pb.GetHistoryRequest(session_id="s")) for _ in range(12)]
-    outcomes = [
-        outcome
-        async for response in service.stub.MultiCall(pb.MultiCallRequest(calls=entries))
-        for outcome in response.outcomes
-    ]
-    assert sorted(outcome.index for outcome in outcomes) == list(range(12))
-    assert sum(bool(outcome.error) for outcome in outcomes) == 12 - 7  # the request itself is a call, too
+    outcomes = await made(service.stub, *[reading("s")] * 12)
+    assert [outcome.HasField("error") for outcome in outcomes] == [False] * 8 + [True] * 4
+    assert {reason_of(outcome) for outcome in outcomes[8:]} == {("RESOURCE_EXHAUSTED", "SERVER_OVERLOADED")}
+    await _until_idle(service)
+
+
+async def test_streams_of_calls_are_bounded(serve: Serve, database_url: str) -> None:
+    """A stream too many is refused as a whole."""
+    service = await serve(database_url, max_streams=1)
+    first = OpenCalls(service.stub)
+    await first.make(reading("s"))
+    second = OpenCalls(service.stub)
+    await second.send(reading("s"))
+    with fails("RESOURCE_EXHAUSTED", "SERVER_OVERLOADED"):
+        await second.read()
+    assert await first.end() == "OK"
     await _until_idle(service)
 
 
@@ -234,9 +243,8 @@ async def _some_call(service: Service, number: int) -> None:
             pieces = (header(message_id=str(number), on_break=KEEP), text("part"))
             await stream(service, *pieces, timeout=0.01 * number)
         case 4:
-            entries = [pb.MultiCallEntry(get_history=pb.GetHistoryRequest(session_id="s"))] * 5
-            async for _ in service.stub.MultiCall(pb.MultiCallRequest(calls=entries)):
-                pass
+            stream_of_calls = OpenCalls(service.stub, timeout=0.01 * number)
+            await stream_of_calls.make(*[reading("s")] * 5)
         case _:
             await service.stub.GetSession(pb.GetSessionRequest(), wait_for_ready=False)
 
@@ -249,7 +257,7 @@ async def test_a_refused_call_is_counted(serve: Serve, database_url: str) -> Non
     with pytest.raises(grpc.aio.AioRpcError):
         await stream(service, header(), finish())
     totals = service.app.metrics.totals()
-    assert totals.refused_calls == {"RATE_LIMITED": 0, "SERVER_OVERLOADED": 1}
+    assert totals.refused_calls == {"RATE_LIMITED": 0, "SERVER_OVERLOADED": 1, "STREAM_FULL": 0}
     assert totals.waiting_calls == 0
     first.cancel()
     await _until_idle(service)

@@ -12,10 +12,10 @@ from rpc_support import append, call, create, said
 from stream_support import finish, header, stream, text
 
 from sessionhistory.v1 import credentials_service_pb2 as credentials_pb
-from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.rpc import receive
 from sessionhistory_server.rpc.load import pace
 from sessionhistory_server.rpc.load.rates import Rates
+from support.call_streams import made, reading, reason_of
 from support.errors import fails
 from support.keys import credentials, holder, make_key
 from support.limits import limit
@@ -86,25 +86,17 @@ async def test_users_have_limits_of_their_own(service: Service) -> None:
     assert refused.metadata["limit"] == "tenant_requests_per_second"
 
 
-async def test_each_entry_of_multi_call_counts(service: Service) -> None:
-    """MultiCall itself does not."""
+async def test_each_call_of_a_stream_counts(service: Service) -> None:
+    """The stream itself does not, but it does not begin for a tenant that has reached its limit."""
     ada = await holder(service, tenant="ada")
     await create(ada, "s")
     await limit(service, "ada", tenant_requests_per_second=4)
-    entries = [pb.MultiCallEntry(get_history=pb.GetHistoryRequest(session_id="s"))] * 6
-    outcomes = [
-        outcome
-        async for response in ada.stub.MultiCall(pb.MultiCallRequest(calls=entries))
-        for outcome in response.outcomes
-    ]
-    assert sum(not outcome.error for outcome in outcomes) == 4
+    outcomes = await made(ada.stub, *[reading("s")] * 6)
+    failed = [outcome for outcome in outcomes if outcome.HasField("error")]
+    assert len(failed) == 2
+    assert {reason_of(outcome) for outcome in failed} == {("RESOURCE_EXHAUSTED", "RATE_LIMITED")}
     with limited():
-        await asyncio.wait_for(_first(ada.stub.MultiCall(pb.MultiCallRequest(calls=entries))), 30)
-
-
-async def _first(responses: Any) -> None:
-    async for _ in responses:
-        return
+        await made(ada.stub, *[reading("s")] * 6)
 
 
 async def test_a_stream_counts_once_when_it_begins(service: Service) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,12 @@ from rpc_support import call, stored
 
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import credentials_service_pb2 as pb
-from sessionhistory.v1 import session_history_service_pb2 as spb
 from sessionhistory_server.rpc.reflection import REFLECTIONS
+from support.call_streams import OpenCalls, reason_of
 from support.databases import execute
 from support.errors import failure_of
 from support.keys import credentials, holding, make_key
-from support.locks import locked
+from support.locks import locked_session, waiting
 from support.open_stream import OpenStream
 from support.tokens import IssuerKey, jwt_settings, publish
 from support.waiting import until
@@ -190,19 +189,23 @@ async def test_reflection_ends_when_its_key_is_revoked(two: list[Service]) -> No
     assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
 
 
-async def test_a_multi_call_ends_when_its_key_is_revoked(two: list[Service], database_url: str) -> None:
-    """Its entries wait for a lock meanwhile."""
+async def test_a_stream_of_calls_ends_when_its_key_is_revoked(two: list[Service], database_url: str) -> None:
+    """A call that has begun is answered, and calls that wait for their session never begin."""
     key_id, secret = await make_key(two[0])
     service = holding(two[1], secret)
     await call(service, "AppendMessages", "s", messages=[{"role": 1}], new_session={})
-    with locked(database_url, "sessions"):
-        entries = [{"append_message": {"session_id": "s", "message": {"role": 1}}}]
-        waiting = service.stub.MultiCall(spb.MultiCallRequest(calls=entries))
-        reading = asyncio.ensure_future(waiting.read())
-        await until(lambda: two[1].app._authentication._streams)  # noqa: SLF001 - the call has begun
+    state = {"update_state": {"session_id": "s", "patch": "{}"}}
+    stream = OpenCalls(service.stub)
+    with locked_session(database_url):
+        begun, waits = await stream.send(state, state)
+        await until(lambda: waiting(database_url))
         await _revoke(two[0], key_id)
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await reading
+        (refused,) = await stream.results([waits])
+        assert reason_of(refused) == ("UNAUTHENTICATED", "CREDENTIALS_INVALID")
+    (answered,) = await stream.results([begun])
+    assert answered.HasField("update_state")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stream.read()
     assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
 
 

@@ -58,20 +58,21 @@ def _requests(method: MethodDescriptor, key_id: str, page_token: str) -> Iterato
     if method.name in METHODS:
         for user_id in ("", NAMED["user_id"]):
             yield request(method.name, NAMED["session_id"], user_id)
-    elif method.name == "MultiCall":
-        calls = ("append_message", "get_history", "get_session")
-        yield empty(
-            calls=[{kind: {"session_id": NAMED["session_id"]}} for kind in calls if kind in _kinds(empty)]
+    elif method.name == "CallStream":
+        kinds = (
+            "append_message",
+            "get_history",
+            "list_messages",
+            "get_message",
+            "get_session",
+            "update_state",
         )
+        yield empty(calls=[{kind: {"session_id": NAMED["session_id"]}} for kind in kinds])
     elif header:
         header.pop("message_id")
         yield empty(header=header)
     elif method.name == "CreateApiKey":
         yield empty(api_key={"scopes": [keys_pb.SCOPE_READ], "user_id": NAMED["user_id"]})
-
-
-def _kinds(multi_call: Any) -> set[str]:
-    return set(multi_call.DESCRIPTOR.fields_by_name["calls"].message_type.fields_by_name)
 
 
 async def _told(service: Service, method: MethodDescriptor, sent: Message, key: str, request_id: str) -> str:

@@ -21,7 +21,7 @@ from sessionhistory_server.store import (
     usage_recount,
     void_summaries,
 )
-from sessionhistory_server.store.appends import replace, retries, shared, storing
+from sessionhistory_server.store.appends import replace, retries, storing, together
 from sessionhistory_server.store.columns.session import INSERT_NEW_SESSION
 from sessionhistory_server.store.forks import copying, fork, steps
 from sessionhistory_server.store.sessions import active, lifecycle, purging, state
@@ -92,7 +92,7 @@ _NAMES: dict[str, str] = {
     advisory_locks._TRY_ON_NODE: "job: lock on node",
     messages._GET_BY_ID: "message: by id",
     messages._GET_BY_SEQUENCE: "message: by sequence",
-    shared._APPEND: "append: shared",
+    together._APPEND: "append: shared",
     tokens._NEXT_SESSIONS: "recount: sessions",
     tokens._LOCK: "recount: lock",
     tokens._NEXT_LOCKED: "recount: present",

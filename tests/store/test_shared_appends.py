@@ -14,7 +14,7 @@ from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.append import Append
 from sessionhistory_server.model.session import SessionContent
 from sessionhistory_server.model.window import WindowLimits
-from sessionhistory_server.store.appends import shared, storing
+from sessionhistory_server.store.appends import storing, together
 from sessionhistory_server.store.postgres import batching
 from sessionhistory_server.store.session_ref import SessionRef
 from support.callers import caller
@@ -59,13 +59,13 @@ def sent(monkeypatch: pytest.MonkeyPatch, database_url: str) -> Iterator[Recorde
         yield recorder
 
 
-async def together(history: UseCases, *requests: Append | tuple[Caller, Append]) -> list[Outcome]:
+async def at_once(history: UseCases, *requests: Append | tuple[Caller, Append]) -> list[Outcome]:
     """Append concurrently."""
     calls = [(caller(), each) if isinstance(each, Append) else each for each in requests]
     return await asyncio.gather(*(history.messages.append(*call) for call in calls), return_exceptions=True)
 
 
-WRITES = (shared._APPEND, storing.APPEND_AT_ONCE.whole, storing.APPEND.whole, storing.APPEND.session)
+WRITES = (together._APPEND, storing.APPEND_AT_ONCE.whole, storing.APPEND.whole, storing.APPEND.session)
 
 
 def writes(sent: Recorder) -> int:
@@ -84,7 +84,7 @@ async def test_each_is_told_its_own(history: UseCases, sent: Recorder) -> None:
     All calls share a statement. If the sessions are distributed, those to one session share a transaction.
     """
     asked = [append(SESSIONS[n % 2], new_message(f"m{n}", tokens=n)) for n in range(10)]
-    outcomes = await together(history, *asked)
+    outcomes = await at_once(history, *asked)
     for n, outcome in enumerate(outcomes):
         assert not isinstance(outcome, BaseException)
         session_id, appended, _ = outcome
@@ -102,7 +102,7 @@ async def test_each_is_told_its_own(history: UseCases, sent: Recorder) -> None:
 
 async def test_totals_run_on(history: UseCases) -> None:
     """Budgets count messages of a shared statement like any others."""
-    await together(history, *(append("a", new_message(f"m{n}", tokens=10)) for n in range(6)))
+    await at_once(history, *(append("a", new_message(f"m{n}", tokens=10)) for n in range(6)))
     await history.messages.append(caller(), append("a", new_message("alone", tokens=10)))
     window = await history.windows.get(caller(), "a", WindowLimits(token_budget=35))
     assert [message.sequence for message in window.messages] == [5, 6, 7]
@@ -111,7 +111,7 @@ async def test_totals_run_on(history: UseCases) -> None:
 async def test_one_that_is_refused_harms_nobody(history: UseCases) -> None:
     """Appends to a foreign, missing or ended session get their own errors; the others are stored."""
     await history.sessions.update(caller(), "b", {"status": "COMPLETED"}, etag=None)
-    outcomes = await together(
+    outcomes = await at_once(
         history,
         (caller("ada"), append("a", new_message("1"))),
         (caller("eve"), append("a", new_message("2"))),
@@ -130,7 +130,7 @@ async def test_one_that_is_refused_harms_nobody(history: UseCases) -> None:
 
 async def test_a_stranger_takes_no_place_in_a_statement(history: UseCases, sent: Recorder) -> None:
     """The owner's append is stored by the shared statement, even if another user's came first."""
-    outcomes = await together(
+    outcomes = await at_once(
         history,
         (caller("eve"), append("a", new_message("1"))),
         (caller("ada"), append("a", new_message("2"))),
@@ -143,7 +143,7 @@ async def test_a_stranger_takes_no_place_in_a_statement(history: UseCases, sent:
 
 async def test_an_id_twice_at_once(history: UseCases) -> None:
     """The same message twice is stored once; another message with its id is refused."""
-    outcomes = await together(
+    outcomes = await at_once(
         history,
         append("a", new_message("new")),
         append("a", new_message("new")),
@@ -157,7 +157,7 @@ async def test_an_id_twice_at_once(history: UseCases) -> None:
 async def test_a_retry_among_others(history: UseCases) -> None:
     """A stored message is returned; the other messages of the statement are stored."""
     await history.messages.append(caller(), append("a", new_message("old")))
-    outcomes = await together(history, *(append("a", new_message(name)) for name in ("1", "old", "2")))
+    outcomes = await at_once(history, *(append("a", new_message(name)) for name in ("1", "old", "2")))
     sequences = [
         outcome[1].messages[0].sequence for outcome in outcomes if not isinstance(outcome, BaseException)
     ]
@@ -203,7 +203,7 @@ async def test_only_the_locked_session_is_suspected(
 async def test_title_and_sessions_to_make(history: UseCases) -> None:
     """The first text of a user becomes the title; a missing session is created once."""
     content = SessionContent()
-    outcomes = await together(
+    outcomes = await at_once(
         history,
         append("a", new_message("1", role="ASSISTANT", content="Hello!")),
         append("a", new_message("2", content="Rome in May")),
@@ -225,7 +225,7 @@ async def test_with_the_switch_off(
     history = use_cases(await open_database(database_url, pool_size=8), coalesce=False)
     for session_id in SESSIONS:
         await history.sessions.create(caller(), session_id, SessionContent(), allow_existing=False)
-    outcomes = await together(history, *(append("a", new_message(str(n))) for n in range(5)))
+    outcomes = await at_once(history, *(append("a", new_message(str(n))) for n in range(5)))
     assert [reason(outcome) for outcome in outcomes] == ["stored"] * 5
     assert writes(sent) == 5
 
@@ -239,8 +239,8 @@ async def test_a_plan_made_for_few_sessions_serves_many(
     for session_id in SESSIONS:
         await history.sessions.create(caller(), f"few-{session_id}", SessionContent(), allow_existing=False)
     for _ in range(6):
-        await together(history, *(append(f"few-{session_id}", new_message()) for session_id in SESSIONS))
-    (statement,) = (each for each in sent.take() if each.text == shared._APPEND)
+        await at_once(history, *(append(f"few-{session_id}", new_message()) for session_id in SESSIONS))
+    (statement,) = (each for each in sent.take() if each.text == together._APPEND)
     assert sent.connection
     made = await plan(sent.connection, statement)
     assert [node.condition for node in made if node.index == "sessions_pkey"] == [True]

@@ -13,6 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sessionhistory.v1.session_history_service_pb2 import CallError
+
 
 @dataclass
 class Failure:
@@ -25,6 +27,8 @@ class Failure:
     metadata: dict[str, str] = field(default_factory=dict)
     violations: dict[str, str] = field(default_factory=dict)
     retry_seconds: float | None = None
+    request_id: str = ""
+    """Only of a call of a CallStream."""
 
 
 def failure_of(error: grpc.aio.AioRpcError | grpc.RpcError) -> Failure:
@@ -35,6 +39,17 @@ def failure_of(error: grpc.aio.AioRpcError | grpc.RpcError) -> Failure:
         return failure
     status = status_pb2.Status.FromString(details)
     assert (status.code, status.message) == (error.code().value[0], error.details())
+    return _with_details(failure, status)
+
+
+def failure_of_outcome(error: CallError) -> Failure:
+    """Read the error of a call of a CallStream."""
+    status = status_pb2.Status.FromString(error.SerializeToString())
+    code = next(code for code in grpc.StatusCode if code.value[0] == error.code)
+    return _with_details(Failure(code, error.message), status)
+
+
+def _with_details(failure: Failure, status: status_pb2.Status) -> Failure:
     for packed in status.details:
         if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
             info = error_details_pb2.ErrorInfo.FromString(packed.value)
@@ -46,6 +61,8 @@ def failure_of(error: grpc.aio.AioRpcError | grpc.RpcError) -> Failure:
         elif packed.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
             delay = error_details_pb2.RetryInfo.FromString(packed.value).retry_delay
             failure.retry_seconds = delay.seconds + delay.nanos / 1e9
+        elif packed.Is(error_details_pb2.RequestInfo.DESCRIPTOR):
+            failure.request_id = error_details_pb2.RequestInfo.FromString(packed.value).request_id
     return failure
 
 

@@ -27,6 +27,10 @@ _REFERENCE = page("docs/reference.md")
 _MESSAGES, _LEFT_OUT = 4, {8, 9}
 
 
+_REMOVED = {"MultiCall", "MultiCallRequest", "MultiCallEntry", "MultiCallResponse", "MultiCallOutcome"}
+"""The names of the contract that no RPC or message may have again: protobuf cannot reserve them."""
+
+
 def _stubs(file: FileDescriptor) -> Iterator[FileDescriptor]:
     yield file
     for needed in file.dependencies:
@@ -92,3 +96,11 @@ def test_the_reference_has_every_signature() -> None:
         )
         for method in service.methods
     ]
+
+
+def test_removed_names_are_not_used_again() -> None:
+    """A caller of an older release gets UNIMPLEMENTED, and no answer of another RPC."""
+    names = {message.name for file in _FILES for message in file.message_type}
+    names |= {rpc.name for file in _FILES for service in file.service for rpc in service.method}
+    assert "CallStream" in names
+    assert not names & _REMOVED

@@ -81,7 +81,7 @@ def test_only_reading_methods_need_no_scope_to_write() -> None:
     scopes = {name: method.terms.scope for name, method in methods.items()}
     reading = {"GetSession", "ListSessions", "GetActiveSession", "GetMessage", "GetHistory", "ListMessages"}
     expected = {name: READ if name in reading else WRITE for name in scopes}
-    assert scopes == expected | {"MultiCall": None}
+    assert scopes == expected | {"CallStream": None}
     assert {method.terms.scope for method in methods_of(HEALTH, [Health()], _accounting()).values()} == {None}
 
 
@@ -91,6 +91,6 @@ def test_every_request_that_can_name_a_user_is_asked_for_it() -> None:
         request: Any = method.request_type()
         if name == "AppendMessageStream":
             request.header.user_id = "u"
-        elif name != "MultiCall":
+        elif name != "CallStream":
             request.user_id = "u"
-        assert method.user_of(request) == ("" if name == "MultiCall" else "u"), name
+        assert method.user_of(request) == ("" if name == "CallStream" else "u"), name

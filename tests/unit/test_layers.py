@@ -28,6 +28,7 @@ _FORBIDDEN: Final = {
     "app.py": (*_DATABASE, "sessionhistory_server.runtime.serving"),
     "background": (*_WIRE, *_DATABASE, *_USECASES),
     "call_context.py": (*_WIRE, *_DATABASE, *_STORE),
+    "call_order.py": (*_WIRE, *_DATABASE, *_STORE),
     "certificates.py": (*_WIRE, *_DATABASE, *_STORE),
     "config.py": (*_WIRE, *_DATABASE, *_STORE),
     "credentials": (*_WIRE, *_DATABASE, *_STORE),

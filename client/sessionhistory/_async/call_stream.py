@@ -73,6 +73,10 @@ class CallStream:
         """The number of calls in progress, including those whose callers no longer wait."""
         return len(self._unsent) + len(self._sent)
 
+    def rank(self) -> tuple[bool, int]:
+        """Return the sort key: the next call uses the stream with the lowest one."""
+        return self.connection.is_avoided, self.calls
+
     @property
     def age_seconds(self) -> float:
         """How long ago the stream began to open."""
@@ -164,8 +168,8 @@ class CallStream:
         self.connection.answers += 1
         for outcome in response.outcomes:
             call = self._sent.pop(outcome.number, None)
-            if call and not call.outcome.done():
-                answer(call.outcome, outcome)
+            if call and not call.outcome.done() and (error := answer(call.outcome, outcome)):
+                self.connection.failed(error)
         if response.HasField("ending"):
             self.retire()
         if not self.was_open:

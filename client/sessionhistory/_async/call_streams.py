@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_STREAMS: Final = 8
 # A call costs less if it shares messages with others, so one stream takes them all up to this number. More
-# calls in progress mean that its worker is busy; a stream on another connection may lead to another one.
+# calls in progress mean that its worker is busy, as errors do; another connection may lead to another worker.
 _SHARED_CALLS: Final = 32
 # The service works on 256 calls of a stream at a time.
 _MOST_CALLS: Final = 128
@@ -49,15 +49,13 @@ class CallStreams:
 
         It opens a stream in the background if calls with this metadata are frequent.
         """
-        least: CallStream | None = None
-        for stream in self._streams.get(metadata, ()):
-            if stream.is_open and not self._has_lost_connection(stream):
-                if stream.calls < _SHARED_CALLS:
-                    return stream
-                if least is None or stream.calls < least.calls:
-                    least = stream
+        open_streams = [stream for stream in self._streams.get(metadata, ()) if self._takes_calls(stream)]
+        for stream in open_streams:
+            if stream.rank() < (False, _SHARED_CALLS):
+                return stream
         self._open_if_useful(metadata)
-        return least if least and least.calls < _MOST_CALLS else None
+        best = min(open_streams, key=CallStream.rank, default=None)
+        return best if best and best.calls < _MOST_CALLS else None
 
     def close(self) -> None:
         """End all streams; their calls fail."""
@@ -65,10 +63,10 @@ class CallStreams:
             for stream in streams:
                 stream.close()
 
-    def _has_lost_connection(self, stream: CallStream) -> bool:
+    def _takes_calls(self, stream: CallStream) -> bool:
         if stream.connection.is_given_up:
             stream.retire()
-        return stream.connection.is_given_up
+        return stream.is_open
 
     def _open_if_useful(self, metadata: Metadata) -> None:
         now = time.monotonic()

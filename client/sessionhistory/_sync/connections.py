@@ -57,13 +57,18 @@ class Connection:
             self.answers += 1
 
     @property
+    def is_avoided(self) -> bool:
+        """Whether a call has failed in the last second, perhaps because of this connection."""
+        return self._avoided_until > time.monotonic()
+
+    @property
     def is_in_use(self) -> bool:
         """Whether the connection has calls, or a stream of them."""
         return self.has_call_stream or self.calls_under_way > 0
 
     def rank(self) -> tuple[bool, int]:
         """Return the sort key: the next call uses the connection with the lowest one."""
-        return self._avoided_until > time.monotonic(), self.calls_under_way
+        return self.is_avoided, self.calls_under_way
 
 
 class Connections:

@@ -44,25 +44,35 @@ def add(
     return call.ByteSize()
 
 
-def answer(caller: Future[Message | None], outcome: pb.CallOutcome) -> None:
-    """Give an outcome to the caller: the response, the error, or ``None`` if the stream refused the call."""
+def answer(caller: Future[Message | None], outcome: pb.CallOutcome) -> grpc.aio.AioRpcError | None:
+    """Give an outcome to the caller: the response, the error, or ``None`` if the stream refused the call.
+
+    Return the error of the call, if there is one.
+    """
     kind = outcome.WhichOneof("outcome")
-    if kind is None:
-        caller.set_exception(failed(grpc.StatusCode.UNKNOWN, "the service's outcome cannot be read"))
-    elif kind != "error":
-        caller.set_result(getattr(outcome, kind))
-    elif _had_no_effect(outcome.error):
-        caller.set_result(None)
+    if kind == "error":
+        if _had_no_effect(outcome.error):
+            caller.set_result(None)
+            return None
+        error = _error(outcome.error)
+    elif kind is None:
+        error = failed(grpc.StatusCode.UNKNOWN, "the service's outcome cannot be read")
     else:
-        error = outcome.error
-        code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
-        caller.set_exception(failed(code, error.message, error.SerializeToString()))
+        caller.set_result(getattr(outcome, kind))
+        return None
+    caller.set_exception(error)
+    return error
 
 
 def failed(code: grpc.StatusCode, message: str, details: bytes = b"") -> grpc.aio.AioRpcError:
     """Return the error that a call made alone would raise."""
     trailing = grpc.aio.Metadata((DETAILS_KEY, details))
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details=message)
+
+
+def _error(error: pb.CallError) -> grpc.aio.AioRpcError:
+    code = _CODES.get(error.code, grpc.StatusCode.UNKNOWN)
+    return failed(code, error.message, error.SerializeToString())
 
 
 def _had_no_effect(error: pb.CallError) -> bool:

@@ -495,38 +495,6 @@ class ResetSessionResponse(_message.Message):
     previous_session: _session_pb2.Session
     def __init__(self, session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ..., previous_session: _Optional[_Union[_session_pb2.Session, _Mapping]] = ...) -> None: ...
 
-class MultiCallRequest(_message.Message):
-    __slots__ = ("calls",)
-    CALLS_FIELD_NUMBER: _ClassVar[int]
-    calls: _containers.RepeatedCompositeFieldContainer[MultiCallEntry]
-    def __init__(self, calls: _Optional[_Iterable[_Union[MultiCallEntry, _Mapping]]] = ...) -> None: ...
-
-class MultiCallEntry(_message.Message):
-    __slots__ = ("append_message", "get_history")
-    APPEND_MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    GET_HISTORY_FIELD_NUMBER: _ClassVar[int]
-    append_message: AppendMessageRequest
-    get_history: GetHistoryRequest
-    def __init__(self, append_message: _Optional[_Union[AppendMessageRequest, _Mapping]] = ..., get_history: _Optional[_Union[GetHistoryRequest, _Mapping]] = ...) -> None: ...
-
-class MultiCallResponse(_message.Message):
-    __slots__ = ("outcomes",)
-    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
-    outcomes: _containers.RepeatedCompositeFieldContainer[MultiCallOutcome]
-    def __init__(self, outcomes: _Optional[_Iterable[_Union[MultiCallOutcome, _Mapping]]] = ...) -> None: ...
-
-class MultiCallOutcome(_message.Message):
-    __slots__ = ("index", "append_message", "get_history", "error")
-    INDEX_FIELD_NUMBER: _ClassVar[int]
-    APPEND_MESSAGE_FIELD_NUMBER: _ClassVar[int]
-    GET_HISTORY_FIELD_NUMBER: _ClassVar[int]
-    ERROR_FIELD_NUMBER: _ClassVar[int]
-    index: int
-    append_message: AppendMessageResponse
-    get_history: GetHistoryResponse
-    error: bytes
-    def __init__(self, index: _Optional[int] = ..., append_message: _Optional[_Union[AppendMessageResponse, _Mapping]] = ..., get_history: _Optional[_Union[GetHistoryResponse, _Mapping]] = ..., error: _Optional[bytes] = ...) -> None: ...
-
 class CallStreamRequest(_message.Message):
     __slots__ = ("header", "calls")
     HEADER_FIELD_NUMBER: _ClassVar[int]

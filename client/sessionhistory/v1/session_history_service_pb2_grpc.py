@@ -7,7 +7,10 @@ from sessionhistory.v1 import session_history_service_pb2 as sessionhistory_dot_
 
 
 class SessionHistoryServiceStub(object):
-    """Keeps the conversations of LLM applications.
+    """These names were used before CallStream, and are never used again: MultiCall, MultiCallRequest,
+    MultiCallEntry, MultiCallResponse, MultiCallOutcome.
+
+    Keeps the conversations of LLM applications.
 
     A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
     returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
@@ -25,7 +28,8 @@ class SessionHistoryServiceStub(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    STREAM_ENDING, TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    UNIMPLEMENTED        METHOD_UNKNOWN
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -156,11 +160,6 @@ class SessionHistoryServiceStub(object):
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
                 response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
                 )
-        self.MultiCall = channel.unary_stream(
-                '/sessionhistory.v1.SessionHistoryService/MultiCall',
-                request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
-                response_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
-                )
         self.CallStream = channel.stream_stream(
                 '/sessionhistory.v1.SessionHistoryService/CallStream',
                 request_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamRequest.SerializeToString,
@@ -169,7 +168,10 @@ class SessionHistoryServiceStub(object):
 
 
 class SessionHistoryServiceServicer(object):
-    """Keeps the conversations of LLM applications.
+    """These names were used before CallStream, and are never used again: MultiCall, MultiCallRequest,
+    MultiCallEntry, MultiCallResponse, MultiCallOutcome.
+
+    Keeps the conversations of LLM applications.
 
     A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
     returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
@@ -187,7 +189,8 @@ class SessionHistoryServiceServicer(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    STREAM_ENDING, TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    UNIMPLEMENTED        METHOD_UNKNOWN
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -395,18 +398,6 @@ class SessionHistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def MultiCall(self, request, context):
-        """Makes 1 to 64 calls of AppendMessage and GetHistory in one request. It is for clients that make many
-        calls at a time, because a request costs more than a call in it. Each call behaves as if it were made
-        alone: it has its own user and its own outcome, and the metrics count it as a call of its method. The
-        order of the calls is undefined. The server sends each outcome as soon as it exists, in a stream of one
-        or several responses. The deadline applies to all calls: a call without an outcome by then fails, and may
-        or may not have been carried out.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def CallStream(self, request_iterator, context):
         """Makes many calls over one stream that stays open. It is for processes that make many calls a second,
         because a request of its own costs more than a call on an open stream. Each call behaves as if it were
@@ -417,13 +408,22 @@ class SessionHistoryServiceServicer(object):
         as if each began when the one before it had ended, unless the header says that their order does not
         matter. A call that waits for a locked session delays only the calls that name this session.
 
-        At most 256 calls of a stream may be in progress, 64 of them for one session. A call beyond that is
-        RESOURCE_EXHAUSTED, STREAM_FULL, and had no effect. A stream that breaks a rule ends with
-        INVALID_ARGUMENT, which names the rule, once the calls in progress are answered.
+        The first response is empty. It comes once the server has read the first message, which may have no calls:
+        before it, a caller cannot know whether a proxy holds the stream back.
+
+        At most 256 calls of a stream may be in progress, or 8 MiB of messages with such calls: then the server
+        reads no more until there is room. Of one session at most 64 calls may be in progress, unless their order
+        does not matter. A call beyond that is RESOURCE_EXHAUSTED, STREAM_FULL, and had no effect. A call whose
+        method the server does not know is UNIMPLEMENTED, METHOD_UNKNOWN. If the caller breaks a rule of the
+        stream, the stream ends with INVALID_ARGUMENT, which names the rule, once the calls before it are
+        answered.
 
         Before the server ends a stream, it sends `ending`. The caller then makes new calls on another stream, and
-        ends its side of this one. The server answers all calls that it has read. A call without an outcome at
-        the end of the stream may or may not have been carried out.
+        ends its side of this one. Calls that arrive after the grace are UNAVAILABLE, STREAM_ENDING, and had no
+        effect. The server answers all calls that it has read, and ends the stream with OK: a call that has no
+        outcome then had no effect. If the stream ends with another code, a call without an outcome may or may
+        not have been carried out. If the caller's credential is revoked or expires, the stream ends with
+        UNAUTHENTICATED: calls that have begun are answered before, and the others are refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -532,11 +532,6 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.FromString,
                     response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.SerializeToString,
             ),
-            'MultiCall': grpc.unary_stream_rpc_method_handler(
-                    servicer.MultiCall,
-                    request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.FromString,
-                    response_serializer=sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.SerializeToString,
-            ),
             'CallStream': grpc.stream_stream_rpc_method_handler(
                     servicer.CallStream,
                     request_deserializer=sessionhistory_dot_v1_dot_session__history__service__pb2.CallStreamRequest.FromString,
@@ -550,7 +545,10 @@ def add_SessionHistoryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SessionHistoryService(object):
-    """Keeps the conversations of LLM applications.
+    """These names were used before CallStream, and are never used again: MultiCall, MultiCallRequest,
+    MultiCallEntry, MultiCallResponse, MultiCallOutcome.
+
+    Keeps the conversations of LLM applications.
 
     A session is one conversation. Its messages are the whole conversation, as it was stored: ListMessages
     returns them, and TruncateMessages removes some. Its history is its context window for a model: the newest
@@ -568,7 +566,8 @@ class SessionHistoryService(object):
     FAILED_PRECONDITION  SESSION_NOT_ACTIVE, SESSION_NOT_DELETED, TOO_MANY_PINNED, STATE_TOO_LARGE
     RESOURCE_EXHAUSTED   POOL_EXHAUSTED, SERVER_OVERLOADED, LIMIT_REACHED, RATE_LIMITED, STREAM_FULL
     UNAVAILABLE          DATABASE_UNAVAILABLE, DATABASE_READ_ONLY, SCHEMA_OUTDATED, SERVER_STOPPING,
-    TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    STREAM_ENDING, TRANSACTION_CONFLICT, TOKEN_KEYS_UNAVAILABLE
+    UNIMPLEMENTED        METHOD_UNKNOWN
     DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
     INTERNAL             INTERNAL
 
@@ -930,23 +929,6 @@ class SessionHistoryService(object):
         return grpc.experimental.unary_unary(request, target, '/sessionhistory.v1.SessionHistoryService/ResetSession',
             sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionRequest.SerializeToString,
             sessionhistory_dot_v1_dot_session__history__service__pb2.ResetSessionResponse.FromString,
-            options, channel_credentials,
-            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
-
-    @staticmethod
-    def MultiCall(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(request, target, '/sessionhistory.v1.SessionHistoryService/MultiCall',
-            sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallRequest.SerializeToString,
-            sessionhistory_dot_v1_dot_session__history__service__pb2.MultiCallResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -36,7 +36,7 @@ POOL_GAUGES: Final = ("pool_size", "pool_available", "requests_waiting")
 REFUSALS: Final = ("25006", "42501", "53100", "53200", "58030", "other")
 """The SQLSTATEs of refused writes that have their own counters; all others count as ``other``."""
 
-CALL_REFUSALS: Final = ("RATE_LIMITED", "SERVER_OVERLOADED")
+CALL_REFUSALS: Final = ("RATE_LIMITED", "SERVER_OVERLOADED", "STREAM_FULL")
 """The reasons of calls that were refused before they were executed."""
 
 _CUTS: Final = ("NONE", "MAX_MESSAGES", "TOKEN_BUDGET", "RESPONSE_SIZE", "MAX_TURNS")

@@ -46,8 +46,8 @@ class Accounting:
         """Return the function that records an ended call of a method, from its code and its start time.
 
         A call that ends as usual is logged at debug. A caller usually ends a lasting stream by cancelling it.
-        A stream is never slow, because its caller decides how long it lasts. MultiCall's entries are recorded
-        as calls of their own.
+        A stream is never slow, because its caller decides how long it lasts. The calls of a CallStream are
+        recorded as calls of their own.
         """
         count = self._metrics.calls_of(name)
         usual = _USUAL_OF_LASTING if lasts else _USUAL

@@ -31,9 +31,13 @@ def acting_user(method: Method, request: Any, bound: str | None) -> str | None: 
     fields = request.DESCRIPTOR.fields_by_name
     if "user_id" in fields:
         request.user_id = bound
-    elif "header" in fields and request.HasField("header"):
+    elif "header" in fields and request.HasField("header") and _names_user(request.header):
         request.header.user_id = bound
     return bound
+
+
+def _names_user(header: Any) -> bool:  # noqa: ANN401 - of any method
+    return "user_id" in header.DESCRIPTOR.fields_by_name
 
 
 def _note_for_trail(request: Any) -> None:  # noqa: ANN401 - of any method

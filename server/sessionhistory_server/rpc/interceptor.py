@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +15,7 @@ from sessionhistory_server.errors import SessionHistoryError
 from sessionhistory_server.model.caller import WRITE
 from sessionhistory_server.rpc import status
 from sessionhistory_server.rpc.invoke import recorded
+from sessionhistory_server.rpc.request_ids import is_request_id, new_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 REQUEST_ID_KEY: Final = "x-request-id"
 AUTHORIZATION_KEY: Final = "authorization"
-
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:@/-]{1,128}")
 
 _NO_METHOD: Final = ("", None)
 
@@ -97,7 +94,7 @@ class Interceptor(grpc.GenericRpcHandler):
 async def _refuse(method: Method) -> None:
     raise scope_missing(
         method.name, method.terms.scope or WRITE, has_credential=False
-    )  # entries of MultiCall may write
+    )  # calls of a CallStream may write
 
 
 async def _abort(context: Context, error: SessionHistoryError, request_id: str) -> None:
@@ -113,7 +110,7 @@ def _read(metadata: Iterable[tuple[str, str | bytes]]) -> tuple[str, str | None]
     request_id, authorization = None, None
     for key, value in metadata:
         if key == REQUEST_ID_KEY and request_id is None:
-            request_id = value if isinstance(value, str) and _REQUEST_ID.fullmatch(value) else None
+            request_id = value if isinstance(value, str) and is_request_id(value) else None
         elif key == AUTHORIZATION_KEY:
             authorization = value if isinstance(value, str) and authorization is None else ""
-    return request_id or f"{random.getrandbits(64):016x}", authorization
+    return request_id or new_request_id(), authorization

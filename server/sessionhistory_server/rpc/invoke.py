@@ -1,8 +1,8 @@
-"""The two functions that every call passes, and every entry of MultiCall.
+"""The two functions that every call passes, alone or on a CallStream.
 
 ``recorded`` is the outer one: it catches each error, and records the end of the call. ``invoke`` is the inner
 one: it authorizes the caller, checks the request, and calls the servicer. Between the two, ``rpc.receive``
-reads the request and sets the deadline.
+reads the request and sets the deadline, and ``rpc.streaming.call_stream`` does so for the calls of a stream.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import grpc
-from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from google.protobuf.message import Message
+
+    from sessionhistory.v1.session_history_service_pb2 import CallError
 
 DOMAIN: Final = "sessionhistory.v1"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -32,6 +33,7 @@ _CODES: Final = (
     (errors.ResourceExhaustedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
     (errors.UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (errors.DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (errors.UnimplementedError, grpc.StatusCode.UNIMPLEMENTED),
     (errors.InternalError, grpc.StatusCode.INTERNAL),
 )
 
@@ -41,17 +43,26 @@ def code_of(error: errors.SessionHistoryError) -> grpc.StatusCode:
     return next(code for kind, code in _CODES if isinstance(error, kind))
 
 
-def details_of(error: errors.SessionHistoryError, request_id: str | None = None) -> bytes:
-    """Return an error as a serialized google.rpc.Status, with its details, and with a request id if given."""
-    status = Status(code=code_of(error).value[0], message=str(error))
-    for detail in _details(error):
-        packed = Any()
-        packed.Pack(detail)
-        status.details.append(packed)
-    if request_id is not None:
-        status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+def details_of(error: errors.SessionHistoryError) -> bytes:
+    """Return an error as a serialized google.rpc.Status, with its details."""
+    status = Status()
+    _fill(status, error)
     serialized: bytes = status.SerializeToString()
     return serialized
+
+
+def fill_call_error(error: errors.SessionHistoryError, request_id: str, response: CallError) -> None:
+    """Fill in the error of a call of a stream, with its details and the id of the call."""
+    _fill(response, error)
+    response.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+
+
+def _fill(status: Status | CallError, error: errors.SessionHistoryError) -> None:
+    """Fill in a status: the code, the text and the details of an error."""
+    status.code = code_of(error).value[0]
+    status.message = str(error)
+    for detail in _details(error):
+        status.details.add().Pack(detail)
 
 
 def _details(error: errors.SessionHistoryError) -> Iterator[Message]:

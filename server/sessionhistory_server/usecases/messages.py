@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from sessionhistory_server import call_context
 from sessionhistory_server.errors import NotFoundError
 from sessionhistory_server.model.append import AppendOutcome
 from sessionhistory_server.model.message import SentMessage
@@ -111,6 +112,7 @@ class Messages(SessionUseCases):
             messages=[count_characters(_identified(message)) for message in asked.messages],
             token_counter=COUNTED_BY_CHARACTERS,
             retention=self._retention,
+            order=call_context.current().order,
         )
 
     async def _store(self, batch: Batch) -> Appended:

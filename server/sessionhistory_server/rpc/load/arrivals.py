@@ -21,9 +21,9 @@ class Arrivals:
     def __init__(self) -> None:
         self._count = 0
 
-    def note(self) -> None:
-        """Count a call that has been received."""
-        self._count += 1
+    def note(self, calls: int = 1) -> None:
+        """Count calls that have been received."""
+        self._count += calls
 
     async def cease(self) -> None:
         """Wait until no call is on its way, or many have arrived meanwhile."""

@@ -86,6 +86,10 @@ class LoadControl:
         bound, tenant_id = self._bound_of(method, tenant_id)
         bound.check(tenant_id)
 
+    def note_arrivals(self, calls: int) -> None:
+        """Note calls that have arrived on a stream. ``refuse_early`` notes those that are made alone."""
+        self._arrivals.note(calls)
+
     def admit(self, method: Method, tenant_id: str) -> Admission:
         """Return the admission of a call whose request is read. It ends with its block.
 

@@ -169,13 +169,18 @@ class Exchange:
             raise MalformedRequestError("the call ended without a request", reason="MALFORMED_REQUEST")
         return data  # type: ignore[no-any-return] # no deserializer is set
 
-    async def next_request(self) -> Any:  # noqa: ANN401 - bytes or gRPC's EOF
-        """Read the next request of a stream, or EOF. A part of it may be in memory before all has arrived."""
+    async def next_request(self, *, more_follow: bool = False) -> Any:  # noqa: ANN401 - bytes or gRPC's EOF
+        """Read the next request of a stream, or EOF. A part of it may be in memory before all has arrived.
+
+        Args:
+            more_follow: Whether the peer may send further requests before this one is answered.
+        """
         self.asks_since = time.monotonic()
         try:
             return await self._context.read()
         finally:
-            self._ask_no_more()
+            if not more_follow:
+                self._ask_no_more()
 
     def _ask_no_more(self) -> None:
         self.asks_since = math.inf

@@ -8,7 +8,6 @@ from sessionhistory_server.rpc.services.api_keys import ApiKeysServicer
 from sessionhistory_server.rpc.services.call_stream import CallStreamServicer
 from sessionhistory_server.rpc.services.forks import ForksServicer
 from sessionhistory_server.rpc.services.messages import MessagesServicer
-from sessionhistory_server.rpc.services.multi_call import MultiCallServicer
 from sessionhistory_server.rpc.services.refused_tokens import RefusedTokensServicer
 from sessionhistory_server.rpc.services.sessions import SessionsServicer
 from sessionhistory_server.rpc.services.streams import StreamsServicer
@@ -40,6 +39,5 @@ def servicers(
         TokensServicer(use_cases.recounts),
         ApiKeysServicer(use_cases.api_keys),
         RefusedTokensServicer(use_cases.refused_tokens),
-        MultiCallServicer(messages, windows, accounting, load),
         CallStreamServicer(messages, windows, sessions, accounting, load),
     ]

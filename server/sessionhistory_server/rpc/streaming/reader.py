@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import grpc.aio
 
@@ -38,6 +38,9 @@ class Reader(Generic[R]):
         credential: StreamCredential,
     ) -> None:
         self.first: R | None = None
+        self.size = 0
+        """The bytes of the last message."""
+        self.rules: Final = rules
         self._context = context
         self._exchange = exchange
         self._parse = parse
@@ -70,10 +73,30 @@ class Reader(Generic[R]):
                 raise server_stopping() from error
             raise DeadlineExceededError(f"the stream was silent for {self._read_seconds} seconds") from error
         self._read_seconds = self._idle_seconds
+        return await self._parsed(data)
+
+    async def _parsed(self, data: Any) -> R | None:  # noqa: ANN401 - bytes or gRPC's EOF
         if data is not grpc.aio.EOF:
+            self.size = len(data)
             return self._parse(data)
         await asyncio.sleep(0)  # the end of the call also ends its stream: the cancellation arrives here
         return None
+
+    async def next(self) -> R | None:
+        """Return the next message, or ``None`` at the end, without a limit: the stream ends the wait itself.
+
+        Raises:
+            MalformedRequestError: the message is not valid, or too large.
+        """
+        return await self._parsed(await self._exchange.next_request(more_follow=True))
+
+    async def while_valid(self, work: Awaitable[T]) -> T:
+        """Return the result of work of a stream whose messages ``next`` reads.
+
+        Raises:
+            UnauthenticatedError: the caller's credential was revoked or has expired.
+        """
+        return await self._credential.during(work)
 
     async def accept(self) -> None:
         """Accept the stream: send the initial metadata, so that the caller continues. The turn ends here."""

@@ -59,7 +59,7 @@ class Sender:
         Raises:
             CancelledError: the call has ended meanwhile.
         """
-        writing = asyncio.ensure_future(self.context.write(response))
+        writing = asyncio.ensure_future(self.write_prepared(response))
         writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # the call has ended
         try:
             await asyncio.shield(writing)
@@ -68,6 +68,15 @@ class Sender:
             # If the answer is not read in time, `PeerWatcher` ends the connection.
             await asyncio.wait((writing,))
             raise
+
+    async def write_prepared(self, response: bytes) -> None:
+        """Send an answer that is already counted as unread. The task must not be cancelled meanwhile.
+
+        Raises:
+            CancelledError: the call has ended meanwhile.
+        """
+        try:
+            await self.context.write(response)
         except (grpc.aio.InternalError, grpc.aio.UsageError) as error:
             raise asyncio.CancelledError from error
         self._exchange.read(len(response))

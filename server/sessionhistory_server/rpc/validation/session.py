@@ -118,6 +118,8 @@ def check_reset(checks: Checks, request: pb.ResetSessionRequest) -> None:
 
 def check_session(checks: Checks, field: str, session: spb.SessionFields) -> None:
     """Check the fields of a session that a caller sets."""
+    if not session.ListFields():  # as in most appends that may create a session
+        return
     checks.application_id(f"{field}.application_id", session.application_id)
     checks.text(f"{field}.title", session.title, limits.MAX_TITLE_CHARACTERS)
     checks.text(f"{field}.model", session.model, limits.MAX_NAME_CHARACTERS)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from typing import Self
 
+    from sessionhistory_server.call_order import OrderedCall
     from sessionhistory_server.errors import LimitReachedError
     from sessionhistory_server.model.append import Append
     from sessionhistory_server.model.message import MessageContent, NewMessage
@@ -32,6 +33,8 @@ class Batch(NamedTuple):
     room: Room = UNLIMITED
     refusal: LimitReachedError | None = None
     """The error for messages without room. They are not stored, but found if they are stored already."""
+    order: OrderedCall | None = None
+    """The place of the call among the calls of a stream; ``None``: the call is no such call."""
 
     @property
     def creates(self) -> bool:
@@ -59,6 +62,16 @@ class Batch(NamedTuple):
     def contents(self) -> list[MessageContent]:
         """The contents of the messages, in order."""
         return [message.content for message in self.messages]
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the batches before it in its order are stored, or are sent before it or with it."""
+        return self.order is None or self.order.may_share
+
+    def leave_out(self) -> None:
+        """Let the batches behind it in its order wait until it is stored alone."""
+        if self.order is not None:
+            self.order.leave()
 
     def counted(self, counts: Iterable[int], token_counter: str) -> Self:
         """Return the batch with other token counts."""

@@ -12,13 +12,27 @@ from sessionhistory_server.fair_queue import FairQueue
 from sessionhistory_server.store.postgres.connect import LOCK_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
+    from collections.abc import Awaitable, Hashable, Iterable
 
 # A write that takes longer than this is assumed to wait for a lock.
 _LOCKED_SECONDS: Final = 0.25
 # Longer than the retry delay in the service's errors, so that a retry does not delay other calls again.
 _MARK_SECONDS: Final = 3.0
 _MAX_WAITING: Final = 1_000
+
+
+async def wait_for_lock(wait: Awaitable[object]) -> None:
+    """Wait for other calls in memory, for as long as a write may wait for a lock.
+
+    Raises:
+        UnavailableError: the wait was too long.
+    """
+    call_context.current().end_turn()
+    try:
+        async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
+            await wait
+    except TimeoutError as error:
+        raise transaction_conflict() from error
 
 
 @dataclass(slots=True)
@@ -35,9 +49,7 @@ class _Gate:
             return
         if self.users > _MAX_WAITING:
             raise ResourceExhaustedError("too many writes wait for one session", reason="POOL_EXHAUSTED")
-        call_context.current().end_turn()
-        async with asyncio.timeout(LOCK_TIMEOUT_SECONDS):
-            await self.permits.acquire()
+        await wait_for_lock(self.permits.acquire())
 
 
 class SessionGates:
@@ -80,16 +92,20 @@ class SessionGates:
     async def enter(self, session: Hashable) -> float:
         """Wait until a write may enter; return the time of entry, which ``leave`` takes.
 
+        A call in an order first waits until the calls before it have ended.
+
         Raises:
             UnavailableError: the write has waited for longer than a write may wait for a lock.
             ResourceExhaustedError: too many writes wait for the session already.
         """
+        order = call_context.current().order
+        if order is not None:
+            order.leave()
+            if not order.is_first:
+                await wait_for_lock(order.until_first())
         gate = self._join(session)
         try:
             await gate.enter()
-        except TimeoutError as error:
-            self._withdraw(session)
-            raise transaction_conflict() from error
         except BaseException:
             self._withdraw(session)
             raise

@@ -2,20 +2,20 @@
 
 The first call is sent at once, together with calls that the event loop has already received. Calls that
 arrive while a statement runs share the next one. No call waits for calls that may never arrive. No call waits
-long for a slow statement: the next statement is sent concurrently.
+long for a slow statement, unless it is in the same lane: the next statement is sent concurrently.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextvars import Context
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
 from sessionhistory_server.errors import ResourceExhaustedError
+from sessionhistory_server.store.postgres.lanes import Lanes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Hashable, Sequence
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -60,27 +60,33 @@ class Batcher(Generic[A, R]):
         self._cancellable = cancellable
         self._eager = eager
         self._max_senders = max_senders
-        self._waiting: deque[tuple[A, asyncio.Future[R]]] = deque()
+        self._waiting: Lanes[tuple[A, asyncio.Future[R]]] = Lanes()
         self._senders: set[asyncio.Task[None]] = set()
         self._slow: set[asyncio.Task[None]] = set()
         """The senders whose current statement is slow."""
 
-    async def ask(self, item: A) -> R:
+    async def ask(self, item: A, *, lane: Hashable | None = None) -> R:
         """Return the answer to an item. If the caller is cancelled before the item is sent, it is not sent.
+
+        Args:
+            item: The item.
+            lane: The items of a lane are sent in order, and one statement at a time has some of them.
+                ``None``: no other item is in the lane.
 
         Raises:
             ResourceExhaustedError: too many items wait already.
         """
-        if len(self._waiting) >= _MAX_WAITING:
+        if self._waiting.total >= _MAX_WAITING:
             raise ResourceExhaustedError("too many calls wait for the database", reason="POOL_EXHAUSTED")
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.add(future if lane is None else lane, (item, future))
         self._start_sender()
         return await future
 
     def _start_sender(self) -> None:
-        """Start a sender if all senders have slow statements, or if the waiting items fill a statement."""
-        wanted = len(self._senders) == len(self._slow) or len(self._waiting) >= self._max_batch
+        """Start a sender for items if all senders have slow statements, or if the items fill a statement."""
+        ready = self._waiting.ready
+        wanted = ready >= self._max_batch or (ready and len(self._senders) == len(self._slow))
         if wanted and len(self._senders) < self._max_senders:
             # In an empty context: its log lines do not belong to the call that starts it.
             self._senders.add(asyncio.create_task(self._serve(), context=Context()))
@@ -90,7 +96,7 @@ class Batcher(Generic[A, R]):
         try:
             if not self._eager:
                 await self._gather()
-            while self._waiting:
+            while self._waiting.ready:
                 await self._send_batch(sender)
                 await self._gather()
         finally:
@@ -99,9 +105,9 @@ class Batcher(Generic[A, R]):
     async def _gather(self) -> None:
         """Wait until some turns of the event loop have brought no new item."""
         turns = 0
-        while turns < _QUIET_TURNS and (waiting := len(self._waiting)) < self._max_batch:
+        while turns < _QUIET_TURNS and (ready := self._waiting.ready) < self._max_batch:
             await asyncio.sleep(0)
-            turns = 0 if len(self._waiting) > waiting else turns + 1
+            turns = 0 if self._waiting.ready > ready else turns + 1
 
     async def _send_batch(self, sender: asyncio.Task[None]) -> None:
         batch = _Batch[R](sender if self._cancellable else None)
@@ -121,12 +127,14 @@ class Batcher(Generic[A, R]):
             batch.sender = None
             timer.cancel()
             self._slow.discard(sender)
+            self._waiting.give_back(batch.lanes)
 
     def _take(self, batch: _Batch[R]) -> list[A]:
         """Take the waiting items for one statement, without those whose callers are cancelled."""
+        group, lanes = self._waiting.take(self._max_batch)
+        batch.lanes += lanes
         items: list[A] = []
-        while self._waiting and len(items) < self._max_batch:
-            item, future = self._waiting.popleft()
+        for item, future in group:
             if not future.done():
                 items.append(item)
                 batch.add(future)
@@ -134,8 +142,7 @@ class Batcher(Generic[A, R]):
 
     def _count_as_slow(self, sender: asyncio.Task[None]) -> None:
         self._slow.add(sender)
-        if self._waiting:
-            self._start_sender()
+        self._start_sender()
 
 
 class _Batch(Generic[R]):
@@ -144,6 +151,7 @@ class _Batch(Generic[R]):
     def __init__(self, sender: asyncio.Task[None] | None) -> None:
         self.sender = sender
         self.futures: list[asyncio.Future[R]] = []
+        self.lanes: list[Hashable] = []
 
     @property
     def is_abandoned(self) -> bool:
