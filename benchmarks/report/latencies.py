@@ -48,9 +48,7 @@ class Latencies:
             for name, share in SHARES.items():
                 row = rows.get(f"{prefix}-{name}")
                 if row is not None:
-                    lines.append(
-                        _line(row, f"{method}, at {share:.0%} of the top load", "over streams", "own")
-                    )
+                    lines.append(_line(row, f"{method}, {share:.0%} of the top load", "over streams", "own"))
                     lines.append(_line(row, "", "ceiling", "peer"))
         return cls(lines)
 

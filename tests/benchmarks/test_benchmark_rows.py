@@ -100,7 +100,7 @@ def test_rows(bench: Bench) -> None:
     }
     texts = [element.text for element in ET.fromstring(plot.draw(figures)).iter() if element.text]
     assert "GetHistory over streams" in texts
-    assert "GetHistory, at 50% of the top load" in texts
+    assert "GetHistory, 50% of the top load" in texts
     assert "budget 4,000, steps of 1,000" in texts
     assert shown(results).count("/s ceiling") == 3
 
