@@ -98,6 +98,7 @@ def answers(url: str) -> bool:
     return False
 
 
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize(("version", "find"), [(15, debian_15), (16, wheel_16)], ids=["15", "16"])
 def test_the_suite_passes_on(version: int, find: Callable[[Account], Path], folder: Path) -> None:
     """Statements, plans and migrations pass on an older version of Postgres too."""

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pytest
 from pooler_support import traffic
 from store_calls import call_everything, make_two_pages
 from store_support import use_cases
@@ -18,9 +18,6 @@ from sessionhistory_server.store.postgres import database_state, monitor, trial_
 from sessionhistory_server.store.postgres.database import Database
 from support import reached
 from support.plans import Statement, recording
-
-if TYPE_CHECKING:
-    import pytest
 
 TESTS = Path(__file__).parents[1]
 NAMES = {*PLANS, *ON_ONE_MACHINE}
@@ -56,6 +53,7 @@ async def test_every_use_case(pooled_url: str, monkeypatch: pytest.MonkeyPatch) 
     assert {name_of(statement) for statement in recorder.take()} == NAMES
 
 
+@pytest.mark.timeout(1_800)
 def test_the_rpcs(postgres_url: str, tmp_path: Path) -> None:
     """The tests marked `pooled` pass through PgBouncer, and reach all statements of RPCs."""
     found = tmp_path / "reached.json"

@@ -27,6 +27,7 @@ def slow():
     yield
     signal.pause()
 
+@pytest.mark.timeout(0.4)
 def test_hangs(slow):
     raise AssertionError
 """
@@ -46,6 +47,17 @@ import signal
 
 def test_dies():
     os.kill(os.getpid(), signal.SIGSEGV)
+"""
+
+_LONG = """
+import pytest
+
+@pytest.mark.parametrize("number", range(8))
+def test_short(number): pass
+
+@pytest.mark.timeout(9)
+@pytest.mark.parametrize("number", range(3))
+def test_long(number): pass
 """
 
 _PASSES = "def test_passes(): pass"
@@ -86,11 +98,25 @@ def test_tests_that_end_their_process(pytester: pytest.Pytester, project: Callab
         assert f"\nDID NOT END {test}\n" in result.stdout.str()
         assert f"crashed while running '{test}'" in result.stdout.str()
     for reason, place in (
-        ("Timeout", r'test_1.py", line \d+ in slow'),
-        ("Timeout", r'test_2.py", line \d+ in test_hangs'),
+        (r"Timeout \(0:00:00\.8", r'test_1.py", line \d+ in slow'),
+        (r"Timeout \(0:00:01\)", r'test_2.py", line \d+ in test_hangs'),
         ("Segmentation fault", r'test_3.py", line \d+ in test_dies'),
     ):
         assert re.search(f"{reason}.*{place}\n", result.stderr.str(), re.DOTALL)
+
+
+def test_long_tests_begin(
+    pytester: pytest.Pytester, project: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker's part begins with long tests; the parts have the same length."""
+    arguments = project(PATIENCE_SECONDS, test_1=_LONG)
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "2")
+    result = pytester.runpytest_subprocess(*arguments, "--collect-only", "-q", timeout=PATIENCE_SECONDS)
+    found = re.findall(r"::test_(long|short)\[(\d)\]", result.stdout.str())
+    first, second = found[:5], found[5:]
+    assert [kind for kind, _ in first] == ["long"] * 2 + ["short"] * 3
+    assert [kind for kind, _ in second] == ["long"] + ["short"] * 5
+    assert sorted(found) == [("long", str(n)) for n in range(3)] + [("short", str(n)) for n in range(8)]
 
 
 def test_an_interrupt(pytester: pytest.Pytester, project: Callable[..., list[str]]) -> None:
