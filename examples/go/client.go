@@ -11,7 +11,9 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	pb "example/travel/sessionhistory/v1"
 )
@@ -20,6 +22,7 @@ const (
 	deadline       = 5 * time.Second
 	streamDeadline = 5 * time.Minute // a model takes its time
 	streamWait     = 200 * time.Millisecond
+	keepaliveTime  = 20 * time.Second // a connection that is silent for so long is probed
 )
 
 const serviceConfig = `{
@@ -37,22 +40,27 @@ const serviceConfig = `{
 }`
 
 // connect opens a channel to all addresses of a target. Its calls are retried while a server is
-// unavailable.
-func connect(target string) (*grpc.ClientConn, error) {
+// unavailable. The interceptors are asked in order, behind withDeadline.
+func connect(target string, interceptors ...grpc.UnaryClientInterceptor) (*grpc.ClientConn, error) {
 	options, err := credentialOptions()
 	if err != nil {
 		return nil, err
 	}
 	return grpc.NewClient(target, append(options,
 		grpc.WithDefaultServiceConfig(serviceConfig),
-		grpc.WithUnaryInterceptor(withDeadline))...)
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime}),
+		grpc.WithUnaryInterceptor(withDeadline),
+		grpc.WithChainUnaryInterceptor(interceptors...))...)
 }
 
-// withDeadline bounds a call with all its retries; an earlier deadline of the caller holds.
+// withDeadline bounds a call with all its retries, unless its caller has set a deadline.
 func withDeadline(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn,
 	invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
-	ctx, cancel := context.WithTimeout(ctx, deadline)
-	defer cancel()
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, deadline)
+		defer cancel()
+	}
 	return invoke(ctx, method, request, reply, conn, options...)
 }
 
@@ -105,10 +113,23 @@ func send(ctx context.Context, history pb.SessionHistoryServiceClient,
 // describe names an error's code and, if the service itself refused the call, its reason.
 func describe(err error) string {
 	name := rpccode.Code(status.Code(err)).String()
-	for _, detail := range status.Convert(err).Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
-			return name + ", " + info.GetReason()
-		}
+	if reason := reason(err); reason != "" {
+		return name + ", " + reason
 	}
 	return name
+}
+
+// reason returns the service's reason for an error, or "".
+func reason(err error) string {
+	return detail[*errdetails.ErrorInfo](err).GetReason()
+}
+
+// detail returns the detail of a type that an error has, or nil.
+func detail[D proto.Message](err error) (none D) {
+	for _, detail := range status.Convert(err).Details() {
+		if found, ok := detail.(D); ok {
+			return found
+		}
+	}
+	return none
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -19,9 +20,15 @@ import (
 )
 
 func main() {
+	turns := flag.Int("many", 0, "keep many conversations at once, of so many turns")
+	flag.Parse()
 	address := "127.0.0.1:50051"
-	if len(os.Args) > 1 {
-		address = os.Args[1]
+	if flag.NArg() > 0 {
+		address = flag.Arg(0)
+	}
+	run := keepOne
+	if *turns > 0 {
+		run = func(ctx context.Context, address string) error { return keepMany(ctx, address, *turns) }
 	}
 	if err := run(context.Background(), address); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", describe(err), status.Convert(err).Message())
@@ -29,7 +36,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, address string) error {
+func keepOne(ctx context.Context, address string) error {
 	conn, err := connect(address)
 	if err != nil {
 		return err

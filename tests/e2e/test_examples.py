@@ -80,7 +80,7 @@ async def test_example(
     """An example succeeds although each first answer is lost; an error ends it with one line and code 1."""
     require(*_TOOLS[language], path=search_path())
     example = Example(language, tmp_path)
-    (commands,) = example.commands
+    commands = example.commands[0]
     assert _ADDRESS in commands
     service, strict = await serve(database_url), await serve(database_url, require_user_id=True)
 

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]
 
 STREAM = "/sessionhistory.v1.SessionHistoryService/AppendMessageStream"
+_UNKNOWN = "/sessionhistory.v1.SessionHistoryService/CallStream"
 
 
 class Forgetful(grpc.GenericRpcHandler):
     """Passes calls on to a service. A call that succeeds is UNAVAILABLE until the caller repeats it.
 
     The first stream is cut after two pieces, and the service receives nothing of it.
+    CallStream is UNIMPLEMENTED.
 
     ``seconds_left`` has, for each method, the longest time that an attempt had left until its deadline:
     infinity without a deadline.
@@ -29,6 +31,7 @@ class Forgetful(grpc.GenericRpcHandler):
 
     def __init__(self, service: Service) -> None:
         self.address = ""
+        self.refused_streams = 0
         self.seconds_left: dict[str, float] = {}
         self._channel = service.channel
         self._known: set[tuple[str, bytes]] = set()
@@ -48,9 +51,12 @@ class Forgetful(grpc.GenericRpcHandler):
         finally:
             await server.stop(None)
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
         """Return the handler of a method."""
         method = details.method
+        if method == _UNKNOWN:
+            self.refused_streams += 1
+            return None
 
         async def answer(request: bytes, context: Context) -> bytes:
             self._note(method, context)

@@ -12,6 +12,7 @@ class Metrics:
     """The metrics that a port serves."""
 
     def __init__(self, port: int) -> None:
+        self.port = port
         self._url = f"http://127.0.0.1:{port}/metrics"
 
     def read(self) -> dict[tuple[str, ...], float]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 PAGES = (
     "README.md",
     "docs/grpcurl.md",
+    "docs/call-streams.md",
     "docs/command-line.md",
     "docs/python.md",
     "docs/testing.md",

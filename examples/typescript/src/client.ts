@@ -1,11 +1,11 @@
 import { setTimeout } from "node:timers/promises";
 
 import * as protobuf from "@bufbuild/protobuf";
-import { anyUnpack } from "@bufbuild/protobuf/wkt";
+import { anyUnpack, type Any, durationMs } from "@bufbuild/protobuf/wkt";
 import * as grpc from "@grpc/grpc-js";
 
 import { callCredentials, channelCredentials } from "./credentials.ts";
-import { ErrorInfoSchema, StatusSchema } from "./gen/google/rpc/error_pb.ts";
+import { ErrorInfoSchema, RetryInfoSchema, StatusSchema } from "./gen/google/rpc/error_pb.ts";
 import type {
   AppendMessageStreamRequest,
   AppendMessageStreamRequestSchema,
@@ -13,8 +13,11 @@ import type {
 } from "./gen/sessionhistory/v1/append_message_stream_pb.ts";
 import { SessionHistoryService } from "./gen/sessionhistory/v1/session_history_service_pb.ts";
 
-/** How long a call may take, with all its retries. */
-const DEADLINE_MILLIS = 5_000;
+/** How long a call may take, with all its retries, if its caller sets no deadline. */
+export const DEADLINE_MILLIS = 5_000;
+
+/** A connection that is silent for so long is probed. */
+const KEEPALIVE_MILLIS = 20_000;
 
 const SERVICE_CONFIG: grpc.ServiceConfig = {
   loadBalancingConfig: [{ round_robin: {} }],
@@ -43,12 +46,23 @@ export type Piece = protobuf.MessageInitShape<typeof AppendMessageStreamRequestS
 export class RpcError extends Error {
   readonly code: grpc.status;
   readonly reason: string | undefined;
+  /** How long the server asks the caller to wait before a retry. */
+  readonly retryMillis: number;
 
-  constructor(cause: grpc.ServiceError) {
-    super(cause.details, { cause });
-    this.code = cause.code;
-    this.reason = reasonOf(cause);
-    this.name = [grpc.status[this.code], this.reason].filter(Boolean).join(", ");
+  constructor(code: grpc.status, message: string, details: Any[], cause?: unknown) {
+    super(message, { cause });
+    this.code = code;
+    this.reason = unpack(details, ErrorInfoSchema)?.reason;
+    const delay = unpack(details, RetryInfoSchema)?.retryDelay;
+    this.retryMillis = delay ? durationMs(delay) : 0;
+    this.name = [grpc.status[code], this.reason].filter(Boolean).join(", ");
+  }
+
+  /** Returns the error of a call or a stream, with the details that the server sends in a trailer. */
+  static of(status: grpc.StatusObject): RpcError {
+    const [bytes] = status.metadata.get("grpc-status-details-bin");
+    const details = bytes instanceof Buffer ? protobuf.fromBinary(StatusSchema, bytes).details : [];
+    return new RpcError(status.code, status.details, details, status);
   }
 }
 
@@ -59,6 +73,7 @@ export class SessionHistoryClient extends grpc.Client {
   constructor(target: string) {
     super(target, channelCredentials(), {
       "grpc.service_config": JSON.stringify(SERVICE_CONFIG),
+      "grpc.keepalive_time_ms": KEEPALIVE_MILLIS,
     });
     this.#credentials = callCredentials(target);
   }
@@ -67,16 +82,26 @@ export class SessionHistoryClient extends grpc.Client {
   call<I extends protobuf.DescMessage, O extends protobuf.DescMessage>(
     method: protobuf.DescMethodUnary<I, O>,
     request: protobuf.MessageInitShape<I>,
+    deadline = Date.now() + DEADLINE_MILLIS,
   ): Promise<protobuf.MessageShape<O>> {
     return new Promise((resolve, reject) => {
       this.makeUnaryRequest(
         ...wire(method),
         protobuf.create(method.input, request),
         new grpc.Metadata(),
-        { deadline: Date.now() + DEADLINE_MILLIS, credentials: this.#credentials },
-        (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
+        { deadline, credentials: this.#credentials },
+        (error, response) => (error ? reject(RpcError.of(error)) : resolve(response!)),
       );
     });
+  }
+
+  /** Opens a stream in both directions, to which the caller writes encoded messages. */
+  protected openStream<I extends protobuf.DescMessage, O extends protobuf.DescMessage>(
+    method: protobuf.DescMethodBiDiStreaming<I, O>,
+  ): grpc.ClientDuplexStream<Uint8Array, protobuf.MessageShape<O>> {
+    const [path, , decode] = wire(method);
+    const credentials = this.#credentials;
+    return this.makeBidiStreamRequest(path, Buffer.from, decode, new grpc.Metadata(), { credentials });
   }
 
   /**
@@ -112,7 +137,7 @@ export class SessionHistoryClient extends grpc.Client {
         ...wire(method),
         new grpc.Metadata(),
         { deadline, credentials: this.#credentials },
-        (error, response) => (error ? reject(new RpcError(error)) : resolve(response!)),
+        (error, response) => (error ? reject(RpcError.of(error)) : resolve(response!)),
       );
     });
     answer.catch(() => {}); // it is thrown below, after the last piece
@@ -143,12 +168,10 @@ async function* remembered<T>(items: AsyncIterable<T>, seen: T[]): AsyncGenerato
   }
 }
 
-/** Finds the reason in the google.rpc.ErrorInfo that the server sends with each of its errors. */
-function reasonOf(error: grpc.ServiceError): string | undefined {
-  const [bytes] = error.metadata.get("grpc-status-details-bin");
-  if (!(bytes instanceof Buffer)) return undefined;
-  return protobuf
-    .fromBinary(StatusSchema, bytes)
-    .details.map((detail) => anyUnpack(detail, ErrorInfoSchema))
-    .find((info) => info !== undefined)?.reason;
+/** Returns the detail of a type that an error has. */
+function unpack<D extends protobuf.DescMessage>(
+  details: Any[],
+  schema: D,
+): protobuf.MessageShape<D> | undefined {
+  return details.map((detail) => anyUnpack(detail, schema)).find((found) => found !== undefined);
 }
