@@ -245,7 +245,7 @@ class Settings:
     max_streams: int = _setting(
         2_000,
         click.IntRange(1, 1_000_000),
-        "Streams of messages that each worker has open; more are refused.",
+        "Streams, of calls or of a message, that each worker has open; more are refused.",
     )
     max_memory_mib: int = _setting(
         1_024,

@@ -129,8 +129,10 @@ async def page_token(owner: Party, field: NamedField, session_id: str) -> str:
     if field.method.name == "ListRefusedTokens":
         for _ in range(2):
             await call(owner, "RefuseToken", token_id=fresh_id(), expire_time=FAR)
-    (page,) = await owner.call(field.method, naming(field, session_id, "", {}))
-    token: str = page.next_page_token  # type: ignore[attr-defined]
+    page: Any = (await owner.call(field.method, naming(field, session_id, "", {})))[-1]
+    if field.path[0] == "calls":
+        page = getattr(page.outcomes[0], field.path[1])
+    token: str = page.next_page_token
     assert token
     return token
 

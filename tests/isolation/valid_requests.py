@@ -103,22 +103,22 @@ _REST_OF_STREAM: tuple[Fields, ...] = ({"delta": {"text": "hello"}}, {"finish": 
 
 def has_valid_request(field: NamedField) -> bool:
     """Return whether there is a valid request for a field."""
-    return _rpc_of(field) in _VALID
+    return rpc_of(field) in _VALID
 
 
 def other_ways(field: NamedField) -> tuple[Fields, ...]:
     """Return changes of the valid request for a field, with which the call takes another way."""
-    return _OTHER_WAYS.get(_rpc_of(field), ())
+    return _OTHER_WAYS.get(rpc_of(field), ())
 
 
 def creating_ways(field: NamedField) -> tuple[Fields, ...]:
     """Return changes of the valid request for a field, with which the call creates a missing session."""
-    return _CREATING_WAYS.get(_rpc_of(field), ())
+    return _CREATING_WAYS.get(rpc_of(field), ())
 
 
 def naming(field: NamedField, session_id: str, value: str, changes: Fields) -> list[Message]:
     """Return the requests of a valid call on a session, with changes, in which a field has another value."""
-    fields = _VALID[_rpc_of(field)](session_id) | changes
+    fields = _VALID[rpc_of(field)](session_id) | changes
     first = request_of(field.method, **_wrapped(field, fields))
     part: Any = first
     for name in field.path[:-1]:
@@ -135,7 +135,7 @@ def request_of(method: MethodDescriptor, **fields: Any) -> Message:
     return GetMessageClass(method.input_type)(**fields)
 
 
-def _rpc_of(field: NamedField) -> str:
+def rpc_of(field: NamedField) -> str:
     """Return the RPC whose request a field belongs to: a call of a CallStream is one of another RPC."""
     if field.path[0] != "calls":
         return field.method.name

@@ -138,7 +138,11 @@ def _response(response: Any) -> str:
     failed = [each.error for each in getattr(response, "outcomes", ()) if each.HasField("error")]
     if not failed:
         return text
-    return "\n".join(_shown(error) for error in failed)
+    return "\n".join(f"{_name(error.code)} {_shown(error)}" for error in failed)
+
+
+def _name(code: int) -> str:
+    return next(each.name for each in grpc.StatusCode if each.value[0] == code)
 
 
 def _shown(status: Any) -> str:
