@@ -19,7 +19,7 @@ _PACKAGE: Final = Path(__file__).parents[1] / "client" / "sessionhistory"
 _GENERATED: Final = _PACKAGE / "_sync"
 _RUFF: Final = Path(sys.executable).with_name("ruff")
 
-# Threads would gain nothing from a stream that they share.
+# A stream of calls relies on the event loop: nothing interrupts it between two awaits.
 _ASYNCIO_ONLY: Final = {"call_stream.py", "call_streams.py", "streamed_calls.py"}
 
 _NAMES: Final = {

@@ -1,4 +1,4 @@
-"""Calls with one response, over streams that stay open. This is for asyncio only: threads gain nothing.
+"""Calls with one response, over streams that stay open. This is for asyncio only.
 
 A call over an open stream costs a fraction of a call in its own request, and calls that begin in the same
 turn of the event loop share a message. No call waits for others.
