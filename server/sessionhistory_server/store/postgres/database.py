@@ -291,9 +291,10 @@ class Database:
             return result
         finally:
             connection.local_settings = {}
-            # In a separate task, because a cancellation must not keep the connection from the pool. No caller
-            # waits for the task.
-            self._followed(asyncio.create_task(pool.give_back(connection)))
+            if not pool.keep(connection):
+                # In a separate task, because a cancellation must not keep the connection from the pool. No
+                # caller waits for the task.
+                self._followed(asyncio.create_task(pool.give_back(connection)))
 
     def _translated(
         self, error: psycopg.Error, connection: Connection | None = None, *, writes: bool = False

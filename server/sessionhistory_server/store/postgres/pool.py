@@ -1,8 +1,13 @@
-"""The pool of connections: psycopg's pool, with a limit for each wait and a list of all connections."""
+"""The pool of connections: psycopg's pool, with a limit for each wait and a list of all connections.
+
+An idle connection is taken and kept without psycopg's lock and its tasks, which take a tenth of the service's
+work for a call. Neither waits, so nothing else happens meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -75,15 +80,36 @@ class Pool(AsyncConnectionPool[Connection]):
     async def take(self, seconds: float | None = None) -> Connection:
         """Return a free connection. Give it back after the work.
 
+        It is the one that was kept last: its backend has its memory in the caches of the processor (ADR 69).
+
         Args:
             seconds: The maximum wait; by default that of calls.
 
         Raises:
             psycopg.Error: no connection was free in time, or the pool is closed.
         """
-        connection = await self.getconn(seconds)
+        if self._pool and not self.closed:
+            connection = self._pool.pop()
+            connection._pool = self  # noqa: SLF001 - as psycopg's pool does
+        else:
+            connection = await self.getconn(seconds)
         self._in_use[connection] = asyncio.get_running_loop().time()
         return connection
+
+    def keep(self, connection: Connection) -> bool:
+        """Make a connection the next one to take, if no call waits for it and it need not be replaced.
+
+        Returns:
+            Whether that was possible. If not, ``give_back`` does more.
+        """
+        is_usable = connection.pgconn.transaction_status == TransactionStatus.IDLE
+        is_outdated = connection in self._outdated or connection._expire_at <= time.monotonic()  # noqa: SLF001 - of psycopg's pool
+        if self._waiting or self.closed or is_outdated or not is_usable:
+            return False
+        self._in_use.pop(connection, None)
+        connection._pool = None  # noqa: SLF001 - as psycopg's pool does
+        self._pool.append(connection)
+        return True
 
     async def give_back(self, connection: Connection) -> None:
         """Return a connection to the pool; replace it if it is outdated or not idle."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sessionhistory_server.model.window import WindowLimits
+from sessionhistory_server.model.window import WindowLimits, fit
 from sessionhistory_server.store.columns.message import MESSAGE_COLUMNS, message_of
-from sessionhistory_server.store.windows.statements import PLAIN, WHOLE, of_one_session
+from sessionhistory_server.store.windows.statements import NEWEST, WHOLE, of_one_session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import LiteralString
 
     from sessionhistory_server.model.message import Message
@@ -106,10 +106,12 @@ async def read_windows(
     windows: list[WindowRows | None] = [None] * len(asked)
     for places in _read_together(connection, len(asked)):
         if defaults.are_plain:
-            plain = [place for place in places if _may_be_plain(asked[place].limits)]
-            await _read(connection, PLAIN, asked, plain, defaults, windows)
+            plain = [place for place in places if _may_be_newest(asked[place].limits)]
+            for place, rows in (await _read(connection, NEWEST, asked, plain, defaults)).items():
+                windows[place] = _fitting(rows, asked[place].max_bytes)
         others = [place for place in places if windows[place] is None]
-        await _read(connection, WHOLE, asked, others, defaults, windows)
+        for place, rows in (await _read(connection, WHOLE, asked, others, defaults)).items():
+            windows[place] = _whole(rows)
     return windows
 
 
@@ -125,21 +127,35 @@ async def _read(
     asked: Sequence[WindowQuery],
     places: Sequence[int],
     defaults: Defaults,
-    windows: list[WindowRows | None],
-) -> None:
-    """Read the requested windows with some indexes, and store them in ``windows`` at the same indexes."""
+) -> dict[int, list[Row]]:
+    """Return the rows of the requested windows with some indexes, by these indexes, if there is a session."""
+    found: dict[int, list[Row]] = {}
     if not places:
-        return
+        return found
     parameters = _parameters(statement, asked, places, defaults)
     if connection.is_distributed:
         statement = of_one_session(statement)
     for row in await connection.fetch(statement, parameters):
-        place = row[-1]
-        window = windows[place]
-        if window is None:
-            window = windows[place] = _without_messages(row)
-        if row[0] is not None:  # a window without messages is one row of nulls
-            window.messages.append(message_of(row))
+        found.setdefault(row[-1], []).append(row)
+    return found
+
+
+def _fitting(rows: Sequence[Row], max_bytes: int) -> WindowRows:
+    """Return the window in rows of ``NEWEST``."""
+    message_count, last_sequence, omits_unanswered, max_messages, token_budget, _ = rows[0][_FIELDS:]
+    messages, cut = fit(_messages(rows), max_messages, token_budget, max_bytes)
+    return WindowRows(messages, cut, message_count, last_sequence, omits_unanswered)
+
+
+def _whole(rows: Sequence[Row]) -> WindowRows:
+    """Return the window in rows of ``WHOLE``."""
+    window = WindowRows(_messages(rows), *rows[0][_FIELDS:-1])
+    return window if window.steps is None else window._replace(steps=StepFacts(*json.loads(rows[0][-2])))
+
+
+def _messages(rows: Iterable[Row]) -> list[Message]:
+    """Return the messages of a window. A window without messages is one row of nulls."""
+    return [message_of(row) for row in rows if row[0] is not None]
 
 
 def _parameters(
@@ -163,16 +179,10 @@ def _parameters(
     return parameters
 
 
-def _may_be_plain(limits: WindowLimits) -> bool:
-    """Return whether ``PLAIN`` may find the window: the session may still have steps or a summary."""
-    return not (limits.step_tokens or limits.step_messages or limits.whole_responses) and (
-        limits.max_turns is None
-    )
-
-
-def _without_messages(row: Row) -> WindowRows:
-    window = WindowRows([], *row[_FIELDS:-1])
-    return window if window.steps is None else window._replace(steps=StepFacts(*json.loads(row[-2])))
+def _may_be_newest(limits: WindowLimits) -> bool:
+    """Return whether ``NEWEST`` may find the window: the session may still have steps or a summary."""
+    steps = limits.step_tokens or limits.step_messages or limits.whole_responses
+    return not steps and limits.before_sequence is None and limits.max_turns is None
 
 
 def _record(place: int, asked: WindowQuery) -> dict[str, object]:

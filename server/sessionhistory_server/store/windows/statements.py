@@ -1,20 +1,27 @@
-"""The two statements that read windows: ``PLAIN`` for most sessions, ``WHOLE`` for all.
+"""The two statements that read windows: ``NEWEST`` for most windows, ``WHOLE`` for all.
 
 A statement reads several windows, and returns a row for each of their messages. After the columns of the
-message, a row has the limit that cut the run, then the other fields of ``WindowRows`` in their order, then
-the window's index in the request. A window without messages is one row of nulls.
+message, a row has facts of the window, and at its end the window's index in the request. A window without
+messages is one row of nulls.
 
-Both have the same steps, each a common table expression:
+``NEWEST`` has few steps, because their number decides what it costs. It reads a little more than the window,
+and ``model.window.fit`` cuts the window. The totals of the session are those of its newest message.
 
-- ``session``: the session, if the caller may read it, and the limits of its window. ``WHOLE`` subtracts the
-  message, tokens and bytes of the summary.
+- ``session``: the session, if the caller may read it, and the limits of its window.
+- ``boundary``: the newest message that exceeds the tokens or bytes of a window without pinned messages. It is
+  not looked for in a session that has fewer.
+- The messages from the boundary on, but at most one more than the window has, and the pinned messages.
+
+``WHOLE`` cuts the window itself. After the message, a row has the limit that cut the run, then the other
+fields of ``WindowRows`` in their order. Its steps are common table expressions:
+
+- ``session``: the session and the limits, without the message, tokens and bytes of the summary.
 - ``pinned``: the pinned messages that fit, oldest first. Their running sums never decrease, so the messages
   that fit are a prefix.
 - ``room``: the limits of the run of newest messages, which are the rest after the pinned messages.
 - ``boundary``: the newest unpinned message that is not in the run. The scan stops at it: the outer limit also
   ends the inner query, whose running totals need only the first row and the current row.
-
-``WHOLE`` has one more, ``about_run``: facts about the run, found once for each window.
+- ``about_run``: facts about the run, found once for each window.
 
 Each read of messages has an order that only one index has. Otherwise the planner may read a session from end
 to end before the tables are analyzed.
@@ -49,7 +56,6 @@ _LIMITS: Final = f"""message_count, last_sequence,
                     (%(model_token_budgets)s::jsonb ->> model)::bigint,
                     %(default_token_budget)s::bigint, {_NO_BUDGET}) as token_budget,
            asked.max_bytes as max_bytes,
-           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence,
            coalesce(asked.unanswered_calls, history_unanswered_calls,
                     %(default_unanswered_calls)s::text) = 'OMIT' as omits_unanswered"""
 
@@ -58,11 +64,9 @@ _FOUND: Final = f"""
     where session_key = asked.wanted and (asked.owner is null or user_id = asked.owner)
       and (asked.bound_application_id is null or application_id = asked.bound_application_id) and {LIVE}"""
 
-_PLAIN_SESSION: Final = f"""
-    select {_LIMITS} {_FOUND} and compacted_through_sequence = 0 and {steps.NONE_IN_SESSION}"""
-
 _SESSION: Final = f"""
     select {_LIMITS}, {steps.OF_SESSION},
+           coalesce(asked.before_sequence, last_sequence + 1) as before_sequence,
            compacted_through_sequence, {SUMMARIES_IN_FORCE} as in_force {_FOUND}"""
 
 # A summary is far smaller than a response, so only the two other limits can exclude it. Without it, the run
@@ -118,52 +122,47 @@ _ROOM: Final = """
 
 _MESSAGE: Final = ", ".join(f"m.{name}" for name in MESSAGE_COLUMNS)
 
-PLAIN: Final = f"""
-select found.*, asked.place
-from {_ASKED} cross join lateral (
-with session as ({_PLAIN_SESSION}
-), pinned as materialized ({_PINNED}
-), room as materialized ({_ROOM}
-), boundary as materialized (
-    select edge.* from room cross join lateral (
-        select run.sequence, run.sequence + 1 as run_from,
-               case when run.messages > room.run_messages then 'MAX_MESSAGES'
-                    when run.tokens > room.run_tokens then 'TOKEN_BUDGET'
-                    else 'RESPONSE_SIZE' end as cut
-        from (
-            select sequence, {steps.SUMS}
-            from messages
-            where messages.session_key = asked.wanted and not pinned
-              and sequence < room.before_sequence and sequence > 0
-            window newest as (order by sequence desc rows unbounded preceding)
-            order by sequence desc
-            limit room.run_messages + 1
-        ) as run
-        where run.messages > room.run_messages or run.tokens > room.run_tokens or run.bytes > room.run_bytes
-        order by run.sequence desc
-        limit 1
-    ) as edge
-)
-select {_MESSAGE}, boundary.cut, room.message_count, room.last_sequence, room.omits_unanswered
-from room left join boundary on true left join lateral (
-    (select * from messages
-     where messages.session_key = asked.wanted and not pinned
-       and sequence >= coalesce(boundary.run_from, 0 + 1) and sequence < room.before_sequence
-     order by sequence)
-    union all
-    select found.* from pinned cross join lateral (
-        select * from messages
-        where messages.session_key = asked.wanted and sequence >= pinned.sequence
-        order by sequence
-        limit 1
-    ) as found
-) as m on true
-order by m.sequence
-) as found
-"""
-"""Reads windows of sessions without a summary, without steps and whole responses, and finds no others.
+_CONTENT: Final = ", ".join(MESSAGE_COLUMNS)
 
-It ignores ``max_turns``, and the steps and whole responses that the server sets.
+# offset 0: the limits are found once, not for each message.
+NEWEST: Final = f"""
+select {_MESSAGE}, session.message_count, session.last_sequence, session.omits_unanswered,
+       session.max_messages, session.token_budget, asked.place
+from {_ASKED} cross join lateral (
+    select {_LIMITS}, pinned_count, unpinned_tokens, unpinned_bytes {_FOUND}
+      and compacted_through_sequence = 0 and {steps.NONE_IN_SESSION}
+    offset 0
+) as session left join lateral (
+    select sequence from (
+        select sequence, token_count, size_bytes, tokens_through, bytes_through from messages
+        where messages.session_key = asked.wanted and not pinned
+          and (session.unpinned_tokens > session.token_budget or session.unpinned_bytes > session.max_bytes)
+        order by sequence desc
+        limit session.max_messages
+    ) as run
+    where session.unpinned_tokens - tokens_through + token_count > session.token_budget
+       or session.unpinned_bytes - bytes_through + size_bytes > session.max_bytes
+    order by sequence desc
+    limit 1
+) as boundary on true left join lateral (
+    (select {_CONTENT} from messages
+     where messages.session_key = asked.wanted and not pinned and sequence >= coalesce(boundary.sequence, 0)
+     order by sequence desc
+     limit session.max_messages + 1)
+    union all
+    select {_CONTENT} from (
+        select *, sum(size_bytes) over (order by sequence rows unbounded preceding) as bytes
+        from messages
+        where messages.session_key = asked.wanted and pinned
+          and session.pinned_count > 0 and asked.include_pinned
+    ) as oldest
+    where bytes <= session.max_bytes
+) as m on true
+"""
+"""Reads windows through the newest message of sessions without a summary, steps and whole responses.
+
+It finds no other sessions, and ignores ``before_sequence``, ``max_turns``, and the steps and whole responses
+that the server sets.
 """
 
 # begun: A run may begin with this message. A step never cuts away the newest of them.
@@ -206,14 +205,14 @@ select {_MESSAGE}, coalesce(boundary.cut, room.cut), room.message_count, room.la
        room.omits_unanswered, room.summary, room.covered_count, room.covered_tokens,
        about_run.begins_within_row, about_run.facts
 from room cross join about_run left join boundary on true left join lateral (
-    (select {", ".join(MESSAGE_COLUMNS)} from messages
+    (select {_CONTENT} from messages
      where messages.session_key = asked.wanted and not pinned
        and sequence >= coalesce(boundary.run_from, room.after_sequence + 1)
        and sequence < room.before_sequence
      order by sequence)
     union all
     select found.* from pinned cross join lateral (
-        select {", ".join(MESSAGE_COLUMNS)} from messages
+        select {_CONTENT} from messages
         where messages.session_key = asked.wanted and sequence >= pinned.sequence
         order by sequence
         limit 1
