@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from sessionhistory_server import embedded
 from sessionhistory_server.embedded import server
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     from support.databases import Databases
 
 pytest_plugins = ["support.standstill"]
+
+# A busy machine makes any example slow; by default that is a failure.
+settings.register_profile(
+    "tests", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("tests")
 
 # The tests connect to this machine directly, even if the environment names a proxy.
 os.environ.update(no_grpc_proxy="127.0.0.1,localhost,::1")

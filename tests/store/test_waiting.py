@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import uvloop
 
-from sessionhistory_server.store.postgres import connect, connection, waiting
+from sessionhistory_server.store.postgres import connect, waiting
 from support.proxy import terminate_all
 from support.service import PATIENCE_SECONDS
 from support.waiting import until
@@ -130,26 +130,35 @@ async def test_a_connection_that_is_told_of_a_setting_is_not_lost(database_url: 
 @pytest.mark.parametrize("statement", STATEMENTS)
 @pytest.mark.parametrize("loop", LOOPS)
 async def test_a_database_that_never_answers(
-    proxy: Proxy,
-    loop: str,
-    statement: Callable[[Connection], Awaitable[object]],
-    monkeypatch: pytest.MonkeyPatch,
+    proxy: Proxy, loop: str, statement: Callable[[Connection], Awaitable[object]]
 ) -> None:
     """A statement without an answer fails at its time limit, and its connection is closed."""
-    for module in (waiting, connection):
-        monkeypatch.setattr(module, "WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(waiting.Socket.until, "__defaults__", (0.2,))
     in_test = _runner()
 
     async def work() -> None:
         opened = await connect.connect(proxy.url)
         await opened.fetch("select 1", {})
         in_test(_stalled(proxy))
+        limits = _hurry(opened)
         with pytest.raises(psycopg.OperationalError, match=r"no answer within 0\.2 seconds"):
             await statement(opened)
         assert opened.closed
+        assert limits == [waiting.WAIT_SECONDS]
 
     await _on_a_loop(loop, work)
+
+
+def _hurry(opened: Connection) -> list[float]:
+    """Shorten the limits of a connection, and of no other one in this process; return those it has set."""
+    limits: list[float] = []
+    until = opened._socket.until  # noqa: SLF001 - the limit under test
+
+    async def soon(step: Callable[[], bool], seconds: float = until.__defaults__[0]) -> None:
+        limits.append(seconds)
+        await until(step, 0.2)
+
+    opened._socket.until = soon  # noqa: SLF001 - as above
+    return limits
 
 
 async def test_a_connection_whose_writing_was_cut_short_is_not_lost(proxy: Proxy) -> None:
