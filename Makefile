@@ -84,11 +84,11 @@ endef
 ## Measure it
 
 .PHONY: bench
-bench: .venv/bench.stamp h2load peers ## Measure the speed (some minutes) and write docs/benchmark.svg (no file with ARGS=)
+bench: .venv/bench.stamp h2load peers ## Measure the speed (a quarter of an hour) and write docs/benchmark.svg (no file with ARGS=)
 	@exec $(BIN)/python -m benchmarks $(or $(ARGS),--json docs/benchmark.json --plot docs/benchmark.svg)
 
 .PHONY: bench-quick
-bench-quick: .venv/bench.stamp h2load peers ## Measure the speed within a minute, with less data and without a file
+bench-quick: .venv/bench.stamp h2load peers ## Measure the speed in some minutes, with less data and without a file
 	@exec $(BIN)/python -m benchmarks --quick $(ARGS)
 
 .venv/bench.stamp: .venv/serve.stamp
@@ -235,11 +235,11 @@ h2load:
 	} || { echo "h2load is missing and cannot be installed here." \
 		"As root: apt-get install nghttp2-client; on macOS: brew install nghttp2" >&2; exit 1; }
 
-# If they cannot be installed, the benchmark skips their row and says so.
+# If they cannot be installed, the benchmark skips their rows and says so.
 .PHONY: peers
 peers:
 	@$(MAKE) --no-print-directory .tools/peers/peers.stamp || \
-		echo "The libraries to compare with cannot be installed: their row will be skipped" >&2
+		echo "The libraries to compare with cannot be installed: their rows will be skipped" >&2
 
 .tools/peers/peers.stamp: benchmarks/peers/requirements.txt
 	@echo "Installing the libraries to compare with into .tools/peers (once, about a minute)"

@@ -30,7 +30,11 @@ func sessionOf(call *pb.StreamedCall) string {
 // answer gives the outcome of a call as a unary call does: in reply, or as an error with the same details.
 func answer(outcome *pb.CallOutcome, reply proto.Message) error {
 	if e := outcome.GetError(); e != nil {
-		return status.ErrorProto(&spb.Status{Code: e.GetCode(), Message: e.GetMessage(), Details: e.GetDetails()})
+		code := codes.Code(e.GetCode())
+		if code == codes.Unauthenticated { // the stream's key has expired; another stream has the next one
+			code = codes.Unavailable
+		}
+		return status.ErrorProto(&spb.Status{Code: int32(code), Message: e.GetMessage(), Details: e.GetDetails()})
 	}
 	m := outcome.ProtoReflect()
 	proto.Merge(reply, m.Get(fieldOf(m, "outcome", reply)).Message().Interface())

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from workers_support import pids_of
 
+from sessionhistory_server.config import Address
+from sessionhistory_server.rpc.streaming import lifetime
 from support.databases import execute
 from support.examples import Example
 from support.forgetful import Forgetful
@@ -36,6 +38,7 @@ _TURN = ("And on day {}?", "On day {} it is sunny.")
 _CONTENTS = [text.format(day) for day in range(_TURNS) for text in _TURN]
 _BUILD_SECONDS = 300
 
+_RPCS = "sessionhistory_rpcs_total"
 _STORED = "select count(*) from messages"
 _SESSIONS = """
 select state_version, state, array_agg(content order by sequence), array_agg(sequence order by sequence)
@@ -54,7 +57,7 @@ async def test_streams_that_end(language: str, tmp_path: Path, database_url: str
 
     def serve() -> Server:
         address = ("--listen", f"127.0.0.1:{port}", "--database-url", database_url)
-        return start("--workers", "2", "--grace-seconds", "3", *address, metrics_port=metrics.port)
+        return start("--workers", "2", *address, metrics_port=metrics.port)
 
     server = serve()
     await asyncio.to_thread(server.wait_for, "database: ready")
@@ -77,6 +80,32 @@ async def test_streams_that_end(language: str, tmp_path: Path, database_url: str
     assert (done.stdout.endswith(_SAID), done.returncode) == (True, 0), done
     _assert_stored(database_url)
     await until(lambda: any("CallStream" in key for key in metrics.read()))
+
+
+@pytest.mark.parametrize("language", _TOOLS)
+async def test_streams_that_are_old(
+    language: str,
+    tmp_path: Path,
+    database_url: str,
+    serve: Callable[..., Awaitable[Service]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server ends a stream while calls go on: the calls take the next one, and none is refused."""
+    require(*_TOOLS[language], path=search_path())
+    example = Example(language, tmp_path)
+    prepare, many = example.commands
+    assert (await example.run(prepare.rpartition("\n")[0])).returncode == 0
+    monkeypatch.setattr(lifetime, "AGE_SECONDS", 0.2)
+    metrics = Metrics(free_port())
+    service = await serve(database_url, metrics_listen=Address("127.0.0.1", metrics.port))
+    done = await example.run(many.replace(_ADDRESS, service.address))
+    assert (done.stdout.endswith(_SAID), done.returncode) == (True, 0), done
+    _assert_stored(database_url)
+    counted = {key[1:]: value for key, value in (await metrics.fetch()).items() if key[0] == _RPCS}
+    assert counted["OK", "CallStream"] > 1
+    assert {code for code, method in counted if method != "CallStream"} == {"OK"}
+    assert counted["OK", "AppendMessage"] == _CONVERSATIONS * 2 * _TURNS
+    assert counted["OK", "UpdateState"] == _CONVERSATIONS * _TURNS
 
 
 @pytest.mark.parametrize("language", _TOOLS)

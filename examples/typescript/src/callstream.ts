@@ -152,7 +152,10 @@ class Stream {
     this.#pending.delete(number);
     if (outcome instanceof RpcError) throw outcome;
     if (outcome.case === "error") {
-      throw new RpcError(outcome.value.code, outcome.value.message, outcome.value.details);
+      const { code, message, details } = outcome.value;
+      const { UNAUTHENTICATED, UNAVAILABLE } = grpc.status;
+      const hasExpired = code === UNAUTHENTICATED; // the stream's key; another stream has the next one
+      throw new RpcError(hasExpired ? UNAVAILABLE : code, message, details);
     }
     return outcome.value!;
   }
