@@ -13,11 +13,12 @@ from sessionhistory.v1 import session_history_service_pb2 as pb
 from sessionhistory_server.limits import MAX_REQUEST_BYTES, MIB
 from support.errors import failure_of
 from support.grpcurl import grpcurl
+from support.readme import page
 from support.service import NOT_SERVING, PATIENCE_SECONDS, SERVING
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from support.proxy import Proxy
     from support.service import Service
@@ -49,6 +50,26 @@ async def test_grpcurl_needs_no_files(service: Service) -> None:
     data = '{"session_id": "s", "message": {"role": "ROLE_USER", "content": "hi"}, "new_session": {}}'
     answer = json.loads(await grpcurl(service, f"{_SERVICE}/AppendMessage", flags=("-d", data)))
     assert (answer["session_created"], answer["message"]["sequence"]) == (True, "1")
+
+
+async def test_the_example_of_a_stream_of_calls(service: Service) -> None:
+    """The guide's example stores a message, and reads it with the next call."""
+    await service.stub.CreateSession(pb.CreateSessionRequest(session_id="trip-1"))
+    calls = page("docs/grpcurl.md").split("CallStream <<'END'\n")[1].split("\nEND\n")[0]
+    answers = await grpcurl(service, f"{_SERVICE}/CallStream", flags=("-d", calls))
+    found = [answer for answer in _documents(answers) if "outcomes" in answer]
+    appended, read = (outcome for answer in found for outcome in answer["outcomes"])
+    assert appended["append_message"]["message"]["content"] == "And on Sunday?"
+    assert [each["content"] for each in read["get_history"]["history"]["messages"]] == ["And on Sunday?"]
+
+
+def _documents(text: str) -> Iterator[Any]:
+    """Yield the JSON documents that follow each other in a text."""
+    decoder, position = json.JSONDecoder(), 0
+    while position < len(text.rstrip()):
+        document, position = decoder.raw_decode(text, position)
+        position += len(text[position:]) - len(text[position:].lstrip())
+        yield document
 
 
 @pytest.mark.parametrize("name", _NAMES)

@@ -169,22 +169,21 @@ class CallStream:
             self._calls.release(received)
             self._outcomes.add(_failed(sent.number, method_unknown(), request_id))
             return
-        method, request = self._methods[kind], getattr(sent, kind)
+        method = self._methods[kind]
         context = CallContext(request_id, method.name)
         context.subject = self._subject
-        call = StreamedCall(sent.number, kind, method, request, context, received)
+        call = StreamedCall(sent.number, kind, method, getattr(sent, kind), context, received)
+        self._set_deadline(call, sent)
+        _set_group(call)
+        self._calls.add(call)
+
+    def _set_deadline(self, call: StreamedCall, sent: pb.StreamedCall) -> None:
         seconds = self._reader.rules.default_deadline_seconds
         if sent.HasField("timeout"):
             seconds = sent.timeout.seconds + sent.timeout.nanos / 1e9
             if seconds <= 0:
                 call.refusal = InvalidArgumentError(FieldViolation("timeout", "must be more than 0"))
-        context.deadline = received.at + seconds
-        if kind == "append_message":
-            call.group = appends_of(request.user_id)
-            call.ends_group = request.HasField("history")  # a window shows no message of a later call
-        elif method.terms.scope == READ:
-            call.group = READS
-        self._calls.add(call)
+        call.context.deadline = call.received.at + seconds
 
     async def _make(self, call: StreamedCall) -> None:
         """Make a call, and let its outcome be sent."""
@@ -242,6 +241,15 @@ class CallStream:
         call.reserved = await self._sender.reserve()
         steps = (connection.run_with_budget, invoke) if method.terms.is_large else (invoke,)
         await work(method, caller, connection, *steps, caller, method, call.request, response)
+
+
+def _set_group(call: StreamedCall) -> None:
+    """Set the group of calls that may be in progress together with a call."""
+    if call.kind == "append_message":
+        call.group = appends_of(call.request.user_id)
+        call.ends_group = call.request.HasField("history")  # a window shows no message of a later call
+    elif call.method.terms.scope == READ:
+        call.group = READS
 
 
 def _failed(number: int, error: SessionHistoryError, request_id: str) -> bytes:
