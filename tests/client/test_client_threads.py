@@ -54,6 +54,8 @@ async def main():
     async with client:
         for session_id in sys.argv[2:]:
             await client.create_session(session_id)
+            for _ in range(20):  # over a stream
+                await client.get_session(session_id)
 
 asyncio.run(main())
 """
@@ -111,8 +113,8 @@ def test_closing_at_the_last_moment(fake: FakeServer, monkeypatch: pytest.Monkey
     """A call that was about to be sent gets the same error."""
     take = Connections.take  # the threads' timing cannot be arranged otherwise
 
-    def closed_meanwhile(connections: Connections, calls: int) -> Connection:
-        connection = take(connections, calls)
+    def closed_meanwhile(connections: Connections) -> Connection:
+        connection = take(connections)
         connections.close()
         return connection
 
