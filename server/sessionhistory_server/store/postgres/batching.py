@@ -62,8 +62,6 @@ class Batcher(Generic[A, R]):
         self._max_senders = max_senders
         self._waiting: Lanes[tuple[A, asyncio.Future[R]]] = Lanes()
         self._senders: set[asyncio.Task[None]] = set()
-        self._is_shared = False
-        """Whether the last statement answered several calls. A quiet server waits for no further calls."""
         self._slow: set[asyncio.Task[None]] = set()
         """The senders whose current statement is slow."""
 
@@ -96,12 +94,11 @@ class Batcher(Generic[A, R]):
     async def _serve(self) -> None:
         sender = cast("asyncio.Task[None]", asyncio.current_task())
         try:
-            if self._is_shared and not self._eager:
+            if not self._eager:
                 await self._gather()
             while self._waiting.ready:
                 await self._send_batch(sender)
-                if self._is_shared or self._waiting.ready:
-                    await self._gather()
+                await self._gather()
         finally:
             self._senders.discard(sender)
 
@@ -141,7 +138,6 @@ class Batcher(Generic[A, R]):
             if not future.done():
                 items.append(item)
                 batch.add(future)
-        self._is_shared = len(items) > 1
         return items
 
     def _count_as_slow(self, sender: asyncio.Task[None]) -> None:
