@@ -167,7 +167,8 @@ def test_a_url_that_makes_no_sense(command: str, url: str) -> None:
 @pytest.mark.parametrize("url", _BAD_URLS[:2])
 def test_a_url_that_makes_no_sense_to_a_server(url: str) -> None:
     """A server refuses such a URL in the same way, and logs nothing of it."""
-    result = run("serve", variables={"SESSION_HISTORY_DATABASE_URL": url})
+    ports = ("--listen", "127.0.0.1:0", "--metrics-listen", "off")
+    result = run("serve", *ports, variables={"SESSION_HISTORY_DATABASE_URL": url})
     assert result.returncode == 2, result.stderr
     _error(result)
     _assert_refused(result.stderr)

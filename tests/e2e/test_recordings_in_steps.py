@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from sessionhistory.v1 import history_pb2 as hpb
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
@@ -32,6 +34,7 @@ _LIMITS: tuple[dict[str, Any], ...] = (
 )
 
 
+@pytest.mark.timeout(900)
 async def test_the_windows_of_recordings_grow(
     service: Service, record_property: Callable[[str, object], None], capsys: Any
 ) -> None:

@@ -88,6 +88,7 @@ def target(start: Callable[..., Server], cluster: Cluster) -> Target:
     return Target(start, cluster)
 
 
+@pytest.mark.timeout(900)
 async def test_nothing_hostile_matters(
     target: Target, cluster: Cluster, rounds: Callable[[int, int], int], record: Callable[..., None]
 ) -> None:
