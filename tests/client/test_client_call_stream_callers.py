@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -95,6 +97,36 @@ async def test_the_tasks_of_the_stream_are_cancelled(connect_asyncio: Connect, f
     await until(lambda: stream.is_over)
     anew = [call.get_session.session_id for each in fake.streams.opened[1:] for call in each.calls]
     assert sorted(alone(fake) + anew) == ["a", "b"]
+
+
+async def test_a_call_that_cannot_be_sent_fails_alone(connect_asyncio: Connect, fake: FakeServer) -> None:
+    """An id that HTTP/2 does not allow is refused; the calls of others, and their stream, go on."""
+    request_ids = ["\ud800"]
+    client = connect_asyncio(
+        fake.address, metadata=lambda: {"x-request-id": request_ids.pop()} if request_ids else {}
+    )
+    with pytest.raises(UnicodeEncodeError):
+        await client.get_session("bad")
+    stream = await open_stream(client, fake)
+    (other,) = await begun(stream, client.get_session("other"))
+    request_ids.append("\ud800")
+    with pytest.raises(UnicodeEncodeError):
+        await client.get_session("bad")
+    await stream.answer("other")
+    await other
+    assert (stream.is_over, alone(fake)) == (False, [])
+
+
+async def test_the_longest_timeout(connect_asyncio: Connect, fake: FakeServer) -> None:
+    """A caller that wants no timeout may give the largest number."""
+    client = connect_asyncio(fake.address)
+    stream = await open_stream(client, fake)
+    await client.get_session("s", timeout_seconds=sys.float_info.max)
+    (call,) = stream.calls
+    assert call.timeout.ToTimedelta() > timedelta(days=365)
+    assert alone(fake) == []
+    await client.truncate_messages("s", keep_through_sequence=1, timeout_seconds=sys.float_info.max)
+    assert alone(fake) == ["s"]
 
 
 async def test_closing_ends_them(connect_asyncio: Connect, fake: FakeServer) -> None:

@@ -12,8 +12,8 @@ from rpc_support import SERVICE_PATH, append, create, fresh_id, stored
 
 from sessionhistory.v1 import message_pb2 as mpb
 from sessionhistory.v1 import session_history_service_pb2 as pb
-from sessionhistory_server.limits import MAX_STREAM_CALLS, MIB
-from support.call_streams import ORDERED, OpenCalls, appending, made, reading, reason_of
+from sessionhistory_server.limits import KIB, MAX_STREAM_CALLS, MAX_UNREAD_BYTES, MIB
+from support.call_streams import ORDERED, UNORDERED, OpenCalls, appending, made, reading, reason_of
 from support.errors import fails
 from support.locks import locked_session, waiting
 from support.waiting import until
@@ -219,6 +219,23 @@ async def test_responses_are_no_larger_than_any(service: Service) -> None:
     outcomes = await stream.make(*map(reading, session_ids))
     assert [len(outcome.get_history.history.messages) for outcome in outcomes] == [2, 2, 2]
     assert len([each for each in stream.responses if each.outcomes]) == 3
+
+
+async def test_answers_that_become_large(service: Service) -> None:
+    """The calls that wait while the first large answers are made respect the room for unread answers."""
+    size = 200 * KIB
+    large = mpb.Message(role=mpb.ROLE_USER, content="x" * size)
+    await append(service, "s", large, new_session={})
+    small = await made(service.stub, *[{"get_session": {"session_id": "s"}}] * 64)
+    assert len(small) == 64
+    (connection,) = service.app._watcher._connections.values()  # noqa: SLF001 - only tests ask
+    assert connection.has_small_answers
+    stream = OpenCalls(service.stub, UNORDERED)
+    numbers = await stream.send(*[reading("s")] * MAX_STREAM_CALLS)
+    await until(lambda: connection.budget.queued_bytes or connection.unread_bytes > MAX_UNREAD_BYTES)
+    assert connection.unread_bytes <= MAX_UNREAD_BYTES
+    outcomes = await stream.results(numbers)
+    assert all(outcome.HasField("get_history") for outcome in outcomes)
 
 
 async def test_a_caller_that_reads_nothing(service: Service, caplog: pytest.LogCaptureFixture) -> None:

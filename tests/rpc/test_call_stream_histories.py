@@ -132,14 +132,14 @@ async def test_a_stream_that_is_cut(service: Service, seed: int) -> None:
     """Appends without an outcome are repeated over a new stream: each is stored once, in their order."""
     chance = random.Random(seed)
     session_ids = [fresh_id() for _ in range(2)]
-    calls = [Call(chance.choice(session_ids), "append", f"m{index}") for index in range(100)]
+    calls = [Call(chance.choice(session_ids), "append", f"m{index}") for index in range(60)]
     async with (
         Proxy.running(f"host=127.0.0.1 port={service.app.port}") as proxy,
         connect(f"127.0.0.1:{proxy.port}") as channel,
     ):
         stub: Any = pb_grpc.SessionHistoryServiceStub
         cut = OpenCalls(stub(channel))
-        answered = chance.randrange(40)
+        answered = chance.randrange(1, 30)
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
             sending = asyncio.create_task(send(cut, chance, calls))
             await cut.until(lambda: len(cut.outcomes) >= answered)
@@ -147,7 +147,7 @@ async def test_a_stream_that_is_cut(service: Service, seed: int) -> None:
             await asyncio.wait((sending,))
             sending.exception()
             await cut.rest()
-        assert len(cut.outcomes) < len(calls)
+        assert not [outcome for outcome in cut.outcomes.values() if outcome.HasField("error")]
         left = [call for number, call in enumerate(calls, 1) if number not in cut.outcomes]
         again = OpenCalls(service.stub)
         outcomes = await again.results(await send(again, chance, left))

@@ -13,8 +13,9 @@ from rpc_support import call, stored
 
 from sessionhistory.v1 import append_message_stream_pb2 as stream_pb
 from sessionhistory.v1 import credentials_service_pb2 as pb
+from sessionhistory_server.limits import MIB
 from sessionhistory_server.rpc.reflection import REFLECTIONS
-from support.call_streams import OpenCalls, reason_of
+from support.call_streams import OpenCalls, appending, reading, reason_of
 from support.databases import execute
 from support.errors import failure_of
 from support.keys import credentials, holding, make_key
@@ -206,6 +207,40 @@ async def test_a_stream_of_calls_ends_when_its_key_is_revoked(two: list[Service]
     assert answered.HasField("update_state")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await stream.read()
+    assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
+
+
+async def test_no_waiting_call_takes_the_place_of_another(two: list[Service], database_url: str) -> None:
+    """Calls that wait are refused together: no append begins because the read before it is refused."""
+    key_id, secret = await make_key(two[0])
+    service = holding(two[1], secret)
+    await call(service, "AppendMessages", "s", messages=[{"role": 1}], new_session={})
+    stream = OpenCalls(service.stub)
+    with locked_session(database_url):
+        begun, *waits = await stream.send(appending(content="1"), reading(), appending(content="2"))
+        await until(lambda: waiting(database_url))
+        await _revoke(two[0], key_id)
+        refused = await stream.results(waits)
+    assert [reason_of(each)[0] for each in refused] == ["UNAUTHENTICATED"] * 2
+    (answered,) = await stream.results([begun])
+    assert answered.append_message.last_sequence == 2
+
+
+async def test_answers_that_are_not_read_yet_come_before_the_refusal(two: list[Service]) -> None:
+    """A caller that reads late gets the outcomes of all calls that were made before the key was revoked."""
+    key_id, secret = await make_key(two[0])
+    service = holding(two[1], secret)
+    large = {"role": 1, "content": "x" * (MIB - 1_000)}
+    await call(service, "AppendMessages", "s", messages=[large, large], new_session={})
+    slow, fast = OpenCalls(service.stub), OpenCalls(service.stub)
+    numbers = await slow.send(*[reading()] * 4)
+    await fast.make(reading())
+    await _revoke(two[0], key_id)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await fast.read()
+    assert [each.HasField("get_history") for each in await slow.results(numbers)] == [True] * 4
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await slow.read()
     assert failure_of(caught.value).reason == "CREDENTIALS_INVALID"
 
 

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from sessionhistory_server import call_context
+from sessionhistory_server.call_context import CallContext
 from sessionhistory_server.rpc.load import pace as module
 from sessionhistory_server.rpc.load.arrivals import Arrivals
 from sessionhistory_server.rpc.load.pace import Pace
@@ -56,4 +58,16 @@ async def test_no_refusal_waits_for_long(monkeypatch: pytest.MonkeyPatch) -> Non
     await asyncio.wait_for(pace.keep(), 30)
     monkeypatch.setattr(module, "_LONGEST_SECONDS", 1e6)
     monkeypatch.setattr(module, "_MAX_WAITING", 0)
+    await asyncio.wait_for(pace.keep(), 30)
+
+
+async def test_no_refusal_waits_for_longer_than_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the deadline of its call a refusal is answered: its caller does not wait any longer."""
+    monkeypatch.setattr(module, "_AT_ONCE", 0)
+    monkeypatch.setattr(module, "_PER_SECOND", 1e-3)
+    monkeypatch.setattr(module, "_LONGEST_SECONDS", 1e6)
+    pace = Pace(Arrivals())
+    call = CallContext("id", "GetSession")
+    call.limit(0.01)
+    call_context.begin(call)
     await asyncio.wait_for(pace.keep(), 30)

@@ -51,7 +51,8 @@ class StreamedCalls(AsyncCalls):
         if field is None or isinstance(request, tuple) or request.ByteSize() > _MAX_BYTES:
             return await super().make(method, request, timeout_seconds, metadata)
         request_id, shared = _without_request_id(metadata)
-        if stream := self._streams.choose(shared):
+        # gRPC refuses another id. In a message of the stream it would fail the calls of others, too.
+        if request_id.isascii() and (stream := self._streams.choose(shared)):
             end = time.monotonic() + timeout_seconds
             response = await stream.make(field, request, timeout_seconds, request_id)
             if response is not None:

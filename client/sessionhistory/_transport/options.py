@@ -17,6 +17,7 @@ Metadata = tuple[tuple[str, str | bytes], ...]
 
 _SERVICE_CONFIG: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
+_LONGEST_SECONDS: Final = 100 * 365 * 24 * 3600.0
 _METADATA_KEY: Final = re.compile(r"[a-z0-9_.-]+")
 
 _DEFAULTS: Final = (
@@ -49,7 +50,7 @@ def checked_metadata(metadata: Mapping[str, str | bytes]) -> Metadata:
 
 
 def checked_seconds(value: float) -> float:
-    """Return a timeout.
+    """Return a timeout, at most a hundred years: gRPC takes a much longer one as one that has passed.
 
     Raises:
         ValueError: it is not a number above zero.
@@ -60,4 +61,4 @@ def checked_seconds(value: float) -> float:
         fits = False
     if not fits:
         raise ValueError("timeout_seconds: must be a number of seconds above 0")
-    return value
+    return min(value, _LONGEST_SECONDS)

@@ -11,6 +11,8 @@ from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Final
 
+from sessionhistory_server import call_context
+
 if TYPE_CHECKING:
     from sessionhistory_server.rpc.load.arrivals import Arrivals
 
@@ -50,7 +52,8 @@ class Pace:
         if self._server is None:
             self._server = asyncio.create_task(self._serve(), context=Context())
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_SECONDS):
+            # An answer after the deadline comes too late: its caller may have given up the connection.
+            async with asyncio.timeout(min(_LONGEST_SECONDS, call_context.current().seconds_left)):
                 await turn
 
     async def _serve(self) -> None:

@@ -84,7 +84,7 @@ class CallStream:
         reading = asyncio.create_task(self._read())
         sending = asyncio.create_task(self._outcomes.send())
         try:
-            await self._until_answered(reading)
+            refusal = await self._until_answered(reading)
             self._outcomes.complete()
             await asyncio.shield(sending)
         finally:
@@ -92,20 +92,25 @@ class CallStream:
             self._calls.cancel()
             self._outcomes.drop()
             await asyncio.wait((sending,))  # gRPC sends no status while it still sends an answer
+        if refusal is not None:
+            raise refusal
         if not reading.cancelled():
             reading.result()
 
-    async def _until_answered(self, reading: asyncio.Task[None]) -> None:
-        """Wait until the stream has ended, and all its calls are answered."""
+    async def _until_answered(self, reading: asyncio.Task[None]) -> UnauthenticatedError | None:
+        """Wait until the stream has ended, and all its calls are answered.
+
+        Return the error with which it ends if the caller's credential is refused.
+        """
+        refusal = None
         try:
             await self._reader.while_valid(self._until_made(reading))
         except UnauthenticatedError as error:
-            reading.cancel()
+            refusal = error
             self._calls.refuse(error, waiting=True)
-            await self._until_none_left()
-            raise
         reading.cancel()
         await self._until_none_left()
+        return refusal
 
     async def _until_made(self, reading: asyncio.Task[None]) -> None:
         """Wait until the stream ends, and until the calls that were accepted before that are made."""
@@ -234,13 +239,21 @@ class CallStream:
             stream.credential_id,
         )
         connection = self._sender.connection
-        work = self._load.run
-        if connection.has_small_answers:
-            await work(method, caller, connection, invoke, caller, method, call.request, response)
-            return
-        call.reserved = await self._sender.reserve()
-        steps = (connection.run_with_budget, invoke) if method.terms.is_large else (invoke,)
-        await work(method, caller, connection, *steps, caller, method, call.request, response)
+        if not connection.has_small_answers:
+            call.reserved = await self._sender.reserve()
+        await self._load.run(method, caller, connection, self._execute, call, caller, response)
+
+    async def _execute(self, call: StreamedCall, caller: Caller, response: object) -> None:
+        """Make a call whose turn has come."""
+        connection, method = self._sender.connection, call.method
+        is_large = not connection.has_small_answers
+        if is_large and not call.reserved:  # while it waited for its turn, answers have become large
+            call.context.end_turn()
+            call.reserved = await self._sender.reserve()
+        if is_large and method.terms.is_large:
+            await connection.run_with_budget(invoke, caller, method, call.request, response)
+        else:
+            await invoke(caller, method, call.request, response)
 
 
 def _set_group(call: StreamedCall) -> None:

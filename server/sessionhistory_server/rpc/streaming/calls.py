@@ -49,6 +49,7 @@ class StreamedCall:
         "ends_group",
         "group",
         "has_begun",
+        "has_ended",
         "is_late",
         "is_ordered",
         "kind",
@@ -86,12 +87,19 @@ class StreamedCall:
         self.is_ordered = False
         """Whether the order of its session knows it."""
         self.has_begun = False
+        self.has_ended = False
+        """Whether it was made. Its outcome may have to wait."""
         self.is_late = False
         """Whether its deadline has passed, which ends it."""
         self.reserved = 0
         """The bytes that are reserved for its response."""
         self.task: asyncio.Task[None] | None = None
         """``None``: it waits for earlier calls of its session."""
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether its deadline may still end it."""
+        return not (self.is_late or self.has_ended)
 
     @property
     def order(self) -> OrderedCall | None:
@@ -169,7 +177,7 @@ class StreamCalls:
 
     def ended(self, call: StreamedCall) -> None:
         """Note that a call was made. The next ones of its session may begin."""
-        call.context.deadline = math.inf
+        call.has_ended = True
         if call.context.order is not None:
             call.context.order.end()
         if call.is_ordered and self._order is not None:
@@ -190,7 +198,10 @@ class StreamCalls:
     def refuse(self, error: SessionHistoryError, *, waiting: bool = False) -> None:
         """Refuse the calls that arrive from now on, and also those that wait if asked to."""
         self._refusal = error
-        for call in list(self._calls.values()) if waiting else ():
+        refused = [call for call in self._calls.values() if waiting and call.task is None]
+        for call in refused:  # all before the first is removed: then the ones behind it may begin
+            call.refusal = error
+        for call in refused:
             if call.task is None:
                 self._give_up(call, error)
 
@@ -227,10 +238,10 @@ class StreamCalls:
         self._timer, self._timer_at = None, math.inf
         now = time.monotonic()
         for call in list(self._calls.values()):
-            if call.context.deadline <= now and not call.is_late:
+            if call.context.deadline <= now and call.is_timed:
                 call.is_late = True
                 self._end_late(call)
-        due = (call.context.deadline for call in self._calls.values() if not call.is_late)
+        due = (call.context.deadline for call in self._calls.values() if call.is_timed)
         earliest = min(due, default=math.inf)
         if earliest < math.inf:
             self._set_timer(earliest)

@@ -32,6 +32,7 @@ class Outcomes:
         self._ready: list[bytes] = []
         self._changed = asyncio.Event()
         self._is_complete = False
+        self._is_dropped = False
 
     @property
     def waiting(self) -> int:
@@ -39,7 +40,12 @@ class Outcomes:
         return len(self._ready)
 
     def add(self, response: bytes, reserved: int = 0) -> None:
-        """Send a response, whose call had reserved this many bytes of the connection's budget."""
+        """Send a response, whose call had reserved this many bytes of the connection's budget.
+
+        A call may end after its stream. Its response is not sent, and so it is not counted as unread.
+        """
+        if self._is_dropped:
+            return
         self._sender.prepared(len(response), reserved)
         self._ready.append(response)
         self._changed.set()
@@ -50,7 +56,8 @@ class Outcomes:
         self._changed.set()
 
     def drop(self) -> None:
-        """Send no more responses: the stream is broken."""
+        """Send no more responses: the stream has ended."""
+        self._is_dropped = True
         self._ready.clear()
         self.complete()
 
