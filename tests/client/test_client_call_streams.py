@@ -227,7 +227,7 @@ async def test_a_call_that_a_stream_refuses(connect_asyncio: Connect, fake: Fake
     """The call had no effect, so the client makes it alone, even if it may not be repeated."""
     client = connect_asyncio(fake.address)
     stream = await open_stream(client, fake)
-    (call,) = await begun(stream, client.update_state("s", {}, expected_state_version=1))
+    (call,) = await begun(stream, client.update_state("s", {}))
     await stream.answer("s", _error(grpc.StatusCode.RESOURCE_EXHAUSTED, reason))
     await call
     assert alone(fake) == ["s"]

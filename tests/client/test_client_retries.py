@@ -36,7 +36,7 @@ REPEATED: dict[str, Callable[..., Any]] = {
     "get active": lambda c, **o: c.get_active_session("u", **o),
     "ensure active": lambda c, **o: c.ensure_active_session("u", **o),
     "ensure active, with an id": lambda c, **o: c.ensure_active_session("u", new_session_id="s", **o),
-    "update state": lambda c, **o: c.update_state("s", {"a": None}, **o),
+    "update the state of a version": lambda c, **o: c.update_state("s", {}, expected_state_version=0, **o),
     "list page": lambda c, **o: c.list_sessions_page(**o),
     "list": lambda c, **o: all_of(c.list_sessions(**o)),
     "delete if there": lambda c, **o: c.delete_session("s", allow_missing=True, **o),
@@ -69,7 +69,7 @@ REPEATED: dict[str, Callable[..., Any]] = {
 ONCE: dict[str, Callable[..., Any]] = {
     "create": lambda c, **o: c.create_session("s", **o),
     "update the one read": lambda c, **o: c.update_session("s", title="t", etag="e", **o),
-    "update the state of a version": lambda c, **o: c.update_state("s", {}, expected_state_version=0, **o),
+    "update state": lambda c, **o: c.update_state("s", {"a": None}, **o),
     "delete": lambda c, **o: c.delete_session("s", **o),
     "purge": lambda c, **o: c.delete_session("s", purge=True, **o),
     "undelete": lambda c, **o: c.undelete_session("s", **o),

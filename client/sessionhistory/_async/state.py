@@ -40,7 +40,9 @@ class AsyncState:
                 any other value replaces it.
             user_id: The user that the call acts for.
             expected_state_version: The ``state_version`` that the session must have; otherwise the call
-                raises ``StateVersionMismatchError``.
+                raises ``StateVersionMismatchError``. Only with a version is the call made again if its
+                connection breaks. If the first attempt has changed the state, the second one raises
+                this error, too.
             timeout_seconds: How long the call may take, with all its retries.
         """
         request = build(
@@ -50,7 +52,8 @@ class AsyncState:
             patch=encode_json_object(patch, "patch"),
             expected_state_version=expected_state_version,
         )
-        repeatable = expected_state_version is None
+        # Without a version, a repeat could undo a patch of another caller that came in between.
+        repeatable = expected_state_version is not None
         response = await self._transport.call(
             "UpdateState", request, repeatable=repeatable, timeout_seconds=timeout_seconds
         )
