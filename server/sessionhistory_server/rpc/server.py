@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,9 @@ METHODS: Final = tuple(name_of(method) for service in _ALL for method in service
 """The methods whose calls are counted, by their names in the metrics."""
 
 _MINUTE_MILLIS: Final = 60_000
+
+# When a server that never ran is freed, gRPC logs it at debug. The record keeps a reference to freed memory.
+logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 
 OPTIONS: Final = (
     # Above the service's own limit, so that the service itself refuses. gRPC would answer RESOURCE_EXHAUSTED.
