@@ -152,9 +152,10 @@ class App:
 
     @property
     def is_idle(self) -> bool:
-        """Whether all connections to the database are free, and no call waits for one."""
+        """Whether no call is in progress, streams left out, and all connections to the database are free."""
         stats = self._database.pool_stats
-        return bool(stats) and stats["pool_available"] == stats["pool_size"] and not stats["requests_waiting"]
+        is_free = bool(stats) and stats["pool_available"] == stats["pool_size"]
+        return is_free and not stats["requests_waiting"] and not self._load.calls
 
     async def start(self) -> None:
         """Listen, and serve as soon as the database is ready.

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -20,8 +21,6 @@ from support.token_plugins import install
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
-
-    import pytest
 
     from support.service import Service
 
@@ -119,6 +118,7 @@ _MAX_RUNS = 4
 PROFILES = {"quick": QUICK, "thorough": THOROUGH}
 
 
+@pytest.mark.timeout(900)
 async def test_random_conversations(
     serve: Callable[..., Awaitable[Service]],
     database_url: str,

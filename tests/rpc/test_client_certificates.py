@@ -404,4 +404,4 @@ async def test_a_resumed_session_of_tls(
         return await answer() == "CREDENTIALS_EXPIRED"
 
     await until(has_expired)
-    assert all(resumed[1:])
+    assert resumed[-1]

@@ -68,6 +68,11 @@ class LoadControl:
         self._pace = Pace(self._arrivals)
 
     @property
+    def calls(self) -> int:
+        """The calls in progress, those made on streams of calls included, without streams and vital calls."""
+        return self._calls.total
+
+    @property
     def is_idle(self) -> bool:
         """Whether no call is in progress."""
         bounds = (self._calls, self._streams, self._open_calls, self._key_calls, self._vital_streams)
