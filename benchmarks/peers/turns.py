@@ -113,7 +113,7 @@ async def _open_loop(series: Sequence[_Series], end: float, per_second: float) -
         free.put_nowait(each)
     gaps, at, turns = random.Random(0), time.perf_counter(), []  # noqa: S311 - no secret
     while (at := at + gaps.expovariate(per_second)) < end:
-        await asyncio.sleep(at - time.perf_counter())
+        await asyncio.sleep(at - time.perf_counter())  # the next arrival, whether or not turns are answered
         turns.append(asyncio.create_task(_turn_of_a_free_one(free, at)))
     return await asyncio.gather(*turns)
 

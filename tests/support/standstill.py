@@ -50,7 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt what has been collected from Python's garbage collection: it lives as long as the process."""
+    """Let the garbage collector skip the collected tests, because they live as long as the process."""
     gc.freeze()
 
 

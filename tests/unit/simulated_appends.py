@@ -1,5 +1,5 @@
 """Streams of appends on a simulated database: a test decides when each statement ends, and how."""
-# ruff: noqa: SLF001 - only tests count what is left
+# ruff: noqa: SLF001 - only tests ask which appends and lanes remain
 
 from __future__ import annotations
 
