@@ -192,7 +192,7 @@ async def service(serve: Callable[..., Awaitable[Service]], database_url: str) -
 @pytest_asyncio.fixture(scope="session")
 async def shared(databases: Databases, way: Callable[[str], str]) -> AsyncIterator[Service]:
     """One service for parametrized tests that touch only sessions with ids of their own."""
-    with databases.migrated() as url:
+    with databases.migrated() as url, citus.ordinary(url):
         async with Service.running(default_settings(), way(url)) as service:
             await service.wait_until_serving()
             yield service

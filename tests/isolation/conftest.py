@@ -36,6 +36,8 @@ async def parties(
             with pytest.MonkeyPatch.context() as patch:
                 if request.param == citus.DISTRIBUTED:
                     citus.take_for_distributed(patch)
+                else:
+                    stack.enter_context(citus.ordinary(url))
                 settings = default_settings(auth=auth, limits=bool(auth))
                 running = Service.running(settings, way(url))
                 service = await stack.enter_async_context(running)

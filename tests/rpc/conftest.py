@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest_asyncio
 
 from sessionhistory.v1 import session_history_service_pb2_grpc as pb_grpc
+from support import citus
 from support.service import Service, connect, default_settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ CHANNELS = 8
 @pytest_asyncio.fixture(scope="session")
 async def guarded(databases: Databases, way: Callable[[str], str]) -> AsyncIterator[Service]:
     """A service that asks for keys, for tests that touch only sessions with ids of their own."""
-    with databases.migrated() as url:
+    with databases.migrated() as url, citus.ordinary(url):
         async with Service.running(default_settings(auth=("keys",)), way(url)) as service:
             await service.wait_until_serving()
             yield service

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 import sessionhistory_migrations as migrations
 from sessionhistory_server.store.postgres import citus as recognition
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     import pytest
+
+    from sessionhistory_server.store.postgres.connection import Connection
 
 TEST_DISTRIBUTED_VARIABLE = "SESSION_HISTORY_TEST_DISTRIBUTED"
 
@@ -83,11 +85,27 @@ def kinds_of_statements() -> list[str]:
     return [DISTRIBUTED] if TEST_DISTRIBUTED_VARIABLE in os.environ else [ONE_MACHINE, DISTRIBUTED]
 
 
-def take_for_distributed(patch: pytest.MonkeyPatch) -> None:
-    """Take any database for a distributed one, to try the statements for distributed tables without Citus."""
+_ORDINARY: set[str] = set()
 
-    async def say_so(*_: object) -> bool:
-        return True
+
+@contextmanager
+def ordinary(url: str) -> Iterator[None]:
+    """Let no test of the block take a database for a distributed one, unless the environment asks for it.
+
+    The services of several tests open connections at any time, also during such a test.
+    """
+    name = str(conninfo_to_dict(url)["dbname"])
+    if TEST_DISTRIBUTED_VARIABLE not in os.environ:
+        _ORDINARY.add(name)
+    yield
+    _ORDINARY.discard(name)
+
+
+def take_for_distributed(patch: pytest.MonkeyPatch) -> None:
+    """Take databases for distributed ones, to try the statements for distributed tables without Citus."""
+
+    async def say_so(connection: Connection, *_: object) -> bool:
+        return connection.info.dbname not in _ORDINARY
 
     patch.setattr(recognition, "is_distributed", say_so)
     patch.setattr(recognition, "run_on_nodes", say_so)
