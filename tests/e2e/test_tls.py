@@ -96,7 +96,7 @@ def test_clients_need_a_certificate(
     assert not serves(address, authority.credentials(clients.issue("old", "ada.example", days=-1)))
     _assert_calls_itself(metrics_port)
     clients.ca.write_bytes(strangers.ca.read_bytes())
-    eventually(lambda: not any(serves(address, authority.credentials(ada)) for _ in range(4 * _WORKERS)))
+    eventually(lambda: not any(serves(address, authority.credentials(ada)) for _ in range(8 * _WORKERS)))
     assert serves(address, authority.credentials(strangers.issue("eve", "eve.example")))
 
 

@@ -32,7 +32,7 @@ _CHANGED = "the server's certificate has changed"
 _SWAPS = 3
 _STREAMS = 6
 _SENDERS = 3
-_CONNECTIONS = 4 * _WORKERS
+_CONNECTIONS = 8 * _WORKERS
 """New connections that reach each worker in all likelihood. Each reaches a random one."""
 _NO_SETTINGS = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 
